@@ -1,0 +1,70 @@
+"""AML (Agent Memory & Learning) keeps the memory of AI agents healthy.
+
+The public Python API. Names are loaded on first use, so that ``import aml`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from aml.errors import AmlError as AmlError
+    from aml.errors import ChangedError as ChangedError
+    from aml.errors import ClockError as ClockError
+    from aml.errors import DamagedError as DamagedError
+    from aml.errors import ExitStatus as ExitStatus
+    from aml.errors import FileAccessError as FileAccessError
+    from aml.errors import LockedError as LockedError
+    from aml.errors import NotFoundError as NotFoundError
+    from aml.errors import SchemaError as SchemaError
+    from aml.errors import SettingsError as SettingsError
+    from aml.errors import StoreNotFoundError as StoreNotFoundError
+    from aml.errors import UsageError as UsageError
+    from aml.ledger.undo import UndoReport as UndoReport
+    from aml.prune.options import PruneOptions as PruneOptions
+    from aml.prune.report import PruneReport as PruneReport
+    from aml.store.open import Store as Store
+    from aml.store.open import open_store as open_store
+    from aml.workflows import prune as prune
+    from aml.workflows import prune_history as prune_history
+    from aml.workflows import prune_undo as prune_undo
+
+_HOMES = {
+    "aml.errors": (
+        "AmlError",
+        "ChangedError",
+        "ClockError",
+        "DamagedError",
+        "ExitStatus",
+        "FileAccessError",
+        "LockedError",
+        "NotFoundError",
+        "SchemaError",
+        "SettingsError",
+        "StoreNotFoundError",
+        "UsageError",
+    ),
+    "aml.ledger.undo": ("UndoReport",),
+    "aml.prune.options": ("PruneOptions",),
+    "aml.prune.report": ("PruneReport",),
+    "aml.store.open": ("Store", "open_store"),
+    "aml.workflows": ("prune", "prune_history", "prune_undo"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__"]
+__all__ += list(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'aml' has no attribute {name!r}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

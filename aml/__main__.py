@@ -1,0 +1,22 @@
+"""Entry point: answers ``aml --version`` before anything heavy is imported."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    if sys.argv[1:] == ["--version"]:
+        from aml import __version__
+
+        sys.stdout.write(f"aml {__version__}\n")
+        return 0
+    if sys.platform == "win32":
+        sys.stderr.write("aml: Windows is not supported yet; use Linux, macOS, or the Windows Subsystem for Linux\n")
+        return 1
+    from aml.cli.main import run_process
+
+    return run_process()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The words of a command line brought into one order, before they are parsed. Pure.
+
+Global options may stand before or after the command, the store may be named in the older form ``aml PATH COMMAND``,
+and the older ``--strategies A B`` means ``--strategy A --strategy B``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+_VALUED = ("--store", "--repository", "--config")
+_FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose", "--no-color")
+_OLD_STRATEGIES = "--strategies"
+
+
+def arrange(words: Sequence[str], commands: Collection[str]) -> list[str]:
+    """``words`` with all global options in front, then the command and what belongs to it."""
+    front: list[str] = []
+    rest: list[str] = []
+    index = 0
+    while index < len(words):
+        word = words[index]
+        if word == "--":
+            rest += words[index:]
+            break
+        name, equals, _ = word.partition("=")
+        if word in _FLAGS or (equals and name in _VALUED):
+            front.append(word)
+        elif word in _VALUED:
+            if index + 1 == len(words):
+                return [*front, word]  # its value is missing: let the parser say so
+            front += words[index : index + 2]
+            index += 1
+        else:
+            rest.append(word)
+        index += 1
+    return front + _spell_strategies(_name_store(rest, commands))
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether the answer, even to words that cannot be parsed, is to be JSON."""
+    before = list(words[: words.index("--")]) if "--" in words else list(words)
+    return "--json" in before
+
+
+def _name_store(words: list[str], commands: Collection[str]) -> list[str]:
+    """``PATH COMMAND ...`` as ``--store PATH COMMAND ...``; a command word wins over a folder of that name."""
+    if len(words) > 1 and not words[0].startswith("-") and words[0] not in commands and words[1] in commands:
+        return ["--store", words[0], *words[1:]]
+    return words
+
+
+def _spell_strategies(words: list[str]) -> list[str]:
+    spelt: list[str] = []
+    listing = False
+    for index, word in enumerate(words):
+        if word == "--":
+            return spelt + words[index:]
+        if word.startswith("-"):
+            listing = word == _OLD_STRATEGIES
+            if not listing or index + 1 == len(words) or words[index + 1].startswith("-"):
+                spelt.append("--strategy" if listing else word)
+        elif listing:
+            spelt += ["--strategy", word]
+        else:
+            spelt.append(word)
+    return spelt

@@ -1,0 +1,77 @@
+"""``aml config``: the settings in effect, where each comes from, and a file to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aml.cli.invocation import Invocation
+from aml.cli.text import write_table
+from aml.config import as_toml, load_settings
+from aml.errors import ExitStatus, StoreNotFoundError, UsageError
+from aml.fs.durable import write_durably
+
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Show the settings in effect, or write a settings file."
+)
+
+
+@app.command("show", epilog="\b\nExample:\n  aml config show --json")
+def show_command(ctx: typer.Context) -> int:
+    """Print every setting that is in effect, and where it comes from."""
+    invocation: Invocation = ctx.obj
+    listed = invocation.effective.listed()
+
+    def write_text() -> None:
+        rows = [[one.name, _shown(one.value), one.origin] for one in listed]
+        write_table(invocation.out, ["setting", "value", "origin"], rows, numeric=[False] * 3, color=invocation.color)
+
+    return invocation.answer({"settings": listed}, ExitStatus.DONE, write_text)
+
+
+@app.command("path", epilog="\b\nExample:\n  aml config path")
+def path_command(ctx: typer.Context) -> int:
+    """Print the path of the settings file, whether it exists or not."""
+    invocation: Invocation = ctx.obj
+    path = _settings_path(invocation)
+    data = {"path": str(path), "exists": path.exists()}
+    return invocation.answer(data, ExitStatus.DONE, lambda: _print(invocation, str(path)))
+
+
+@app.command("init", epilog="\b\nExamples:\n  aml config init --print\n  aml config init")
+def init_command(
+    ctx: typer.Context,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
+) -> int:
+    """Write a settings file in which every key is explained and commented out."""
+    invocation: Invocation = ctx.obj
+    text = as_toml(load_settings(None, {}))
+    if print_only:
+        return invocation.answer({"text": text}, ExitStatus.DONE, lambda: _print(invocation, text))
+    path = _settings_path(invocation)
+    if path.exists():
+        raise UsageError(f"{path} exists already", advice="edit it, or move it away first")
+    write_durably(path, text.encode(), mode=0o644)
+    return invocation.answer({"path": str(path)}, ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
+
+
+def _settings_path(invocation: Invocation) -> Path:
+    path = invocation.settings_path()
+    if path is None:
+        raise StoreNotFoundError(
+            f"no .loom/memory in {invocation.folder} or any folder above it, so there is no place for settings",
+            advice="name the store with --store PATH, or the file with --config FILE",
+        )
+    return path
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value) or "(none)"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _print(invocation: Invocation, text: str) -> None:
+    invocation.out.write(text + "\n")

@@ -1,0 +1,121 @@
+"""One call of the command line: its streams, its global options, and the answer in text or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from aml.cli.text import printable
+from aml.config import Effective, Settings, load_settings
+from aml.errors import AmlError, ExitStatus, StoreNotFoundError
+from aml.store.open import Store, find_store, open_store, settings_file_for
+
+#: Version of the JSON answers: raised when a field changes its meaning or goes.
+JSON_SCHEMA = 1
+
+
+class Streams(msgspec.Struct, frozen=True):
+    """Where a call reads and writes; a test gives its own."""
+
+    out: TextIO
+    err: TextIO
+    stdin: TextIO
+
+
+class Invocation:
+    """What every command gets: streams, clock and environment from outside, options from the command line."""
+
+    def __init__(
+        self, streams: Streams, environment: Mapping[str, str], clock: Callable[[], float], folder: Path
+    ) -> None:
+        self.out, self.err, self.stdin = streams.out, streams.err, streams.stdin
+        self.environment = environment
+        self.now = clock()
+        self.folder = folder
+        self.command = ""
+        self.store_option: str | None = None
+        self.repository_option: str | None = None
+        self.config_option: str | None = None
+        self.json = False
+        self.quiet = False
+        self.verbose = False
+        self.no_color = False
+        self.warnings: list[str] = []
+
+    @property
+    def color(self) -> bool:
+        return not self.no_color and not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return self.stdin.isatty() and self.err.isatty() and not self.json
+
+    def store_path(self) -> Path:
+        """Where the store should be: flag, then AML_STORE, then upwards. Raises StoreNotFoundError."""
+        named = self.store_option or self.environment.get("AML_STORE")
+        return self.folder / named if named else find_store(self.folder)
+
+    def open_store(self) -> Store:
+        return open_store(self.store_path(), max_unpacked_bytes=self.settings.store.max_unpacked_mb << 20)
+
+    def settings_path(self) -> Path | None:
+        """The settings file in effect, whether it exists or not; None where there is no store to belong to."""
+        named = self.config_option or self.environment.get("AML_CONFIG")
+        if named:
+            return self.folder / named
+        try:
+            return settings_file_for(Path(self.store_path()).resolve())
+        except StoreNotFoundError:
+            return None
+
+    @cached_property
+    def effective(self) -> Effective:
+        named = bool(self.config_option or self.environment.get("AML_CONFIG"))
+        return load_settings(self.settings_path(), self.environment, required=named)
+
+    @property
+    def settings(self) -> Settings:
+        return self.effective.settings
+
+    def warn(self, message: str) -> None:
+        """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""
+        self.warnings.append(message)
+        if not self.json:
+            self.err.write(f"aml: {printable(message)}\n")
+
+    def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:
+        """Give the answer of a command, in JSON or by ``write_text``, and return its exit status."""
+        if self.json:
+            self._write_json(data, status, [])
+        else:
+            write_text()
+        return int(status)
+
+    def fail(self, error: AmlError) -> int:
+        """Explain an error, in JSON or on standard error, and return its exit status."""
+        if self.json:
+            found = {"type": type(error).__name__, "message": error.message, "advice": error.advice}
+            self._write_json(None, error.status, [found])
+        else:
+            self.err.write(f"aml: {printable(error.message)}\n")
+            if error.advice:
+                self.err.write(f"     {printable(error.advice)}\n")
+        return int(error.status)
+
+    def _write_json(self, data: Any, status: ExitStatus, errors: Sequence[dict[str, str]]) -> None:
+        envelope = {
+            "schema": JSON_SCHEMA,
+            "command": self.command,
+            "status": status.name.lower(),
+            "exit": int(status),
+            "data": data,
+            "warnings": self.warnings,
+            "errors": errors,
+        }
+        text = msgspec.json.format(msgspec.json.encode(envelope), indent=2)
+        self.out.write(text.decode() + "\n")

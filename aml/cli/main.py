@@ -1,0 +1,151 @@
+"""Parses a command line, runs the command, and turns whatever happens into an exit status."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer.main import get_command
+
+from aml import __version__
+from aml.cli.argv import arrange, wants_json
+from aml.cli.groups import COMMANDS, LazyGroup
+from aml.cli.invocation import Invocation, Streams
+from aml.errors import AmlError, ExitStatus, FileAccessError, UsageError
+from aml.fs.access import explain
+
+_EPILOG = (
+    "Global options may stand before or after the command. "
+    "Exit status: 0 done, 1 failed, 2 usage, 3 partial, 4 health warning, 5 health critical, 10 no store, 11 locked, "
+    "12 damaged, 13 schema too new, 130 interrupted."
+)
+
+app = typer.Typer(
+    cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"aml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="The memory folder; default: AML_STORE, else the nearest .loom/memory upwards."
+        ),
+    ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The backup repository; default: AML_REPOSITORY, else STORE-backup."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The settings file; default: AML_CONFIG, else aml.toml beside the store."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")] = False,  # noqa: ARG001  (read before parsing)
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all went well.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print each record and each detail.")] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colour even on a terminal; NO_COLOR does the same.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001  (its callback answers)
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Keep the memory of AI agents small, fast, safe, current and watched.
+
+    AML works on the JSON files that agents keep under .loom/memory. Nothing leaves the store without a way back, no
+    byte of a record that stays is changed, and a dry run shows exactly what a run would do.
+    """
+    invocation: Invocation = ctx.obj
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other", advice="say one of them")
+    invocation.store_option = store
+    invocation.repository_option = repository or invocation.environment.get("AML_REPOSITORY")
+    invocation.config_option = config
+    invocation.quiet = quiet
+    invocation.verbose = verbose
+    invocation.no_color = no_color
+
+
+def run(
+    words: Sequence[str],
+    *,
+    streams: Streams,
+    environment: Mapping[str, str],
+    clock: Callable[[], float],
+    folder: Path,
+) -> int:
+    """Run one command line and return its exit status; never raises for anything that can be explained."""
+    invocation = Invocation(streams, environment, clock, folder)
+    invocation.json = wants_json(words)
+    arranged = arrange(words, COMMANDS)
+    invocation.command = next((word for word in arranged if word in COMMANDS), "")
+    command: Any = get_command(app)
+    try:
+        result = command.main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
+    except NoArgsIsHelpError as help_wanted:
+        streams.out.write(help_wanted.format_message() + "\n")
+        return int(ExitStatus.USAGE)
+    except ClickException as error:
+        return invocation.fail(_as_usage_error(error))
+    except AmlError as error:
+        return invocation.fail(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return invocation.fail(
+            explain(error, "use", Path(str(error.filename))) if error.filename else FileAccessError(str(error))
+        )
+    status = int(result) if isinstance(result, int) else int(ExitStatus.DONE)
+    if status == ExitStatus.INTERRUPTED:
+        streams.err.write("aml: interrupted; every file is as it was or as it should be, and the next run clears up\n")
+    return status
+
+
+def _as_usage_error(error: ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "aml"
+    return UsageError(error.format_message(), advice=f"{path} --help shows what is possible")
+
+
+def run_process() -> int:
+    """Run the command line of this process: real streams, environment, clock, signals."""
+    # records are many small objects without cycles: the collector would only walk them in vain
+    gc.set_threshold(200_000, 50, 50)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        status = run(
+            sys.argv[1:],
+            streams=Streams(sys.stdout, sys.stderr, sys.stdin),
+            environment=os.environ,
+            clock=time.time,
+            folder=Path.cwd(),
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader of our output has gone; point the stream nowhere, so that the interpreter does not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = int(ExitStatus.FAILED)
+    return status
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,23 @@
+"""Options that several commands share, spelt once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Agents = Annotated[
+    list[str] | None,
+    typer.Option("--agent", metavar="NAME", help="Only this agent; may be repeated.", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
+LockTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for a file that an agent has locked."
+    ),
+]
+TrustClock = Annotated[
+    bool, typer.Option("--trust-clock", help="Go on although the clock contradicts AML's own run journal.")
+]

@@ -1,0 +1,155 @@
+"""``aml prune``: remove low-value records, look at earlier runs, put records back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aml.cli.invocation import Invocation
+from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.prune_text import write_history, write_prune, write_undo
+from aml.cli.text import count
+from aml.config import parse_share
+from aml.errors import ExitStatus, UsageError
+from aml.ledger.runs import Run
+from aml.prune.options import STRATEGIES
+from aml.prune.plan import PrunePlan
+from aml.workflows import Conditions, prune, prune_history, prune_options, prune_undo
+
+_EXAMPLES = """\b
+Examples:
+  aml prune --dry-run                     what would go, and why
+  aml prune                               archive and remove it
+  aml prune --agent backend --strategy time
+  aml prune --max-loss 100%               lift the loss budget
+  aml prune history                       earlier runs
+  aml prune undo RUN                      put a run's records back
+"""
+
+app = typer.Typer(rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES)
+
+
+@app.callback()
+def prune_command(
+    ctx: typer.Context,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help=f"{' or '.join(STRATEGIES)}; may be repeated. Default: both.", show_default=False
+        ),
+    ] = None,
+    agent: Agents = None,
+    aggressive: Annotated[bool, typer.Option("--aggressive", help="Judge by the stricter thresholds.")] = False,
+    dry_run: DryRun = False,
+    max_loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE", help="Most of an agent's records that may go, such as 30%; 100% lifts every limit."
+        ),
+    ] = None,
+    yes: Yes = False,
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Remove records that are old, failed or never worked.
+
+    What is removed is archived first, with the rule and the figures, and "aml prune undo" puts it back. A loss budget
+    bounds what one run may remove from an agent. Records that are valuable, pinned or new always stay.
+    """
+    if ctx.invoked_subcommand is not None:
+        return int(ExitStatus.DONE)
+    invocation: Invocation = ctx.obj
+    settings = invocation.settings
+    options = prune_options(
+        settings.prune,
+        strategies=_strategies(strategy),
+        agents=tuple(agent or ()),
+        aggressive=aggressive,
+        max_loss=None if max_loss is None else _share(max_loss),
+    )
+
+    def confirm(plan: PrunePlan) -> bool:
+        if yes or not invocation.is_interactive:
+            return True
+        agents = sum(any(file.removals for file in one.files) for one in plan.agents)
+        question = f"Remove {count(plan.removals, 'record')} of {count(agents, 'agent')}, archived first?"
+        return typer.confirm(question, err=True)
+
+    report = prune(
+        invocation.open_store(),
+        options,
+        now=invocation.now,
+        dry_run=dry_run,
+        conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
+        confirm=confirm,
+    )
+    for note in report.notes:
+        invocation.warn(note)
+    return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
+
+
+@app.command("history", epilog="\b\nExample:\n  aml prune history --verbose")
+def history_command(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many runs to show, the newest first.")] = 20,
+) -> int:
+    """Show what earlier runs removed and put back."""
+    invocation: Invocation = ctx.obj
+    runs = prune_history(invocation.open_store())[:limit]
+    return invocation.answer({"runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, runs))
+
+
+def _complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    del ctx
+    return [run.id for run in _runs_to_undo() if run.id.startswith(incomplete)]
+
+
+def _runs_to_undo() -> list[Run]:
+    import os
+    from pathlib import Path
+
+    from aml.store.open import find_store, open_store
+
+    store = open_store(os.environ.get("AML_STORE") or find_store(Path.cwd()))
+    return [run for run in prune_history(store) if run.operation == "prune"]
+
+
+@app.command("undo", epilog="\b\nExamples:\n  aml prune undo RUN --dry-run\n  aml prune undo RUN --id ID")
+def undo_command(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.", autocompletion=_complete_run)],
+    ids: Annotated[
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="Only this record; may be repeated.", show_default=False),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001  (undo removes nothing, so it never asks; scripts may say it to every command)
+    lock_timeout: LockTimeout = None,
+) -> int:
+    """Put the records that a run removed back where they stood, byte for byte."""
+    invocation: Invocation = ctx.obj
+    if not run:
+        raise UsageError("the id of a run is empty", advice="aml prune history lists the runs")
+    report = prune_undo(
+        invocation.open_store(),
+        run,
+        tuple(ids or ()),
+        now=invocation.now,
+        dry_run=dry_run,
+        conditions=Conditions.of(invocation.settings, lock_timeout=lock_timeout),
+    )
+    status = ExitStatus.DONE if dry_run else report.status
+    return invocation.answer(report, status, lambda: write_undo(invocation, report))
+
+
+def _strategies(named: list[str] | None) -> tuple[str, ...]:
+    """The names as they are now; older scripts say ``time_based`` and ``performance_based``."""
+    return tuple(name.removesuffix("_based") for name in named or ())
+
+
+def _share(text: str) -> float:
+    try:
+        return parse_share(text)
+    except ValueError:
+        raise UsageError(f"--max-loss {text} is not a share", advice="say a percentage such as 30%, or 0.3") from None

@@ -1,0 +1,156 @@
+"""What ``aml prune`` prints for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from aml.cli.invocation import Invocation
+from aml.cli.text import count, printable, size, write_table
+from aml.errors import ExitStatus
+from aml.ledger.runs import Run
+from aml.ledger.undo import UndoReport
+from aml.prune.report import FileReport, PruneReport
+
+_COUNTS = ("records", "removed", "kept", "protected", "deferred", "unreadable", "came_back")
+
+
+def write_prune(invocation: Invocation, report: PruneReport) -> None:
+    """Tables for a dry run and on a terminal, one line for a log; nothing where all went well and quiet is wanted."""
+    if not (invocation.quiet and report.status is ExitStatus.DONE):
+        if report.dry_run or invocation.verbose or invocation.out.isatty():
+            _write_tables(invocation, report)
+        invocation.out.write(_summary(report) + "\n")
+    _write_advice(invocation, report)
+
+
+def _write_tables(invocation: Invocation, report: PruneReport) -> None:
+    files = [file for file in report.files if file.records or file.problem]
+    if files:
+        shown = [name for name in _COUNTS if name in ("records", "removed", "kept") or report.total(name)]
+        rows = [
+            [file.agent, file.kind, *(f"{getattr(file, name):,}" for name in shown), _sizes(file)] for file in files
+        ]
+        total = ["total", "", *(f"{report.total(name):,}" for name in shown), size(report.total("bytes_before"))]
+        removed = "to remove" if report.dry_run else "removed"
+        headers = [
+            "agent",
+            "kind",
+            *(removed if name == "removed" else name.replace("_", " ") for name in shown),
+            "size",
+        ]
+        numeric = [False, False, *(True for _ in shown), True]
+        write_table(invocation.out, headers, [*rows, total], numeric=numeric, color=invocation.color)
+        invocation.out.write("\n")
+    _write_reasons(invocation, report)
+    if invocation.verbose and report.records:
+        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in report.records]
+        headers = ["", "agent", "kind", "id", "rule", "reason"]
+        write_table(invocation.out, headers, rows, numeric=[False] * 6, color=invocation.color)
+        invocation.out.write("\n")
+
+
+def _write_reasons(invocation: Invocation, report: PruneReport) -> None:
+    rows: list[list[str]] = []
+    for fate, counts in (
+        ("remove" if report.dry_run else "removed", Counter[tuple[str, str, str]]()),
+        ("protected", Counter[tuple[str, str, str]]()),
+    ):
+        for file in report.files:
+            found = file.protected_by_reason if fate == "protected" else file.removed_by_rule
+            counts.update({(file.agent, file.kind, reason): number for reason, number in found.items()})
+        rows += [[fate, agent, kind, reason, f"{number:,}"] for (agent, kind, reason), number in counts.items()]
+    if rows:
+        headers = ["", "agent", "kind", "rule or reason", "records"]
+        write_table(invocation.out, headers, rows, numeric=[False] * 4 + [True], color=invocation.color)
+        invocation.out.write("\n")
+
+
+def _sizes(file: FileReport) -> str:
+    if file.bytes_after is None or file.bytes_after == file.bytes_before:
+        return size(file.bytes_before)
+    return f"{size(file.bytes_before)} -> {size(file.bytes_after)}"
+
+
+def _summary(report: PruneReport) -> str:
+    removed, records = report.total("removed"), report.total("records")
+    verb = "would remove" if report.dry_run else "removed"
+    parts = [f"prune: {verb} {removed:,} of {count(records, 'record')}"]
+    others = {name: report.total(name) for name in ("protected", "deferred", "unreadable", "came_back")}
+    parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in others.items() if number]
+    if not report.dry_run and removed:
+        parts.append(f"{size(report.total('bytes_before'))} -> {size(report.total('bytes_after'))}")
+        parts.append(f"undo with: aml prune undo {report.run}")
+    return "; ".join(parts)
+
+
+def _write_advice(invocation: Invocation, report: PruneReport) -> None:
+    for file in report.files:
+        if file.problem:
+            invocation.err.write(f"aml: left alone: {file.agent}/{file.kind}: {printable(file.problem)}\n")
+    deferred = report.total("deferred")
+    if deferred:
+        when = "will wait" if report.dry_run else "wait"
+        invocation.err.write(
+            f"aml: {count(deferred, 'record')} {when} for a later run: the loss budget is used up "
+            f"({_budget_reasons(report)})\n     run aml prune again later, or lift the budget with --max-loss 100%\n"
+        )
+    if report.total("came_back") and not invocation.quiet:
+        invocation.err.write(
+            f"aml: {count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its "
+            "cached copy; prune while agents are idle, or restart them\n"
+        )
+
+
+def _budget_reasons(report: PruneReport) -> str:
+    held_back = {file.agent for file in report.files if file.deferred}
+    reasons = {f"{budget.agent}: {budget.reason}" for budget in report.budgets if budget.agent in held_back}
+    return "; ".join(sorted(printable(reason) for reason in reasons))
+
+
+def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
+    if not runs:
+        invocation.out.write("no run has pruned this store yet\n")
+        return
+    rows = []
+    for run in runs:
+        removed = sum(len(file.removed) for file in run.files)
+        restored = sum(len(file.restored) for file in run.files)
+        what = f"undo of {run.target}" if run.target else "prune"
+        rows.append([run.id, run.started, what, run.state, f"{removed:,}", f"{restored:,}"])
+    headers = ["run", "started", "what", "state", "removed", "put back"]
+    write_table(invocation.out, headers, rows, numeric=[False] * 4 + [True] * 2, color=invocation.color)
+    if invocation.verbose:
+        _write_keys(invocation, runs)
+
+
+def _write_keys(invocation: Invocation, runs: Sequence[Run]) -> None:
+    rows = [
+        [run.id, file.agent, file.kind, fate, key.id or "(no id)"]
+        for run in runs
+        for file in run.files
+        for fate, found in (("removed", file.removed), ("put back", file.restored))
+        for key in found
+    ]
+    if rows:
+        invocation.out.write("\n")
+        write_table(
+            invocation.out, ["run", "agent", "kind", "", "id"], rows, numeric=[False] * 5, color=invocation.color
+        )
+
+
+def write_undo(invocation: Invocation, report: UndoReport) -> None:
+    restored = sum(file.restored for file in report.files)
+    there = sum(file.already_there for file in report.files)
+    if not (invocation.quiet and report.status is ExitStatus.DONE):
+        verb = "would put back" if report.dry_run else "put back"
+        already = f"; {there:,} were there already" if there else ""
+        invocation.out.write(f"undo: {verb} {count(restored, 'record')} of run {report.target}{already}\n")
+    for file in report.files:
+        if file.problem:
+            invocation.err.write(f"aml: left alone: {file.agent}/{file.kind}: {printable(file.problem)}\n")
+        for ident in file.conflicts:
+            invocation.err.write(
+                f"aml: left in the archive: {file.agent}/{file.kind} {printable(ident)}: "
+                "an agent has created that id anew, with other content\n"
+            )

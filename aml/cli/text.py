@@ -1,0 +1,73 @@
+"""Text for people: safe to print, aligned, in units that read well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def printable(text: str) -> str:
+    """``text`` with everything escaped that a terminal would obey instead of show."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return _ESCAPES.get(character) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """``1 record``, ``2,000 records``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(octets: int) -> str:
+    """Bytes in binary units: ``512 B``, ``1.5 KiB``, ``20.0 MiB``."""
+    amount = float(octets)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{octets} B" if unit == "B" else f"{amount:,.1f} {unit}"
+
+
+Row = Sequence[str]
+
+
+def write_table(out: TextIO, headers: Row, rows: Sequence[Row], *, numeric: Sequence[bool], color: bool) -> None:
+    """A table: drawn by rich on a terminal, plain columns anywhere else. Cells are made printable."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if out.isatty():
+        _draw(out, headers, cells, numeric, color)
+    else:
+        _align(out, headers, cells, numeric)
+
+
+def _draw(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool], color: bool) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header, right in zip(headers, numeric, strict=True):
+        table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(file=out, no_color=not color, highlight=False).print(table)
+
+
+def _align(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool]) -> None:
+    widths = [max(len(row[index]) for row in (headers, *rows)) for index in range(len(headers))]
+    for row in (headers, *rows):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        out.write("  ".join(cells).rstrip() + "\n")

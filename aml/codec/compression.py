@@ -1,0 +1,94 @@
+"""gzip by its magic bytes, read strictly and bounded, written small.
+
+ISA-L inflates two to three times as fast as zlib and zlib-ng deflates four times as fast at the same size; zlib does
+the same work where neither is installed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Protocol
+
+from aml.errors import DamagedError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+#: window bits that make zlib read and write the gzip container
+_GZIP_CONTAINER = 31
+
+#: zlib's default level: what the agents' runtime writes as well, so a rewritten file does not grow for it.
+_LEVEL = 6
+
+
+class _Inflater(Protocol):
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+def _new_inflater() -> _Inflater:
+    inflater: _Inflater
+    try:
+        from isal import isal_zlib
+
+        inflater = isal_zlib.decompressobj(wbits=_GZIP_CONTAINER)
+    except ImportError:
+        inflater = zlib.decompressobj(wbits=_GZIP_CONTAINER)
+    return inflater
+
+
+def _deflate_library() -> Any:
+    try:
+        from zlib_ng import zlib_ng
+    except ImportError:
+        return zlib
+    return zlib_ng
+
+
+def is_gzip(data: bytes) -> bool:
+    return data[:2] == GZIP_MAGIC
+
+
+def unpack(data: bytes, *, max_bytes: int) -> bytes:
+    """All members of a gzip file, unpacked and checked against their checksums.
+
+    Raises DamagedError where a member is cut short or fails its checksum, where anything follows the last member,
+    and where the content would exceed ``max_bytes``.
+    """
+    parts: list[bytes] = []
+    room = max_bytes
+    rest = data
+    while rest:
+        if not is_gzip(rest):
+            raise DamagedError(f"{len(rest)} bytes of something else follow the gzip data")
+        part, rest = _unpack_member(rest, room, max_bytes)
+        room -= len(part)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes]:
+    inflater = _new_inflater()
+    try:
+        part = inflater.decompress(data, room + 1)
+    except Exception as error:
+        # isal and zlib name their errors differently; anything else is not about the data and must be seen
+        if type(error).__name__ not in ("error", "IsalError"):
+            raise
+        raise DamagedError(f"the gzip data is damaged: {error}") from error
+    if len(part) > room:
+        raise DamagedError(
+            f"the gzip data unpacks to more than {max_bytes} bytes",
+            advice="raise store.max_unpacked_mb in the settings if that is what it should hold",
+        )
+    if not inflater.eof:
+        raise DamagedError("the gzip data ends too early")
+    return part, inflater.unused_data
+
+
+def pack(data: bytes) -> bytes:
+    """``data`` as one gzip member without name or time, so that equal content gives equal bytes."""
+    deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
+    packed: bytes = deflater.compress(data) + deflater.flush()
+    return packed

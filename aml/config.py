@@ -1,0 +1,265 @@
+"""Settings: defaults < aml.toml < AML_* variables < flags, each value with its origin.
+
+Each section is a frozen struct; a field's Meta says what is allowed and what it is for, and that is where the
+documentation of the settings comes from. An unknown key or a bad value in the file is an error that names file, key
+and what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from aml.errors import SettingsError
+from aml.fs.access import explained
+
+Days = Annotated[float, Meta(ge=0, le=36_500)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Names = tuple[str, ...]
+
+
+class StoreSettings(Struct, frozen=True):
+    allow_network_store: Annotated[
+        bool, Meta(description="change stores on network file systems, where locks cannot be counted on")
+    ] = False
+    max_unpacked_mb: Annotated[
+        int, Meta(ge=1, le=1 << 20, description="largest unpacked size of one gzip file, in MiB; more counts as damage")
+    ] = 1024
+
+
+class LockSettings(Struct, frozen=True):
+    timeout_seconds: Annotated[
+        float, Meta(ge=0, le=86_400, description="how long to wait for a file that an agent has locked")
+    ] = 120.0
+
+
+class ClockSettings(Struct, frozen=True):
+    max_behind_minutes: Annotated[
+        float, Meta(ge=0, le=525_600, description="how far now may lie before AML's newest run")
+    ] = 5.0
+    max_ahead_days: Annotated[Days, Meta(description="how far now may lie after AML's newest run")] = 60.0
+
+
+class PruneSettings(Struct, frozen=True):
+    strategies: Annotated[Names, Meta(description="which strategies run by default: time, performance")] = (
+        "time",
+        "performance",
+    )
+    unused_days: Annotated[Days, Meta(description="time: a pattern last used longer ago goes")] = 90.0
+    failed_days: Annotated[Days, Meta(description="time: a failed pattern created longer ago goes")] = 30.0
+    failed_success: Annotated[Share, Meta(description="time: success under which an older pattern has failed")] = 0.30
+    min_executions: Annotated[
+        float, Meta(ge=0, le=1e9, description="executions from which success and confidence are judged")
+    ] = 3.0
+    decision_days: Annotated[Days, Meta(description="time: an older decision goes")] = 180.0
+    solution_days: Annotated[Days, Meta(description="time: an older solution that did not work goes")] = 365.0
+    inactive_days: Annotated[Days, Meta(description="time: an inactive record last used longer ago goes")] = 30.0
+    low_success: Annotated[Share, Meta(description="performance: success under which a pattern goes")] = 0.20
+    low_confidence: Annotated[Share, Meta(description="performance: confidence under which a pattern goes")] = 0.15
+    negative_score: Annotated[Share, Meta(description="performance: mean outcome under which a decision goes")] = 0.50
+    aggressive_unused_days: Annotated[Days, Meta(description="--aggressive: instead of unused_days")] = 60.0
+    aggressive_decision_days: Annotated[Days, Meta(description="--aggressive: instead of decision_days")] = 120.0
+    aggressive_low_success: Annotated[Share, Meta(description="--aggressive: instead of low_success")] = 0.30
+    protect_value: Annotated[
+        Share, Meta(description="value or confidence from which a record in use is protected from every rule")
+    ] = 0.85
+    protect_used_days: Annotated[Days, Meta(description="how long after its last use such a record is protected")] = (
+        365.0
+    )
+    protect_new_days: Annotated[Days, Meta(description="records created in the last so many days are protected")] = 7.0
+    pinned_ids: Annotated[Names, Meta(description="ids of records that no rule removes")] = ()
+    pinned_tags: Annotated[Names, Meta(description="tags that protect a record from every rule")] = ("pinned", "keep")
+    max_loss: Annotated[
+        Share, Meta(description="share of an agent's records that one run may remove; a percentage such as 30% is fine")
+    ] = 0.30
+    max_window_loss: Annotated[Share, Meta(description="share of an agent's records that may go within the window")] = (
+        0.50
+    )
+    window_days: Annotated[Days, Meta(description="length of that window")] = 30.0
+    small_agent_allowance: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="records that a small agent may lose once per window, up to half of them"),
+    ] = 20
+
+
+class Settings(Struct, frozen=True):
+    store: StoreSettings = StoreSettings()
+    locks: LockSettings = LockSettings()
+    clock: ClockSettings = ClockSettings()
+    prune: PruneSettings = PruneSettings()
+
+
+class Setting(Struct, frozen=True):
+    """One setting as it is in effect. ``origin`` is default, a file's path, or a variable's name."""
+
+    name: str
+    value: Any
+    origin: str
+    default: Any
+    description: str
+
+
+class Effective(Struct, frozen=True):
+    """The settings in effect, and where each of them comes from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def listed(self) -> tuple[Setting, ...]:
+        defaults = Settings()
+        return tuple(
+            Setting(
+                f"{section}.{key}",
+                getattr(getattr(self.settings, section), key),
+                self.origins.get(f"{section}.{key}", "default"),
+                getattr(getattr(defaults, section), key),
+                describe(section, key),
+            )
+            for section in sections()
+            for key in keys(section)
+        )
+
+
+def sections() -> tuple[str, ...]:
+    return Settings.__struct_fields__
+
+
+def keys(section: str) -> tuple[str, ...]:
+    fields: tuple[str, ...] = type(getattr(Settings(), section)).__struct_fields__
+    return fields
+
+
+def variable_name(section: str, key: str) -> str:
+    """The environment variable that sets ``section.key``."""
+    return f"AML_{section}_{key}".upper()
+
+
+def describe(section: str, key: str) -> str:
+    metas = [part for part in get_args(_field_type(section, key)) if isinstance(part, Meta)]
+    return next((meta.description for meta in reversed(metas) if meta.description), "")
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str], *, required: bool = False) -> Effective:
+    """Settings from ``file`` (if it exists; ``required`` makes its absence an error) and AML_* variables.
+
+    Raises SettingsError.
+    """
+    origins: dict[str, str] = {}
+    values: dict[str, dict[str, Any]] = {section: {} for section in sections()}
+    if file is not None and (required or file.exists()):
+        for section, key, value in _read_file(file):
+            values[section][key] = _checked(section, key, value, str(file))
+            origins[f"{section}.{key}"] = str(file)
+    for section in sections():
+        for key in keys(section):
+            variable = variable_name(section, key)
+            if variable in environment:
+                values[section][key] = _checked(section, key, _from_text(section, key, environment[variable]), variable)
+                origins[f"{section}.{key}"] = variable
+    parts = {name: type(getattr(Settings(), name))(**given) for name, given in values.items()}
+    return Effective(Settings(**parts), origins)
+
+
+def parse_share(text: str) -> float:
+    """A share from 0 to 1, or a percentage such as 30%. Raises ValueError."""
+    stripped = text.strip()
+    share = float(stripped.removesuffix("%")) / 100 if stripped.endswith("%") else float(stripped)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text} is not from 0% to 100%")
+    return share
+
+
+def _read_file(file: Path) -> list[tuple[str, str, Any]]:
+    import tomllib
+
+    with explained("read", file):
+        data = file.read_bytes()
+    try:
+        document = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{file} is not valid TOML: {error}", advice="aml config init --print shows a valid one"
+        ) from error
+    found = []
+    for section, table in document.items():
+        if section not in sections():
+            raise _unknown(f"{file}: unknown section [{section}]", section, sections())
+        if not isinstance(table, dict):
+            raise SettingsError(
+                f"{file}: {section} must be a section [{section}]", advice=f"known sections: {_list(sections())}"
+            )
+        for key, value in table.items():
+            if key not in keys(section):
+                raise _unknown(f"{file}: unknown key {key} in [{section}]", key, keys(section))
+            found.append((section, key, value))
+    return found
+
+
+def _unknown(message: str, name: str, known: tuple[str, ...]) -> SettingsError:
+    near = get_close_matches(name, known, n=1)
+    return SettingsError(message, advice=f"did you mean {near[0]}?" if near else f"known: {_list(known)}")
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def _field_type(section: str, key: str) -> Any:
+    return get_type_hints(type(getattr(Settings(), section)), include_extras=True)[key]
+
+
+def _checked(section: str, key: str, value: Any, origin: str) -> Any:
+    field = _field_type(section, key)
+    if isinstance(value, str) and value.strip().endswith("%") and get_args(field)[0] is float:
+        value = _share_or_text(value)
+    try:
+        return msgspec.convert(value, type=field)
+    except msgspec.ValidationError as error:
+        reason = str(error).replace("`", "")
+        raise SettingsError(f"{origin}: {section}.{key} = {value!r} is not allowed: {reason}") from error
+
+
+def _share_or_text(value: str) -> float | str:
+    try:
+        return parse_share(value)
+    except ValueError:
+        return value
+
+
+def _from_text(section: str, key: str, text: str) -> Any:
+    """The value of an environment variable: numbers and booleans as in TOML, lists parted by commas."""
+    kind = get_args(_field_type(section, key))[0]
+    if kind == Names:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if kind is bool:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+            text.strip().lower(), text
+        )
+    try:
+        return int(text) if kind is int else float(text)
+    except ValueError:
+        return text
+
+
+def as_toml(effective: Effective) -> str:
+    """A settings file that says what is in effect, with every key explained and the defaults commented out."""
+    lines = ["# Settings of AML for this project. Every key is optional; commented ones show the default.", ""]
+    for section in sections():
+        lines.append(f"[{section}]")
+        for one in effective.listed():
+            if one.name.startswith(f"{section}."):
+                mark = "# " if one.value == one.default else ""
+                lines += [f"# {one.description}", f"{mark}{one.name.removeprefix(section + '.')} = {_toml(one.value)}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,153 @@
+"""Writes that survive a crash: temporary file in the same folder, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aml.fs.access import explained
+
+#: Mode of what AML keeps for itself: text that the store no longer has belongs to its owner alone.
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+_TEMPORARY_MARK = ".aml-tmp-"
+#: System errors of a call that this file system does not offer
+_UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name is an unfinished write of AML's."""
+    return name.startswith(".") and _TEMPORARY_MARK in name
+
+
+def temporary_for(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{secrets.token_hex(4)}")
+
+
+def sync_file(descriptor: int) -> None:
+    """Flush a file to the medium itself; on macOS fsync alone stops at the drive's cache."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder (and its parents) that only its owner may enter; an existing one is left as it is."""
+    if folder.is_dir():
+        return
+    with explained("create", folder):
+        missing = [folder, *(parent for parent in folder.parents if not parent.is_dir())]
+        for part in reversed(missing):
+            try:
+                os.mkdir(part, PRIVATE_FOLDER)
+            except FileExistsError:
+                continue
+            sync_folder(part.parent)
+
+
+def write_durably(path: Path, data: bytes | Sequence[bytes], *, mode: int = PRIVATE_FILE) -> None:
+    """Create or replace ``path`` with ``data`` in one step that a crash cannot halve. Raises FileAccessError."""
+    with explained("write", path):
+        _write_and_rename(path, data, lambda descriptor: os.fchmod(descriptor, mode), _nothing)
+
+
+def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> None:
+    """Replace the existing file ``path``, keeping the mode, owner and attributes of ``like``.
+
+    ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError, and
+    whatever ``proof`` raises; the file is then as it was, and no temporary file is left.
+    """
+
+    def adopt(descriptor: int) -> None:
+        _adopt_owner(descriptor, like)
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        _copy_attributes(path, descriptor)
+
+    with explained("write", path):
+        _write_and_rename(path, data, adopt, proof)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _write_and_rename(
+    path: Path, data: bytes | Sequence[bytes], adopt: Callable[[int], None], proof: Callable[[], None]
+) -> None:
+    temporary = temporary_for(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        try:
+            for part in [data] if isinstance(data, bytes) else data:
+                _write_all(descriptor, part)
+            adopt(descriptor)
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        proof()
+        os.rename(temporary, path)
+    except BaseException:
+        # also on an interrupt: an unfinished write must not stay behind
+        _remove_if_there(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _adopt_owner(descriptor: int, like: os.stat_result) -> None:
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+
+
+def _copy_attributes(source: Path, descriptor: int) -> None:
+    """Copy extended attributes (access control lists among them) where the platform has them."""
+    if not hasattr(os, "listxattr"):
+        return
+    try:
+        names = os.listxattr(source)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return
+        raise
+    for name in names:
+        os.setxattr(descriptor, name, os.getxattr(source, name))
+
+
+def _remove_if_there(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        # the error that led here is the one to report; a temporary file left over is removed by the next run
+        return
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file of AML's own and make that stick. A file that is gone already is no error."""
+    with explained("remove", path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        sync_folder(path.parent)

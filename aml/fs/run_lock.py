@@ -1,0 +1,59 @@
+"""One AML run at a time changes a given store: a flock that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from aml.errors import LockedError
+from aml.fs.access import explained
+from aml.fs.durable import PRIVATE_FILE
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who runs: the operation, process id, host and start time (ISO 8601, UTC)."""
+
+    operation: str
+    pid: int
+    host: str
+    started: str
+
+
+@contextmanager
+def run_lock(path: Path, operation: str, started: str) -> Iterator[None]:
+    """Hold the run lock at ``path``. Raises LockedError, naming the holder, where another run has it."""
+    with explained("lock", path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _locked(descriptor, path) from None
+        _sign(descriptor, path, Holder(operation, os.getpid(), socket.gethostname(), started))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sign(descriptor: int, path: Path, holder: Holder) -> None:
+    with explained("write", path):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+
+
+def _locked(descriptor: int, path: Path) -> LockedError:
+    try:
+        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+    except msgspec.MsgspecError:
+        # between taking the lock and signing it, or a run killed in between
+        return LockedError(f"another AML run holds {path}", advice="wait for it to end")
+    return LockedError(
+        f"aml {holder.operation} (pid {holder.pid} on {holder.host}, started {holder.started}) is changing this store",
+        advice="wait for it to end; the lock goes with its process",
+    )

@@ -1,0 +1,1 @@
+"""What makes removal reversible: run journal, archives, loss budget, undo, recovery after a crash."""

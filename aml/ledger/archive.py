@@ -1,0 +1,84 @@
+"""Archives: where a record goes before it leaves the store.
+
+``archives/<agent>/<kind>-<run>.jsonl.gz`` beside the store holds one JSON object a line for each record removed from
+one file by one run: why it went, where it stood, and its exact text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from aml.codec.compression import pack, unpack
+from aml.errors import DamagedError
+from aml.fs.access import explained
+from aml.fs.durable import write_durably
+from aml.ledger.state import prepare_folder
+from aml.store.open import Store
+
+#: Archives are AML's own files, but a damaged one must still not take all memory.
+_MAX_UNPACKED_BYTES = 1 << 34
+
+
+class ArchivedRecord(msgspec.Struct, frozen=True):
+    """One removed record.
+
+    ``ordinal`` is its position in the file, ``before`` and ``after`` the SHA-256 of its neighbours there (None at an
+    end), ``twins`` the SHA-256 of other records with the same id that stayed. ``text`` is the record verbatim.
+    """
+
+    run: str
+    agent: str
+    kind: str
+    id: str | None
+    rule: str
+    reason: str
+    figures: dict[str, float | bool | str | None]
+    ordinal: int
+    sha256: str
+    before: str | None
+    after: str | None
+    text: str
+    twins: tuple[str, ...] = ()
+
+    @property
+    def raw(self) -> bytes:
+        return self.text.encode()
+
+
+def archive_name(agent: str, kind: str, run_id: str) -> str:
+    """Path of an archive inside the folder kept beside the store."""
+    return f"archives/{agent}/{kind}-{run_id}.jsonl.gz"
+
+
+def write_archive(store: Store, name: str, records: list[ArchivedRecord]) -> None:
+    """Put removed records on disk for good. Raises FileAccessError; the store must not change before this returns."""
+    path = store.keep / name
+    for folder in (store.keep, store.keep / "archives", path.parent):
+        prepare_folder(folder)
+    encoder = msgspec.json.Encoder()
+    write_durably(path, pack(b"".join(encoder.encode(record) + b"\n" for record in records)))
+
+
+def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
+    """The records of an archive. Raises DamagedError where any line is not what was written."""
+    path = store.keep / name
+    with explained("read", path):
+        data = path.read_bytes()
+    try:
+        text = unpack(data, max_bytes=_MAX_UNPACKED_BYTES)
+        records = [msgspec.json.decode(line, type=ArchivedRecord) for line in text.splitlines()]
+    except (DamagedError, msgspec.MsgspecError) as error:
+        raise _damaged(path, str(error)) from error
+    for record in records:
+        if hashlib.sha256(record.raw).hexdigest() != record.sha256:
+            raise _damaged(path, f"the text of record {record.id} does not fit its SHA-256")
+    return records
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"the archive {path} is damaged: {reason}", advice="restore that file from a backup of its folder"
+    )

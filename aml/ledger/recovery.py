@@ -1,0 +1,98 @@
+"""What a run finds that an earlier one left when it crashed, and how that is brought to an end.
+
+Nothing has to be rolled back: a file was replaced whole or not at all, and its archive was on disk before. So a dead
+run is settled by looking: what it archived and is not in the store any more was removed, the rest was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from aml.errors import AmlError, ExitStatus
+from aml.fs.access import explained
+from aml.fs.durable import is_temporary, remove_durably
+from aml.ledger.archive import ArchivedRecord, read_archive
+from aml.ledger.runs import Journal, RecordKey, Run, RunFile
+from aml.model.kinds import KIND_BY_PLURAL
+from aml.store.layout import record_file
+from aml.store.open import Store
+from aml.store.transact import Transaction
+
+
+def recover(store: Store, journal: Journal) -> list[str]:
+    """Settle every unfinished run and clear unfinished writes; returns a note for each. The run lock must be held."""
+    notes = []
+    for run_id in journal.ids():
+        run = journal.read(run_id)
+        if run.is_unfinished:
+            settle(store, journal, run)
+            run.state = "interrupted"
+            journal.write(run)
+            removed = sum(len(file.removed) for file in run.files)
+            notes.append(f"run {run.id} ({run.operation}) had died: {removed} records were removed by it, all archived")
+    for path in _leftovers(store):
+        remove_durably(path)
+    return notes
+
+
+def settle(store: Store, journal: Journal, run: Run) -> None:
+    """Write into ``run`` what it really did, told by its archives and by what the store holds now."""
+    if run.operation == "undo" and run.target:
+        _settle_undo(store, journal.read(run.target), run)
+        return
+    for file in run.files:
+        if file.archive and (store.keep / file.archive).exists():
+            archived = read_archive(store, file.archive)
+            present = _hashes(store, file)
+            file.removed = [_key(record) for record in archived if record.sha256 not in present]
+            if not file.removed:
+                remove_durably(store.keep / file.archive)
+        if not file.removed:
+            file.archive = None
+
+
+def _settle_undo(store: Store, target: Run, undo: Run) -> None:
+    undo.files = []
+    for file in target.files:
+        if file.archive and file.removed:
+            present = _hashes(store, file)
+            back = [_key(record) for record in read_archive(store, file.archive) if record.sha256 in present]
+            undo.files.append(RunFile(file.agent, file.kind, restored=back))
+
+
+def _key(record: ArchivedRecord) -> RecordKey:
+    return RecordKey.of(record.id, record.sha256)
+
+
+def _hashes(store: Store, file: RunFile) -> frozenset[str]:
+    """SHA-256 of each record that a file holds now; none where it cannot be read."""
+    try:
+        content = Transaction.peek(store, record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]))
+        elements = content.array().elements if content else ()
+    except AmlError as error:
+        if error.status is not ExitStatus.DAMAGED:
+            raise
+        elements = ()
+    return frozenset(hashlib.sha256(bytes(element)).hexdigest() for element in elements)
+
+
+def _leftovers(store: Store) -> list[Path]:
+    """AML's own unfinished writes beside the files they were meant for."""
+    folders = [store.root / agent for agent in store.agents()]
+    folders += [store.state, store.state / "runs", store.keep, store.keep / "archives"]
+    folders += _folders_in(store.keep / "archives")
+    return [path for folder in folders if folder.is_dir() for path in _files_in(folder) if is_temporary(path.name)]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    with explained("list", folder), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    with explained("list", folder), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]

@@ -1,0 +1,189 @@
+"""The run journal: one small file for each run that changed a store or meant to.
+
+A run is written down as begun before it changes anything and as done afterwards, so that a crash is seen by the next
+run. The file also names each record removed, by id and content, which is what the loss budget counts and what tells
+that a live agent wrote a removed record back.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aml.errors import DamagedError, NotFoundError
+from aml.fs.access import explained
+from aml.fs.durable import write_durably
+from aml.ledger.state import prepare_folder
+from aml.model.timestamps import parse_timestamp, to_iso
+from aml.store.open import Store
+
+#: Version of the journal's own format.
+FORMAT = 1
+
+_SUFFIX = ".json"
+
+
+class RecordKey(msgspec.Struct, frozen=True, array_like=True):
+    """A record as the journal knows it: its id (None where it has none) and 16 hex digits of its SHA-256."""
+
+    id: str | None
+    digest: str
+
+    @classmethod
+    def of(cls, ident: str | None, sha256: str) -> RecordKey:
+        return cls(ident, sha256[:16])
+
+
+class RunFile(msgspec.Struct):
+    """What a run did to one record file. ``archive`` is relative to the folder kept beside the store."""
+
+    agent: str
+    kind: str
+    archive: str | None = None
+    removed: list[RecordKey] = []
+    restored: list[RecordKey] = []
+    bytes_before: int = 0
+    bytes_after: int = 0
+    used_allowance: bool = False
+
+
+class Run(msgspec.Struct):
+    """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC."""
+
+    id: str
+    operation: str
+    started: str
+    state: str = "begun"
+    finished: str | None = None
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    options: dict[str, Any] = {}
+    target: str | None = None
+    files: list[RunFile] = []
+    counts: dict[str, int] = {}
+    format: int = FORMAT
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since 1970 UTC."""
+        return parse_timestamp(self.started) or 0.0
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.state == "begun"
+
+
+class Journal:
+    """The runs of one store.
+
+    A run's id is its start time, its number in sequence and four random hex digits: ids sort by time, no two collide,
+    and the newest run is told by its number even where the clock once stood wrong.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._folder = store.state / "runs"
+
+    def begin(
+        self,
+        operation: str,
+        now: float,
+        *,
+        version: str,
+        options: dict[str, Any],
+        files: list[RunFile] | None = None,
+        target: str | None = None,
+    ) -> Run:
+        """A run that begins now (seconds since 1970 UTC). It is not on disk before ``write``."""
+        number = max((_number(run_id) for run_id in self.ids()), default=0) + 1
+        return Run(
+            id=f"{_stamp(now)}-{number:04d}-{secrets.token_hex(2)}",
+            operation=operation,
+            started=to_iso(now),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version,
+            options=options,
+            target=target,
+            files=files or [],
+        )
+
+    def write(self, run: Run) -> None:
+        """Put a run's present state on disk."""
+        prepare_folder(self._folder)
+        write_durably(self._path(run.id), msgspec.json.encode(run))
+
+    def ids(self) -> list[str]:
+        """Ids of all runs, sorted by the time they began."""
+        if not self._folder.exists():
+            return []
+        with explained("list", self._folder):
+            names = os.listdir(self._folder)
+        return sorted(
+            name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX) and not name.startswith(".")
+        )
+
+    def read(self, run_id: str) -> Run:
+        """Raises DamagedError where the run's file is not what AML writes."""
+        path = self._path(run_id)
+        with explained("read", path):
+            data = path.read_bytes()
+        try:
+            return msgspec.json.decode(data, type=Run)
+        except msgspec.MsgspecError as error:
+            raise DamagedError(
+                f"the run journal {path} is damaged: {error}",
+                advice="move that file away to go on; the archives of removed records are not touched by it",
+            ) from error
+
+    def since(self, moment: float) -> Iterator[Run]:
+        """Runs begun at or after ``moment`` (seconds since 1970 UTC), oldest first."""
+        first = _stamp(max(moment, 0.0))
+        return (self.read(run_id) for run_id in self.ids() if run_id >= first)
+
+    def newest(self) -> Run | None:
+        """The run that began last, by sequence and not by clock."""
+        ids = self.ids()
+        return self.read(max(ids, key=_number)) if ids else None
+
+    def find(self, prefix: str) -> Run:
+        """The run with that id or unique prefix of it. Raises NotFoundError, naming the nearest ones."""
+        ids = self.ids()
+        if prefix in ids:
+            return self.read(prefix)
+        fitting = [run_id for run_id in ids if prefix and run_id.startswith(prefix)]
+        if len(fitting) == 1:
+            return self.read(fitting[0])
+        if fitting:
+            raise NotFoundError(
+                f"{prefix} fits {len(fitting)} runs", advice=f"say more of it: {', '.join(fitting[-5:])}"
+            )
+        raise NotFoundError(f"there is no run {prefix!r}", advice=_nearest(prefix, ids))
+
+    def _path(self, run_id: str) -> Path:
+        return self._folder / f"{run_id}{_SUFFIX}"
+
+
+def _stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def _number(run_id: str) -> int:
+    parts = run_id.split("-")
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 0
+
+
+def _nearest(prefix: str, ids: list[str]) -> str:
+    if not ids:
+        return "this store has no runs yet"
+    from difflib import get_close_matches
+
+    return f"nearest: {', '.join(get_close_matches(prefix, ids, n=3, cutoff=0.5) or ids[-3:])}"

@@ -1,0 +1,110 @@
+"""The folders that AML keeps beside a store, and the notes about locks in them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from aml.fs.access import explained
+from aml.fs.durable import PRIVATE_FILE, make_private_folder, write_durably
+from aml.fs.runtime_lock import remove_own_lock
+from aml.store.open import Store
+
+_IGNORE_ALL = b"# kept by AML: holds text that the store no longer has\n*\n"
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create one of AML's own folders, private and unseen by git."""
+    make_private_folder(folder)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_durably(ignore, _IGNORE_ALL)
+
+
+def run_lock_path(store: Store) -> Path:
+    return store.state / "run.lock"
+
+
+class _Note(msgspec.Struct, omit_defaults=True):
+    """One line of the notes: a lock about to be held with ``mtime_ns``, or given back at ``released`` (seconds).
+
+    ``lock`` is its path inside the store, so that notes can name nothing else and survive a move of the project.
+    """
+
+    lock: str
+    mtime_ns: int | None = None
+    released: float | None = None
+
+
+class FileLockNotes:
+    """Notes about the runtime locks of one run, in a file that outlives a crash of the process.
+
+    They need no fsync: after a power cut no lock is alive, and the agents' own rule for stale locks holds.
+    """
+
+    def __init__(self, root: Path, descriptor: int, released: dict[str, float]) -> None:
+        self._root = root
+        self._descriptor = descriptor
+        self._released = released
+        for lock, when in released.items():
+            self._write(_Note(lock, released=when))
+
+    def will_hold(self, lock: Path, mtime_ns: int) -> None:
+        self._write(_Note(self._name(lock), mtime_ns=mtime_ns))
+
+    def gave_back(self, lock: Path) -> None:
+        now = time.time()
+        self._released[self._name(lock)] = now
+        self._write(_Note(self._name(lock), released=now))
+
+    def last_release(self, lock: Path) -> float | None:
+        return self._released.get(self._name(lock))
+
+    def _name(self, lock: Path) -> str:
+        return lock.relative_to(self._root).as_posix()
+
+    def _write(self, note: _Note) -> None:
+        os.write(self._descriptor, msgspec.json.encode(note) + b"\n")
+
+
+@contextmanager
+def lock_notes(store: Store) -> Iterator[FileLockNotes]:
+    """Clear the locks that a crashed run left, then keep notes for this one. The run lock must be held."""
+    path = store.state / "locks.jsonl"
+    held, released = _read_notes(path)
+    for lock, mtimes_ns in held.items():
+        path_inside = store.root / lock
+        if ".." not in path_inside.parts and path_inside.is_relative_to(store.root):
+            remove_own_lock(path_inside, frozenset(mtimes_ns))
+    with explained("write", path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        yield FileLockNotes(store.root, descriptor, released)
+    finally:
+        os.close(descriptor)
+
+
+def _read_notes(path: Path) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Locks noted as held, with the times they may carry; and when others were given back."""
+    held: dict[str, list[int]] = {}
+    released: dict[str, float] = {}
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return held, released
+    for line in lines:
+        try:
+            note = msgspec.json.decode(line, type=_Note)
+        except msgspec.MsgspecError:
+            continue  # a line cut short by the crash: its lock was not made yet
+        if note.released is not None:
+            held.pop(note.lock, None)
+            released[note.lock] = note.released
+        elif note.mtime_ns is not None:
+            held.setdefault(note.lock, []).append(note.mtime_ns)
+    return held, released

@@ -1,0 +1,327 @@
+"""The schema-neutral view of one record.
+
+Agents write four schema versions, in camelCase and, by hand, in snake_case. A view answers the questions that
+operations ask (how old, how successful, how valuable) for all of them, so that no operation ever names a field of a
+schema. None means unknown, and an unknown figure never condemns a record.
+
+Views are decoded straight from bytes: the struct fields below are all of a record that is ever looked at. Scalars are
+declared Any on purpose, because a hand-written record may hold anything there; the properties check.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from msgspec import Struct
+
+from aml.model.timestamps import parse_timestamp
+
+#: Values a pattern is credited with where a part of its value is unknown: success, confidence, executions, saved ms.
+_UNKNOWN_SUCCESS, _UNKNOWN_CONFIDENCE, _UNKNOWN_EXECUTIONS, _UNKNOWN_SAVED_MS = 0.5, 0.3, 1.0, 0.0
+
+#: A development speed of 1.5 counts as the full score; the runtime's scale runs from 0 to 2.
+FULL_SPEED = 1.5
+
+
+def ratio(value: object, limit: float = 1.0) -> float | None:
+    """``value`` as a float where it is a number from 0 to ``limit``, else None."""
+    if (type(value) is float or type(value) is int) and 0 <= value <= limit:
+        return float(value)
+    return None
+
+
+def amount(value: object) -> float | None:
+    """``value`` as a float where it is a finite number of at least 0, else None."""
+    if type(value) is int:
+        return float(value) if 0 <= value < 1 << 53 else None
+    if type(value) is float and value >= 0 and math.isfinite(value):
+        return value
+    return None
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _first_time(*values: object) -> float | None:
+    for value in values:
+        if value is not None:
+            moment = parse_timestamp(value)
+            if moment is not None:
+                return moment
+    return None
+
+
+class Figures(Struct, gc=False):
+    """``metrics`` of schema 1.x and ``performance`` of 2.0.0, in either spelling."""
+
+    successRate: Any = None
+    success_rate: Any = None
+    executionCount: Any = None
+    execution_count: Any = None
+    avgTimeSavedMs: Any = None
+    avg_time_saved_ms: Any = None
+
+
+class Course(Struct, gc=False):
+    """``evolution`` of schema 1.x and ``lifecycle`` of 2.0.0, in either spelling."""
+
+    created: Any = None
+    createdAt: Any = None
+    created_at: Any = None
+    lastUsed: Any = None
+    last_used: Any = None
+    last_used_at: Any = None
+    confidenceScore: Any = None
+    confidence_score: Any = None
+    confidence: Any = None
+
+    @property
+    def begun(self) -> Any:
+        return _first(self.created_at, self.created, self.createdAt)
+
+    @property
+    def used(self) -> Any:
+        return _first(self.last_used_at, self.lastUsed, self.last_used)
+
+    @property
+    def trust(self) -> Any:
+        return _first(self.confidence, self.confidenceScore, self.confidence_score)
+
+
+class Effectiveness(Struct, gc=False):
+    """``effectiveness`` of a solution."""
+
+    worked: Any = None
+    preventedRecurrence: Any = None
+    prevented_recurrence: Any = None
+
+
+class SuccessMetrics(Struct, gc=False):
+    """``successMetrics`` of a decision's outcome; custom metrics are left out on purpose."""
+
+    developmentSpeed: Any = None
+    development_speed: Any = None
+    apiPerformance: Any = None
+    api_performance: Any = None
+    clientSatisfaction: Any = None
+    client_satisfaction: Any = None
+    maintainability: Any = None
+
+
+class Outcome(Struct, gc=False):
+    """``outcome`` of a decision."""
+
+    successMetrics: SuccessMetrics | None = None
+    success_metrics: SuccessMetrics | None = None
+    wouldRepeat: Any = None
+    would_repeat: Any = None
+
+
+class RecordView(Struct, gc=False):
+    """What every kind of record has in common. Times are seconds since 1970 UTC, None is unknown."""
+
+    id: Any = None
+    timestamp: Any = None
+    tags: Any = None
+    active: Any = None
+    version: Any = None
+
+    @property
+    def ident(self) -> str | None:
+        """The record's id as text; None where it has none that could name it."""
+        ident = self.id
+        if type(ident) is str:
+            return ident or None
+        return str(ident) if type(ident) is int else None
+
+    @property
+    def tag_names(self) -> tuple[str, ...]:
+        if not isinstance(self.tags, list):
+            return ()
+        return tuple(tag for tag in self.tags if isinstance(tag, str))
+
+    @property
+    def is_inactive(self) -> bool:
+        return self.active is False
+
+    @property
+    def created(self) -> float | None:
+        return parse_timestamp(self.timestamp)
+
+    @property
+    def last_used(self) -> float | None:
+        return parse_timestamp(self.timestamp)
+
+    @property
+    def success(self) -> float | None:
+        """0 to 1."""
+        return None
+
+    @property
+    def executions(self) -> float | None:
+        return None
+
+    @property
+    def saved_ms(self) -> float | None:
+        """Average time saved in milliseconds."""
+        return None
+
+    @property
+    def worked(self) -> bool | None:
+        """Whether a solution solved its problem."""
+        return None
+
+    @property
+    def would_repeat(self) -> bool | None:
+        """Whether a decision would be taken again."""
+        return None
+
+    @property
+    def outcome_score(self) -> float | None:
+        """Mean score of a decision's outcome, 0 to 1."""
+        return None
+
+    @property
+    def value(self) -> float:
+        """What the record is worth, 0 to 1."""
+        raise TypeError(f"{type(self).__name__} does not say what a record is worth")
+
+    @property
+    def confidence(self) -> float | None:
+        """0 to 1; for kinds without a confidence of their own, their value."""
+        return self.value
+
+
+class PatternView(RecordView, gc=False):
+    """A way of working that an agent learned."""
+
+    metrics: Figures | None = None
+    performance: Figures | None = None
+    evolution: Course | None = None
+    lifecycle: Course | None = None
+
+    @property
+    def created(self) -> float | None:
+        life, past = self.lifecycle, self.evolution
+        return _first_time(life and life.begun, past and past.begun, self.timestamp)
+
+    @property
+    def last_used(self) -> float | None:
+        life, past = self.lifecycle, self.evolution
+        if life is None and past is not None:
+            return parse_timestamp(past.used)
+        return _first_time(life and life.used, past and past.used)
+
+    @property
+    def success(self) -> float | None:
+        return self._figure(ratio, "success_rate", "successRate")
+
+    @property
+    def executions(self) -> float | None:
+        return self._figure(amount, "execution_count", "executionCount")
+
+    @property
+    def saved_ms(self) -> float | None:
+        return self._figure(amount, "avg_time_saved_ms", "avgTimeSavedMs")
+
+    def _figure(self, read: Any, snake: str, camel: str) -> float | None:
+        for figures in (self.performance, self.metrics):
+            if figures is not None:
+                for name in (snake, camel):
+                    value = getattr(figures, name)
+                    if value is not None:
+                        number: float | None = read(value)
+                        return number
+        return None
+
+    @property
+    def confidence(self) -> float | None:
+        for course in (self.lifecycle, self.evolution):
+            if course is not None:
+                trust = course.trust
+                if trust is not None:
+                    return ratio(trust)
+        return None
+
+    @property
+    def value(self) -> float:
+        success, confidence, executions, saved = self.success, self.confidence, self.executions, self.saved_ms
+        return (
+            0.4 * (_UNKNOWN_SUCCESS if success is None else success)
+            + 0.3 * (_UNKNOWN_CONFIDENCE if confidence is None else confidence)
+            + 0.2 * min((_UNKNOWN_EXECUTIONS if executions is None else executions) / 50, 1.0)
+            + 0.1 * min((_UNKNOWN_SAVED_MS if saved is None else saved) / 1000, 1.0)
+        )
+
+
+class SolutionView(RecordView, gc=False):
+    """An error and what was done about it."""
+
+    effectiveness: Effectiveness | None = None
+    verifiedCount: Any = None
+    verified_count: Any = None
+
+    @property
+    def worked(self) -> bool | None:
+        worked = self.effectiveness and self.effectiveness.worked
+        return worked if isinstance(worked, bool) else None
+
+    @property
+    def success(self) -> float | None:
+        worked = self.worked
+        return None if worked is None else float(worked)
+
+    @property
+    def value(self) -> float:
+        found = self.effectiveness
+        prevented = found and _first(found.preventedRecurrence, found.prevented_recurrence)
+        prevented = float(prevented) if isinstance(prevented, bool) else amount(prevented)
+        verified = amount(_first(self.verifiedCount, self.verified_count))
+        basis = 0.7 if self.worked else 0.3
+        return min(1.0, basis + min(0.05 * (verified or 0.0), 0.2) + min(0.02 * (prevented or 0.0), 0.1))
+
+
+class DecisionView(RecordView, gc=False):
+    """A choice, and what came of it."""
+
+    outcome: Outcome | None = None
+    reviewedAt: Any = None
+    reviewed_at: Any = None
+
+    @property
+    def last_used(self) -> float | None:
+        return _first_time(self.reviewedAt, self.reviewed_at, self.timestamp)
+
+    @property
+    def would_repeat(self) -> bool | None:
+        found = self.outcome
+        again = found and _first(found.wouldRepeat, found.would_repeat)
+        return again if isinstance(again, bool) else None
+
+    @property
+    def outcome_score(self) -> float | None:
+        found = self.outcome
+        metrics = found and _first(found.successMetrics, found.success_metrics)
+        if not metrics:
+            return None
+        speed = ratio(_first(metrics.developmentSpeed, metrics.development_speed), limit=2.0)
+        scores = [
+            None if speed is None else min(speed / FULL_SPEED, 1.0),
+            ratio(_first(metrics.apiPerformance, metrics.api_performance)),
+            ratio(_first(metrics.clientSatisfaction, metrics.client_satisfaction)),
+            ratio(metrics.maintainability),
+        ]
+        known = [score for score in scores if score is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def success(self) -> float | None:
+        return self.outcome_score
+
+    @property
+    def value(self) -> float:
+        score, again = self.outcome_score, self.would_repeat
+        change = 0.0 if again is None else 0.1 if again else -0.1
+        return max(0.1, min(1.0, (0.5 if score is None else score) + change))

@@ -1,0 +1,74 @@
+"""Times as agents write them, read without guessing.
+
+Everywhere in AML a moment is a float: seconds since 1970-01-01 UTC. What cannot be read is None, and an unknown
+time is never old.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+SECONDS_PER_DAY = 86_400.0
+
+#: No agent wrote memory before 2000. Earlier times are placeholders (0, 0001-01-01, 1970-01-01): unknown, not old.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+
+#: From here on a number counts milliseconds: as seconds it would lie beyond the year 5000.
+_MILLISECONDS_FROM = 1e11
+
+
+def parse_timestamp(value: object) -> float | None:
+    """Seconds since 1970 UTC of an ISO 8601 string (naive means UTC) or of epoch seconds or milliseconds, else None."""
+    if type(value) is str:
+        seconds = _parse_text(value)
+    elif type(value) is int or type(value) is float:
+        seconds = _parse_number(value)
+    else:
+        return None
+    if seconds is None or seconds < EARLIEST:
+        return None
+    return seconds
+
+
+def _parse_text(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment_or_none = _parse_rare_iso(text)
+        if moment_or_none is None:
+            return None
+        moment = moment_or_none
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return moment.timestamp()
+    except (OverflowError, ValueError):
+        return None
+
+
+def _parse_rare_iso(text: str) -> datetime | None:
+    """ISO 8601 forms that the standard library refuses, such as 2026-11 or a time of 24:00."""
+    from dateutil.parser import isoparse
+
+    try:
+        return isoparse(text.strip())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_number(number: float) -> float | None:
+    if not math.isfinite(number):
+        return None
+    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else float(number)
+    return seconds if abs(seconds) < _MILLISECONDS_FROM else None
+
+
+def to_iso(moment: float) -> str:
+    """ISO 8601 in UTC with milliseconds and Z, as the agents' runtime writes it."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def days_between(earlier: float | None, later: float) -> float | None:
+    """Days from ``earlier`` to ``later``; None where the earlier time is unknown."""
+    return None if earlier is None else (later - earlier) / SECONDS_PER_DAY

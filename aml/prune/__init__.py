@@ -1,0 +1,1 @@
+"""Removing low-value records by rules: options, rules, plan, apply, report."""

@@ -1,0 +1,144 @@
+"""What a prune did, or would do: the plan and the outcome of each file, summed up."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from aml.errors import PRECEDENCE, ExitStatus
+from aml.prune.apply import FileOutcome
+from aml.prune.plan import FilePlan, PrunePlan
+
+
+class FileReport(Struct, frozen=True):
+    """One file. Counts are records; ``removed`` is what would be removed in a dry run. Sizes in bytes on disk."""
+
+    agent: str
+    kind: str
+    records: int
+    kept: int
+    removed: int
+    removed_by_rule: dict[str, int]
+    protected: int
+    protected_by_reason: dict[str, int]
+    deferred: int
+    unreadable: int
+    came_back: int
+    bytes_before: int
+    bytes_after: int | None
+    archive: str | None
+    problem: str | None
+    status: int
+
+
+class RemovalReport(Struct, frozen=True):
+    """One record that goes (``fate`` removed) or that waits for the next run (deferred)."""
+
+    agent: str
+    kind: str
+    id: str | None
+    fate: str
+    rule: str
+    reason: str
+    figures: dict[str, float | bool | str | None]
+    value: float
+    size: int
+
+
+class AgentBudget(Struct, frozen=True):
+    """An agent's loss budget in records, and which limit it is."""
+
+    agent: str
+    limit: int
+    reason: str
+
+
+class PruneReport(Struct, frozen=True):
+    """A prune of one store. ``run`` is None for a dry run, and where nothing was changed."""
+
+    run: str | None
+    dry_run: bool
+    strategies: tuple[str, ...]
+    files: tuple[FileReport, ...]
+    records: tuple[RemovalReport, ...]
+    budgets: tuple[AgentBudget, ...]
+    notes: tuple[str, ...]
+    status: ExitStatus
+
+    def total(self, name: str) -> int:
+        """Sum of one count over all files."""
+        return sum(getattr(file, name) or 0 for file in self.files)
+
+
+def build_report(
+    plan: PrunePlan,
+    outcomes: dict[tuple[str, str], FileOutcome],
+    *,
+    run: str | None,
+    dry_run: bool,
+    notes: tuple[str, ...] = (),
+) -> PruneReport:
+    """``outcomes`` by agent and kind; a file without one was only planned."""
+    files = [(file, outcomes.get((file.agent, file.kind))) for file in plan.files]
+    reports = tuple(_file_report(file, outcome, dry_run) for file, outcome in files)
+    applied = [outcome.plan if outcome else file for file, outcome in files]
+    return PruneReport(
+        run=run,
+        dry_run=dry_run,
+        strategies=plan.options.strategies,
+        files=reports,
+        records=tuple(record for file in applied for record in _record_reports(file)),
+        budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
+        notes=notes,
+        status=ExitStatus.DONE if dry_run else _status(plan, reports),
+    )
+
+
+def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> FileReport:
+    applied = outcome.plan if outcome else plan
+    removed = len(applied.removals) if dry_run or (outcome and outcome.removed) else 0
+    status = outcome.status if outcome else plan.problem_status
+    return FileReport(
+        agent=applied.agent,
+        kind=applied.kind,
+        records=applied.records,
+        kept=applied.records - removed,
+        removed=removed,
+        removed_by_rule=dict(Counter(one.rule for one in applied.removals)) if removed else {},
+        protected=len(applied.protected),
+        protected_by_reason=dict(Counter(one.reason for one in applied.protected)),
+        deferred=len(applied.deferred),
+        unreadable=len(applied.unreadable),
+        came_back=applied.came_back,
+        bytes_before=outcome.bytes_before if outcome else applied.size,
+        bytes_after=(outcome.bytes_after if outcome else applied.size) if not (dry_run and removed) else None,
+        archive=outcome.archive if outcome else None,
+        problem=outcome.problem if outcome else plan.problem,
+        status=int(status),
+    )
+
+
+def _record_reports(plan: FilePlan) -> list[RemovalReport]:
+    fates = [(one, "removed") for one in plan.removals] + [(one, "deferred") for one in plan.deferred]
+    return [
+        RemovalReport(plan.agent, plan.kind, one.id, fate, one.rule, one.reason, one.figures, one.value, one.size)
+        for one, fate in fates
+    ]
+
+
+def _status(plan: PrunePlan, files: tuple[FileReport, ...]) -> ExitStatus:
+    found = {ExitStatus.DONE}
+    problems = [ExitStatus(file.status) for file in files if file.problem]
+    if any(file.too_new for file in plan.files):
+        found.add(ExitStatus.SCHEMA)
+    if ExitStatus.FAILED in problems:
+        found.add(ExitStatus.FAILED)
+    wanted = [file for file in files if file.removed or file.status]
+    if problems and len(problems) == len(wanted) and set(problems) == {ExitStatus.LOCKED}:
+        found.add(ExitStatus.LOCKED)
+    if problems and len(problems) == len(files) and set(problems) == {ExitStatus.DAMAGED}:
+        found.add(ExitStatus.DAMAGED)
+    if problems or any(file.deferred for file in files):
+        found.add(ExitStatus.PARTIAL)
+    return next(status for status in PRECEDENCE if status in found)

@@ -1,0 +1,55 @@
+"""Which name in a store is an agent, which file holds which records. Pure: no file is opened here."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from msgspec import Struct
+
+from aml.errors import UsageError
+from aml.model.kinds import KIND_BY_PLURAL, Kind
+
+#: Top-level names that the runtime, older scripts or AML use for something else than an agent.
+_RESERVED = frozenset({"global", "audit", "config", "backup", "backups", "monitoring"})
+_RESERVED_PREFIXES = (".", "backup-")
+
+
+class RecordFile(Struct, frozen=True):
+    """One agent's file of one kind of records, whether it exists or not."""
+
+    agent: str
+    kind: str
+    path: Path
+
+    @property
+    def relative(self) -> str:
+        """Path inside the store, with forward slashes."""
+        return f"{self.agent}/{self.path.name}"
+
+
+def is_agent_name(name: str) -> bool:
+    """Whether a real folder of that name at a store's top level belongs to an agent."""
+    return bool(name) and name not in _RESERVED and not name.startswith(_RESERVED_PREFIXES)
+
+
+def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:
+    return RecordFile(agent, kind.plural, root / agent / kind.file_name)
+
+
+def kind_of(file: RecordFile) -> Kind:
+    return KIND_BY_PLURAL[file.kind]
+
+
+def choose(wanted: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """The names in ``wanted`` in the order of ``known``, or all of ``known`` where none is wanted.
+
+    Raises UsageError for a name that is not known: a misspelt filter must never widen what a command touches.
+    """
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            guess = f"did you mean {near[0]}? " if near else ""
+            valid = ", ".join(known) if known else "there are none in this store"
+            raise UsageError(f"unknown {what} {name!r}", advice=f"{guess}known: {valid}")
+    return tuple(name for name in known if name in wanted) if wanted else known

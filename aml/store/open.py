@@ -1,0 +1,94 @@
+"""Finding and opening a store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from aml.errors import FileAccessError, StoreNotFoundError, UsageError
+from aml.fs.access import explained
+from aml.fs.mounts import network_file_system
+from aml.model.kinds import KINDS
+from aml.store.layout import RecordFile, choose, is_agent_name, record_file
+
+#: Where agents keep their memory inside a project.
+DEFAULT_STORE = Path(".loom", "memory")
+
+
+class Store(Struct, frozen=True):
+    """An open store. ``root`` is real (no link on the way), so one store has one lock and one ledger by any name."""
+
+    root: Path
+    max_unpacked_bytes: int = 1 << 30
+
+    @property
+    def state(self) -> Path:
+        """AML's own folder beside the store: run journal, notes of locks."""
+        return self.root.with_name(self.root.name + ".aml")
+
+    @property
+    def keep(self) -> Path:
+        """The folder beside the store for what must outlive it: archives of removed records."""
+        return self.root.with_name(self.root.name + "-backup")
+
+    @property
+    def settings_file(self) -> Path:
+        return settings_file_for(self.root)
+
+    def agents(self) -> tuple[str, ...]:
+        """Names of all agents, sorted. Links are not followed: what they point at belongs to somebody else."""
+        with explained("list", self.root), os.scandir(self.root) as entries:
+            found = [
+                entry.name for entry in entries if is_agent_name(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+        return tuple(sorted(found))
+
+    def choose_agents(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The agents asked for, or all; raises UsageError for a name that no agent here has."""
+        return choose(wanted, self.agents(), "agent")
+
+    def record_files(self, agent: str) -> tuple[RecordFile, ...]:
+        """An agent's record files that exist, in the order of the kinds."""
+        files = (record_file(self.root, agent, kind) for kind in KINDS)
+        return tuple(file for file in files if os.path.lexists(file.path))
+
+
+def settings_file_for(root: Path) -> Path:
+    """The settings of the project that a store belongs to: aml.toml beside the memory folder."""
+    return root.with_name("aml.toml")
+
+
+def find_store(start: Path) -> Path:
+    """The nearest ``.loom/memory`` from ``start`` upwards. Raises StoreNotFoundError."""
+    for folder in (start, *start.parents):
+        if (folder / DEFAULT_STORE).is_dir():
+            return folder / DEFAULT_STORE
+    raise StoreNotFoundError(
+        f"no {DEFAULT_STORE} in {start} or any folder above it",
+        advice="name the store with --store PATH or AML_STORE, or try aml demo",
+    )
+
+
+def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
+    """Open the store at ``path`` (a memory folder). Raises StoreNotFoundError."""
+    root = Path(os.path.realpath(path))
+    if not root.is_dir():
+        what = "it is not a folder" if root.exists() else "there is nothing there"
+        raise StoreNotFoundError(
+            f"no store at {path}: {what}", advice="name the memory folder itself, such as .loom/memory"
+        )
+    if root == Path(root.anchor):
+        raise UsageError(f"{root} cannot be a store", advice="name the memory folder itself, such as .loom/memory")
+    return Store(root, max_unpacked_bytes)
+
+
+def refuse_network_store(store: Store, *, allowed: bool) -> None:
+    """Raise FileAccessError where a store to be changed lies on a network file system and that is not allowed."""
+    kind = None if allowed else network_file_system(store.root)
+    if kind is not None:
+        raise FileAccessError(
+            f"{store.root} lies on a network file system ({kind}), where neither locks nor renames can be counted on",
+            advice="run AML on the machine that holds the disk, or set store.allow_network_store = true",
+        )

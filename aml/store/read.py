@@ -1,0 +1,85 @@
+"""Reading one record file whole, without a lock: every writer that keeps the protocol replaces files by rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from functools import cached_property
+
+from aml.codec.compression import is_gzip, pack, unpack
+from aml.codec.json_array import RecordArray, split
+from aml.errors import ChangedError, DamagedError
+from aml.fs.access import explained
+from aml.store.layout import RecordFile
+
+#: How often a file is read again that somebody changes in place while it is read.
+_ATTEMPTS = 5
+
+Fingerprint = tuple[int, int, int, int, int]
+
+
+def fingerprint(found: os.stat_result) -> Fingerprint:
+    """Device, inode, size, modification and change times (ns): equal means, but for malice, the same content."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Content:
+    """What a record file held at one moment."""
+
+    def __init__(self, file: RecordFile, data: bytes, found: os.stat_result, max_unpacked_bytes: int) -> None:
+        self.file = file
+        self.data = data
+        self.stat = found
+        self._max_unpacked_bytes = max_unpacked_bytes
+
+    @property
+    def form(self) -> str:
+        """``gzip`` or ``plain``, told by the bytes and never by the name."""
+        return "gzip" if is_gzip(self.data) else "plain"
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes on disk, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def text(self) -> bytes:
+        """The JSON text. Raises DamagedError where gzip bytes do not unpack."""
+        return unpack(self.data, max_bytes=self._max_unpacked_bytes) if is_gzip(self.data) else self.data
+
+    def array(self) -> RecordArray:
+        """The records. Raises DamagedError where the text is not one whole JSON array."""
+        return split(self.text())
+
+    def rewritten(self, text: bytes) -> bytes:
+        """``text`` in the form in which this content was found."""
+        return pack(text) if is_gzip(self.data) else text
+
+
+def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
+    """Read ``file`` whole. Raises DamagedError for what is not a regular file, FileAccessError, ChangedError."""
+    for _ in range(_ATTEMPTS):
+        with explained("read", file.path):
+            found = os.stat(file.path, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                what = "a link" if stat.S_ISLNK(found.st_mode) else "no regular file"
+                raise DamagedError(f"it is {what}, which AML does not follow")
+            data, before, after = _read_whole(file)
+        if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
+            return Content(file, data, after, max_unpacked_bytes)
+    raise ChangedError(
+        f"{file.path} keeps changing while it is read", advice="run the command again when its writer is done"
+    )
+
+
+def _read_whole(file: RecordFile) -> tuple[bytes, os.stat_result, os.stat_result]:
+    # never wait for a writer: a named pipe in place of a file must not hang a cron job
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        parts = []
+        while part := os.read(descriptor, max(before.st_size, 1 << 16)):
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts), before, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)

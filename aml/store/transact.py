@@ -1,0 +1,73 @@
+"""Changing one record file under the runtime's lock: read, replace, read back."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aml.codec.compression import pack
+from aml.errors import ChangedError, FileAccessError
+from aml.fs.durable import replace_durably, write_durably
+from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+from aml.store.read import Content, fingerprint, read_content
+
+
+class Transaction:
+    """One record file, locked against agents for as long as the transaction lasts."""
+
+    def __init__(self, store: Store, file: RecordFile, lock: RuntimeLock) -> None:
+        self._store = store
+        self._file = file
+        self._lock = lock
+
+    def read(self) -> Content:
+        return read_content(self._file, self._store.max_unpacked_bytes)
+
+    def read_if_there(self) -> Content | None:
+        return self.peek(self._store, self._file)
+
+    @staticmethod
+    def peek(store: Store, file: RecordFile) -> Content | None:
+        """The content of a file without its lock, or None where there is no such file."""
+        return read_content(file, store.max_unpacked_bytes) if os.path.lexists(file.path) else None
+
+    def create(self, text: bytes) -> int:
+        """Make a file that is not there, in the form that the agent's other files have; returns its bytes on disk."""
+        others = [self.peek(self._store, other) for other in self._store.record_files(self._file.agent)]
+        data = pack(text) if any(other and other.form == "gzip" for other in others) else text
+        self._lock.prove()
+        folder = os.stat(self._file.path.parent)
+        write_durably(self._file.path, data, mode=stat.S_IMODE(folder.st_mode) & 0o666)
+        return len(data)
+
+    def replace(self, before: Content, text: bytes) -> int:
+        """Put ``text`` in place of ``before``, in the same form, and read it back; returns its bytes on disk.
+
+        Raises ChangedError where the lock was lost or the file is no longer ``before``: nothing is written then.
+        """
+        data = before.rewritten(text)
+
+        def prove() -> None:
+            # an editor that knows no locks may have written since
+            if fingerprint(os.stat(self._file.path, follow_symlinks=False)) != fingerprint(before.stat):
+                raise ChangedError(f"{self._file.path} was changed without its lock while AML held it")
+            self._lock.prove()
+
+        replace_durably(self._file.path, data, before.stat, prove)
+        if self.read().data != data:
+            raise FileAccessError(
+                f"{self._file.path} does not read back as it was written",
+                advice="check the disk; everything removed is in the archive, and aml prune undo puts it back",
+            )
+        return len(data)
+
+
+@contextmanager
+def transaction(store: Store, file: RecordFile, notes: LockNotes, policy: LockPolicy) -> Iterator[Transaction]:
+    """Lock ``file`` as the agents' runtime does. Raises LockedError where an agent keeps it past the timeout."""
+    with RuntimeLock(file.path, notes, policy) as lock:
+        yield Transaction(store, file, lock)

@@ -1,0 +1,275 @@
+"""What a user means by one command: run lock, recovery, plan, confirmation, apply, journal.
+
+The only place that composes operations; the command line and the Python API both call it.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct, structs, to_builtins
+
+from aml import __version__
+from aml.config import PruneSettings, Settings
+from aml.errors import ExitStatus, NotFoundError, UsageError
+from aml.fs.run_lock import run_lock
+from aml.fs.runtime_lock import LockPolicy
+from aml.ledger.archive import archive_name
+from aml.ledger.budget import Limits
+from aml.ledger.clock import ClockLimits, clock_doubt, refuse_doubtful_clock
+from aml.ledger.history import AgentHistory, read_history
+from aml.ledger.recovery import recover, settle
+from aml.ledger.runs import Journal, Run, RunFile
+from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
+from aml.ledger.undo import FileUndo, UndoReport, archived_of, preview_file, undo_file
+from aml.model.timestamps import to_iso
+from aml.prune.apply import FileOutcome, apply_file, plan_store
+from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
+from aml.prune.plan import AgentPlan, PrunePlan
+from aml.prune.report import PruneReport, build_report
+from aml.store.layout import choose
+from aml.store.open import Store, refuse_network_store
+
+#: A run by another host within the last hour is worth a warning.
+_OTHER_HOST_SECONDS = 3600.0
+
+#: What a journal entry's state is after a run that ended with a status.
+_STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
+
+
+class Conditions(Struct, frozen=True):
+    """What a run may take for granted: patience with locks, trust in the clock and in the file system."""
+
+    locks: LockPolicy = LockPolicy()
+    clock: ClockLimits = ClockLimits()
+    trust_clock: bool = False
+    allow_network_store: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
+        timeout = settings.locks.timeout_seconds if lock_timeout is None else lock_timeout
+        return cls(
+            locks=LockPolicy(timeout=timeout),
+            clock=ClockLimits(settings.clock.max_behind_minutes, settings.clock.max_ahead_days),
+            trust_clock=trust_clock,
+            allow_network_store=settings.store.allow_network_store,
+        )
+
+
+def prune_options(
+    settings: PruneSettings,
+    *,
+    strategies: tuple[str, ...] = (),
+    agents: tuple[str, ...] = (),
+    aggressive: bool = False,
+    max_loss: float | None = None,
+) -> PruneOptions:
+    """Options from settings and what was asked for by hand. Raises UsageError for an unknown strategy.
+
+    ``max_loss`` (0 to 1) is meant to the letter: with it, a small agent gets no allowance beyond it.
+    """
+    chosen = choose(strategies or settings.strategies, STRATEGIES, "strategy")
+    return PruneOptions(
+        strategies=chosen,
+        agents=agents,
+        aggressive=aggressive,
+        thresholds=Thresholds(
+            unused_days=settings.aggressive_unused_days if aggressive else settings.unused_days,
+            failed_days=settings.failed_days,
+            failed_success=settings.failed_success,
+            min_executions=settings.min_executions,
+            decision_days=settings.aggressive_decision_days if aggressive else settings.decision_days,
+            solution_days=settings.solution_days,
+            inactive_days=settings.inactive_days,
+            low_success=settings.aggressive_low_success if aggressive else settings.low_success,
+            low_confidence=settings.low_confidence,
+            negative_score=settings.negative_score,
+        ),
+        protection=Protection(
+            value=settings.protect_value,
+            used_days=settings.protect_used_days,
+            new_days=settings.protect_new_days,
+            ids=settings.pinned_ids,
+            tags=settings.pinned_tags,
+        ),
+        limits=Limits(
+            run_share=settings.max_loss if max_loss is None else max_loss,
+            window_share=settings.max_window_loss,
+            window_days=settings.window_days,
+            allowance=settings.small_agent_allowance if max_loss is None else 0,
+        ),
+    )
+
+
+def prune(
+    store: Store,
+    options: PruneOptions | None = None,
+    *,
+    now: float | None = None,
+    dry_run: bool = False,
+    conditions: Conditions | None = None,
+    confirm: Callable[[PrunePlan], bool] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> PruneReport:
+    """Remove low-value records by rules; every one is archived first and can be put back with ``prune_undo``.
+
+    ``now`` in seconds since 1970 UTC. ``confirm`` sees the plan before anything is changed and may say no; ``progress``
+    is told the file that comes next. Raises AmlError; what befalls single files is in the report.
+    """
+    options = options or PruneOptions()
+    conditions = conditions or Conditions()
+    moment = time.time() if now is None else now
+    agents = store.choose_agents(options.agents)
+    journal = Journal(store)
+    if dry_run:
+        doubt = clock_doubt(journal.newest(), moment, conditions.clock)
+        doubted = doubt is not None and not conditions.trust_clock
+        notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
+        plan = plan_store(store, agents, options, moment, read_history(journal, moment, options.limits.window_days))
+        return build_report(plan, {}, run=None, dry_run=True, notes=notes)
+    with _changing(store, journal, "prune", moment, conditions) as (locks, notes):
+        history = read_history(journal, moment, options.limits.window_days)
+        plan = plan_store(store, agents, options, moment, history)
+        if plan.removals and confirm is not None and not confirm(plan):
+            return build_report(plan, {}, run=None, dry_run=True, notes=(*notes, "nothing was changed: not confirmed"))
+        return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress)
+
+
+def _apply_prune(
+    store: Store,
+    journal: Journal,
+    plan: PrunePlan,
+    history: dict[str, AgentHistory],
+    locks: FileLockNotes,
+    conditions: Conditions,
+    notes: tuple[str, ...],
+    progress: Callable[[str], None] | None,
+) -> PruneReport:
+    touched = [file for file in plan.files if file.removals]
+    run = journal.begin("prune", plan.now, version=__version__, options=to_builtins(plan.options))
+    run.files = [_intended(run, file.agent, file.kind) for file in touched]
+    if touched:
+        journal.write(run)
+    outcomes: dict[tuple[str, str], FileOutcome] = {}
+    try:
+        for file in touched:
+            if progress:
+                progress(f"{file.agent}/{file.kind}")
+            past = history.get(file.agent, AgentHistory())
+            outcomes[file.agent, file.kind] = apply_file(
+                store, file, run.id, plan.options, plan.now, past, locks, conditions.locks
+            )
+    except BaseException:
+        settle(store, journal, run)
+        _finish(journal, run, "interrupted")
+        raise
+    report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
+    run.files = _journal_files(plan.agents, outcomes)
+    if report.status is ExitStatus.FAILED:
+        # a call that failed half-way may have succeeded: what is on disk tells
+        run.files = [_intended(run, file.agent, file.kind) for file in touched]
+        settle(store, journal, run)
+    run.counts = {
+        name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
+    }
+    _finish(journal, run, _STATES.get(report.status, "failed"))
+    return report
+
+
+def _intended(run: Run, agent: str, kind: str) -> RunFile:
+    return RunFile(agent, kind, archive=archive_name(agent, kind, run.id))
+
+
+def _journal_files(agents: tuple[AgentPlan, ...], outcomes: dict[tuple[str, str], FileOutcome]) -> list[RunFile]:
+    entries = []
+    for agent in agents:
+        done = [outcomes[file.agent, file.kind] for file in agent.files if (file.agent, file.kind) in outcomes]
+        within = sum(outcome.removed for outcome in done) <= agent.budget.run_limit
+        entries += [outcome.journal_entry(within) for outcome in done]
+    return entries
+
+
+def _finish(journal: Journal, run: Run, state: str) -> None:
+    run.state = state
+    run.finished = to_iso(time.time())
+    journal.write(run)
+
+
+def prune_history(store: Store) -> tuple[Run, ...]:
+    """All runs of the store that pruned or undid a prune, newest first."""
+    journal = Journal(store)
+    runs = [journal.read(run_id) for run_id in reversed(journal.ids())]
+    return tuple(run for run in runs if run.operation in ("prune", "undo"))
+
+
+def prune_undo(
+    store: Store,
+    run_id: str,
+    ids: tuple[str, ...] = (),
+    *,
+    now: float | None = None,
+    dry_run: bool = False,
+    conditions: Conditions | None = None,
+) -> UndoReport:
+    """Put the records of a run (a unique prefix of its id will do), or those with ``ids``, back where they stood."""
+    conditions = conditions or Conditions()
+    journal = Journal(store)
+    target = journal.find(run_id)
+    if target.operation != "prune":
+        raise UsageError(
+            f"run {target.id} is an {target.operation}, not a prune", advice="aml prune history lists the runs"
+        )
+    if dry_run:
+        found = archived_of(store, target, ids)
+        return UndoReport(None, target.id, True, [preview_file(store, file, archived, ids) for file, archived in found])
+    moment = time.time() if now is None else now
+    # ages play no part in undo, so no clock is too wrong for it
+    with _changing(store, journal, "undo", moment, structs.replace(conditions, trust_clock=True)) as (locks, _):
+        target = journal.read(target.id)
+        found = archived_of(store, target, ids)
+        if not found:
+            raise NotFoundError(
+                f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
+            )
+        run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
+        journal.write(run)
+        done: list[FileUndo] = []
+        try:
+            done += [undo_file(store, file, archived, ids, locks, conditions.locks) for file, archived in found]
+        except BaseException:
+            settle(store, journal, run)
+            _finish(journal, run, "interrupted")
+            raise
+        report = UndoReport(run.id, target.id, False, done)
+        run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
+        run.counts = {"restored": sum(file.restored for file in done)}
+        if report.status is ExitStatus.FAILED:
+            settle(store, journal, run)
+        _finish(journal, run, _STATES.get(report.status, "failed"))
+        return report
+
+
+@contextmanager
+def _changing(
+    store: Store, journal: Journal, operation: str, now: float, conditions: Conditions
+) -> Iterator[tuple[FileLockNotes, tuple[str, ...]]]:
+    """Everything that comes before a change: one run at a time, on a sound file system, with a believable clock, and
+    with whatever a crashed run left cleared away."""
+    refuse_network_store(store, allowed=conditions.allow_network_store)
+    prepare_folder(store.state)
+    with run_lock(run_lock_path(store), operation, to_iso(now)):
+        newest = journal.newest()
+        refuse_doubtful_clock(clock_doubt(newest, now, conditions.clock), trusted=conditions.trust_clock)
+        with lock_notes(store) as locks:
+            notes = recover(store, journal)
+            yield locks, (*notes, *_other_host(newest, now))
+
+
+def _other_host(newest: Run | None, now: float) -> list[str]:
+    here = socket.gethostname()
+    if newest is None or newest.host in ("", here) or not 0 <= now - newest.started_at < _OTHER_HOST_SECONDS:
+        return []
+    return [f"{newest.host} ran {newest.operation} here at {newest.started}; two machines must not maintain one store"]
