@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -58,7 +58,7 @@ def _view_untyped(raw: bytes, view: type[RecordView]) -> Seen:
     return _check_version(_convert(found, view))
 
 
-def _convert(found: dict[str, Any], view: type[Any]) -> Any:
+def _convert(found: dict[str, Any], view: type[msgspec.Struct]) -> Any:
     """A view of an object in which any field may hold anything: what does not fit counts as absent."""
     fields: dict[str, Any] = {}
     for name, struct in _fields(view):
@@ -78,10 +78,10 @@ def _without_surrogates(value: Any) -> Any:
 
 
 @cache
-def _fields(view: Hashable) -> tuple[tuple[str, type[Any] | None], ...]:
+def _fields(view: type[msgspec.Struct]) -> tuple[tuple[str, type[Any] | None], ...]:
     """Names of a view's fields, each with the struct nested there, if any."""
     found = []
-    for field in msgspec.structs.fields(cast(type[msgspec.Struct], view)):
+    for field in msgspec.structs.fields(view):
         structs = [part for part in get_args(field.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)]
         found.append((field.encode_name, structs[0] if structs else None))
     return tuple(found)
