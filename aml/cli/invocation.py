@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,8 +31,14 @@ class Invocation:
     """What every command gets: streams, clock and environment from outside, options from the command line."""
 
     def __init__(
-        self, streams: Streams, environment: Mapping[str, str], clock: Callable[[], float], folder: Path
+        self,
+        streams: Streams,
+        environment: Mapping[str, str],
+        clock: Callable[[], float],
+        folder: Path,
+        rerun: Callable[[Sequence[str], Streams], int],
     ) -> None:
+        self._rerun = rerun
         self.out, self.err, self.stdin = streams.out, streams.err, streams.stdin
         self.environment = environment
         self.now = clock()
@@ -81,6 +88,11 @@ class Invocation:
     @property
     def settings(self) -> Settings:
         return self.effective.settings
+
+    def run_other(self, words: Sequence[str], *, show: bool) -> int:
+        """Run another command line in this one's surroundings; returns its exit status."""
+        streams = Streams(self.out, self.err, self.stdin) if show else Streams(StringIO(), StringIO(), self.stdin)
+        return self._rerun(words, streams)
 
     def warn(self, message: str) -> None:
         """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""

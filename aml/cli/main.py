@@ -91,7 +91,11 @@ def run(
     folder: Path,
 ) -> int:
     """Run one command line and return its exit status; never raises for anything that can be explained."""
-    invocation = Invocation(streams, environment, clock, folder)
+
+    def rerun(other: Sequence[str], others: Streams) -> int:
+        return run(other, streams=others, environment=environment, clock=clock, folder=folder)
+
+    invocation = Invocation(streams, environment, clock, folder, rerun)
     invocation.json = wants_json(words)
     arranged = arrange(words, COMMANDS)
     invocation.command = next((word for word in arranged if word in COMMANDS), "")

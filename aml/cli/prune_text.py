@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from aml.cli.invocation import Invocation
@@ -10,7 +10,7 @@ from aml.cli.text import count, printable, size, write_table
 from aml.errors import ExitStatus
 from aml.ledger.runs import Run
 from aml.ledger.undo import UndoReport
-from aml.prune.report import FileReport, PruneReport
+from aml.prune.report import PruneReport
 
 _COUNTS = ("records", "removed", "kept", "protected", "deferred", "unreadable", "came_back")
 
@@ -29,9 +29,21 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
     if files:
         shown = [name for name in _COUNTS if name in ("records", "removed", "kept") or report.total(name)]
         rows = [
-            [file.agent, file.kind, *(f"{getattr(file, name):,}" for name in shown), _sizes(file)] for file in files
+            [
+                file.agent,
+                file.kind,
+                *(f"{getattr(file, name):,}" for name in shown),
+                _sizes(file.bytes_before, file.bytes_after),
+            ]
+            for file in files
         ]
-        total = ["total", "", *(f"{report.total(name):,}" for name in shown), size(report.total("bytes_before"))]
+        after = None if report.dry_run else report.total("bytes_after")
+        total = [
+            "total",
+            "",
+            *(f"{report.total(name):,}" for name in shown),
+            _sizes(report.total("bytes_before"), after),
+        ]
         removed = "to remove" if report.dry_run else "removed"
         headers = [
             "agent",
@@ -51,25 +63,27 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
 
 
 def _write_reasons(invocation: Invocation, report: PruneReport) -> None:
-    rows: list[list[str]] = []
-    for fate, counts in (
-        ("remove" if report.dry_run else "removed", Counter[tuple[str, str, str]]()),
-        ("protected", Counter[tuple[str, str, str]]()),
-    ):
-        for file in report.files:
-            found = file.protected_by_reason if fate == "protected" else file.removed_by_rule
-            counts.update({(file.agent, file.kind, reason): number for reason, number in found.items()})
-        rows += [[fate, agent, kind, reason, f"{number:,}"] for (agent, kind, reason), number in counts.items()]
+    """Records by fate, kind and reason; by agent too where every detail is wanted."""
+    removed: Counter[tuple[str, ...]] = Counter()
+    protected: Counter[tuple[str, ...]] = Counter()
+    for file in report.files:
+        place = (file.agent, file.kind) if invocation.verbose else (file.kind,)
+        removed.update({(*place, rule): number for rule, number in file.removed_by_rule.items()})
+        protected.update({(*place, reason): number for reason, number in file.protected_by_reason.items()})
+    rows = [
+        [fate, *keys, f"{number:,}"]
+        for fate, counts in (("remove" if report.dry_run else "removed", removed), ("protect", protected))
+        for keys, number in counts.items()
+    ]
     if rows:
-        headers = ["", "agent", "kind", "rule or reason", "records"]
-        write_table(invocation.out, headers, rows, numeric=[False] * 4 + [True], color=invocation.color)
+        headers = ["", *(["agent"] if invocation.verbose else []), "kind", "rule or reason", "records"]
+        numeric = [False] * (len(headers) - 1) + [True]
+        write_table(invocation.out, headers, rows, numeric=numeric, color=invocation.color)
         invocation.out.write("\n")
 
 
-def _sizes(file: FileReport) -> str:
-    if file.bytes_after is None or file.bytes_after == file.bytes_before:
-        return size(file.bytes_before)
-    return f"{size(file.bytes_before)} -> {size(file.bytes_after)}"
+def _sizes(before: int, after: int | None) -> str:
+    return size(before) if after is None or after == before else f"{size(before)} -> {size(after)}"
 
 
 def _summary(report: PruneReport) -> str:
@@ -79,7 +93,7 @@ def _summary(report: PruneReport) -> str:
     others = {name: report.total(name) for name in ("protected", "deferred", "unreadable", "came_back")}
     parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in others.items() if number]
     if not report.dry_run and removed:
-        parts.append(f"{size(report.total('bytes_before'))} -> {size(report.total('bytes_after'))}")
+        parts.append(_sizes(report.total("bytes_before"), report.total("bytes_after")))
         parts.append(f"undo with: aml prune undo {report.run}")
     return "; ".join(parts)
 
@@ -92,8 +106,9 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
     if deferred:
         when = "will wait" if report.dry_run else "wait"
         invocation.err.write(
-            f"aml: {count(deferred, 'record')} {when} for a later run: the loss budget is used up "
-            f"({_budget_reasons(report)})\n     run aml prune again later, or lift the budget with --max-loss 100%\n"
+            f"aml: {count(deferred, 'record')} {when} for a later run, since the loss budget is used up:\n"
+            f"     {_budget_reasons(report)}\n"
+            "     run aml prune again later, or lift the budget with --max-loss 100%\n"
         )
     if report.total("came_back") and not invocation.quiet:
         invocation.err.write(
@@ -104,8 +119,11 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
 
 def _budget_reasons(report: PruneReport) -> str:
     held_back = {file.agent for file in report.files if file.deferred}
-    reasons = {f"{budget.agent}: {budget.reason}" for budget in report.budgets if budget.agent in held_back}
-    return "; ".join(sorted(printable(reason) for reason in reasons))
+    agents: defaultdict[str, list[str]] = defaultdict(list)
+    for budget in report.budgets:
+        if budget.agent in held_back:
+            agents[budget.reason].append(budget.agent)
+    return "; ".join(f"{printable(', '.join(names))}: {reason}" for reason, names in agents.items())
 
 
 def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from aml.codec.compression import pack, unpack
 from aml.errors import DamagedError
 from aml.fs.access import explained
-from aml.fs.durable import write_durably
+from aml.fs.durable import make_private_folder, write_durably
 from aml.ledger.state import prepare_folder
 from aml.store.open import Store
 
@@ -56,8 +56,8 @@ def archive_name(agent: str, kind: str, run_id: str) -> str:
 def write_archive(store: Store, name: str, records: list[ArchivedRecord]) -> None:
     """Put removed records on disk for good. Raises FileAccessError; the store must not change before this returns."""
     path = store.keep / name
-    for folder in (store.keep, store.keep / "archives", path.parent):
-        prepare_folder(folder)
+    prepare_folder(store.keep)
+    make_private_folder(path.parent)
     encoder = msgspec.json.Encoder()
     write_durably(path, pack(b"".join(encoder.encode(record) + b"\n" for record in records)))
 

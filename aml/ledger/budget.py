@@ -47,7 +47,7 @@ def budget(live: int, lost: int, allowance_used: bool, limits: Limits) -> Budget
         return Budget(
             allowance, run_limit, f"at most {allowance} records of a small agent in {limits.window_days:g} days"
         )
-    return Budget(run_limit, run_limit, f"at most {limits.run_share:.0%} of an agent's records a run")
+    return Budget(run_limit, run_limit, f"at most {limits.run_share:.0%} of an agent's records in a run")
 
 
 def _share(share: float, records: int) -> int:

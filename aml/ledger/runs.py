@@ -19,8 +19,7 @@ import msgspec
 
 from aml.errors import DamagedError, NotFoundError
 from aml.fs.access import explained
-from aml.fs.durable import write_durably
-from aml.ledger.state import prepare_folder
+from aml.fs.durable import make_private_folder, write_durably
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.store.open import Store
 
@@ -118,7 +117,7 @@ class Journal:
 
     def write(self, run: Run) -> None:
         """Put a run's present state on disk."""
-        prepare_folder(self._folder)
+        make_private_folder(self._folder)
         write_durably(self._path(run.id), msgspec.json.encode(run))
 
     def ids(self) -> list[str]:

@@ -1,0 +1,92 @@
+"""``aml demo``: a realistic sample store, and AML at work on it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aml.cli.invocation import Invocation
+from aml.demo.sample import write_sample_store
+from aml.errors import AmlError, ExitStatus, UsageError
+from aml.fs.access import explained
+from aml.store.open import DEFAULT_STORE, open_store
+from aml.workflows import prune_history
+
+app = typer.Typer(rich_markup_mode=None)
+
+_DEFAULT_FOLDER = "aml-demo"
+
+
+@app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml")
+def demo_command(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help=f"A new folder for the sample; default: {_DEFAULT_FOLDER}, or the next free name like it."),
+    ] = None,
+) -> int:
+    """Write a realistic sample store into a new folder and show AML at work on it.
+
+    The sample holds two years of memory of several agents, and some of the rubbish that real stores collect. Nothing
+    outside the new folder is touched.
+    """
+    invocation: Invocation = ctx.obj
+    project = _new_project(invocation, folder)
+    store = project / DEFAULT_STORE
+    with explained("write the sample store to", store):
+        write_sample_store(store, now=datetime.fromtimestamp(invocation.now, UTC))
+    tour = _Tour(invocation, store)
+    tour.say(f"Wrote a sample store: {store}")
+    tour.say("Agents kept their memory there for two years. What would a prune remove, and why?")
+    tour.show("prune", "--dry-run")
+    tour.say("The same for real. Each record is archived before it goes; what is damaged is left alone.")
+    tour.show("prune", "--yes")
+    tour.say("Every run is written down ...")
+    tour.show("prune", "history")
+    tour.say("... and can be undone: each record goes back where it stood, byte for byte.")
+    tour.show("prune", "undo", prune_history(open_store(store))[0].id)
+    tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
+    return invocation.answer({"store": str(store), "commands": tour.steps}, ExitStatus.DONE, lambda: None)
+
+
+class _Tour:
+    """Runs commands as a user would type them, and shows both the line and its answer."""
+
+    def __init__(self, invocation: Invocation, store: Path) -> None:
+        self._invocation = invocation
+        self._store = store
+        self.steps: list[dict[str, object]] = []
+
+    def say(self, text: str) -> None:
+        self._write(f"\n# {text}\n")
+
+    def show(self, *words: str) -> None:
+        """Run one command. Leaving damaged files alone is part of the tour (exit status 3); a failure is not."""
+        line = ["--store", str(self._store), *words]
+        spelt = f"aml {shlex.join(line)}"
+        self._write(f"\n$ {spelt}\n\n")
+        status = self._invocation.run_other(line, show=not self._invocation.json)
+        self.steps.append({"command": spelt, "exit": status})
+        if status not in (ExitStatus.DONE, ExitStatus.PARTIAL):
+            raise AmlError(f"the demo stopped: {spelt} ended with exit status {status}")
+
+    def _write(self, text: str) -> None:
+        if not self._invocation.json:
+            self._invocation.out.write(text)
+            self._invocation.out.flush()
+
+
+def _new_project(invocation: Invocation, folder: Path | None) -> Path:
+    if folder is not None:
+        chosen = invocation.folder / folder
+        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
+            raise UsageError(f"{chosen} exists and is not empty", advice="name a new folder for the sample")
+        return chosen
+    number = 1
+    while (chosen := invocation.folder / (_DEFAULT_FOLDER if number == 1 else f"{_DEFAULT_FOLDER}-{number}")).exists():
+        number += 1
+    return chosen
