@@ -5,7 +5,7 @@ The only place that composes operations; the command line and the Python API bot
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -269,7 +269,7 @@ def _changing(
 
 
 def _other_host(newest: Run | None, now: float) -> list[str]:
-    here = socket.gethostname()
+    here = os.uname().nodename
     if newest is None or newest.host in ("", here) or not 0 <= now - newest.started_at < _OTHER_HOST_SECONDS:
         return []
     return [f"{newest.host} ran {newest.operation} here at {newest.started}; two machines must not maintain one store"]

@@ -86,7 +86,9 @@ def prune_command(
     )
     for note in report.notes:
         invocation.warn(note)
-    return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
+    return invocation.answer(
+        report.as_data() if invocation.json else None, report.status, lambda: write_prune(invocation, report)
+    )
 
 
 @app.command("history", epilog="\b\nExample:\n  aml prune history --verbose")

@@ -55,8 +55,9 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         write_table(invocation.out, headers, [*rows, total], numeric=numeric, color=invocation.color)
         invocation.out.write("\n")
     _write_reasons(invocation, report)
-    if invocation.verbose and report.records:
-        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in report.records]
+    records = report.records() if invocation.verbose else []
+    if records:
+        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in records]
         headers = ["", "agent", "kind", "id", "rule", "reason"]
         write_table(invocation.out, headers, rows, numeric=[False] * 6, color=invocation.color)
         invocation.out.write("\n")

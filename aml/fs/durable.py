@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from aml.fs.access import explained
@@ -27,7 +26,7 @@ def is_temporary(name: str) -> bool:
 
 
 def temporary_for(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.urandom(4).hex()}")
 
 
 def sync_file(descriptor: int) -> None:
@@ -61,10 +60,15 @@ def make_private_folder(folder: Path) -> None:
             sync_folder(part.parent)
 
 
-def write_durably(path: Path, data: bytes | Sequence[bytes], *, mode: int = PRIVATE_FILE) -> None:
-    """Create or replace ``path`` with ``data`` in one step that a crash cannot halve. Raises FileAccessError."""
+def write_durably(
+    path: Path, data: bytes, *, mode: int = PRIVATE_FILE, proof: Callable[[], None] = lambda: None
+) -> None:
+    """Create or replace ``path`` with ``data`` in one step that a crash cannot halve.
+
+    ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError.
+    """
     with explained("write", path):
-        _write_and_rename(path, data, lambda descriptor: os.fchmod(descriptor, mode), _nothing)
+        _write_and_rename(path, data, lambda descriptor: os.fchmod(descriptor, mode), proof)
 
 
 def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> None:
@@ -83,19 +87,12 @@ def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callab
         _write_and_rename(path, data, adopt, proof)
 
 
-def _nothing() -> None:
-    return None
-
-
-def _write_and_rename(
-    path: Path, data: bytes | Sequence[bytes], adopt: Callable[[int], None], proof: Callable[[], None]
-) -> None:
+def _write_and_rename(path: Path, data: bytes, adopt: Callable[[int], None], proof: Callable[[], None]) -> None:
     temporary = temporary_for(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         try:
-            for part in [data] if isinstance(data, bytes) else data:
-                _write_all(descriptor, part)
+            _write_all(descriptor, data)
             adopt(descriptor)
             sync_file(descriptor)
         finally:

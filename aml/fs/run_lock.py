@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +34,7 @@ def run_lock(path: Path, operation: str, started: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _locked(descriptor, path) from None
-        _sign(descriptor, path, Holder(operation, os.getpid(), socket.gethostname(), started))
+        _sign(descriptor, path, Holder(operation, os.getpid(), os.uname().nodename, started))
         yield
     finally:
         os.close(descriptor)

@@ -31,6 +31,9 @@ _OWN_MODE = 0o1755
 
 _NANO = 1_000_000_000
 
+#: Seconds between two looks at a stranger's lock that count as watching it.
+_LONGEST_GLANCE = 1.0
+
 
 class LockPolicy(Struct, frozen=True):
     """Patience, all in seconds."""
@@ -129,6 +132,8 @@ class RuntimeLock:
             time.sleep(self._policy.poll)
 
     def _try_to_make(self) -> bool:
+        # taken before the time that the folder will show, so that a delay in between counts against this lock
+        renewed = boot_time()
         mtime_ns = time.time_ns()
         self._notes.will_hold(self._folder, mtime_ns)
         with explained("lock", self._file):
@@ -137,20 +142,37 @@ class RuntimeLock:
             except FileExistsError:
                 self._notes.gave_back(self._folder)
                 return False
+            descriptor = self._open_made()
+            if descriptor is None:
+                return False
             try:
-                self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                self._mtime_ns = os.fstat(descriptor).st_mtime_ns
             except OSError:
+                os.close(descriptor)
                 self._remove()
-                if self._descriptor >= 0:
-                    os.close(self._descriptor)
                 raise
-        self._mtime_ns = os.fstat(self._descriptor).st_mtime_ns
-        self._renewed = boot_time()
+        self._descriptor = descriptor
+        self._renewed = renewed
         return True
 
+    def _open_made(self) -> int | None:
+        """Open the folder just made; None where it is a stranger's, who took it over in that very moment."""
+        try:
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self._remove()
+            raise
+        if not os.fstat(descriptor).st_mode & stat.S_ISVTX:
+            os.close(descriptor)
+            return None
+        return descriptor
+
     def _clear_abandoned(self, watched: _Watched) -> None:
-        if _Watched.look(self._folder, watched) != watched:
+        again = _Watched.look(self._folder, watched)
+        if again is None or again.mtime_ns != watched.mtime_ns:
             return
         with explained("take over the abandoned lock", self._folder):
             try:
@@ -164,6 +186,7 @@ class RuntimeLock:
                 if not self._is_mine():
                     self._lost = True
                     return
+                renewed = boot_time()
                 mtime_ns = time.time_ns()
                 try:
                     self._notes.will_hold(self._folder, mtime_ns)
@@ -172,7 +195,7 @@ class RuntimeLock:
                 except OSError:
                     self._lost = True
                     return
-                self._renewed = boot_time()
+                self._renewed = renewed
 
     def _is_mine(self) -> bool:
         if self._lost or boot_time() - self._renewed >= self._policy.trusted:
@@ -195,13 +218,11 @@ class RuntimeLock:
 
 
 class _Watched(Struct, frozen=True):
-    """A lock of somebody else's: its modification time, and since when it has been seen to stand still."""
+    """A lock of somebody else's: its modification time, and for how long it has been seen to stand still (seconds)."""
 
     mtime_ns: int
-    since: float = -1.0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Watched) and other.mtime_ns == self.mtime_ns
+    looked: float
+    still: float = 0.0
 
     @classmethod
     def look(cls, folder: Path, before: _Watched | None) -> _Watched | None:
@@ -214,13 +235,15 @@ class _Watched(Struct, frozen=True):
                 f"{folder} is not a lock folder, so agents cannot lock that file either",
                 advice="find out what made it, and move it away",
             )
+        now = boot_time()
         if before is not None and before.mtime_ns == found.st_mtime_ns:
-            return before
-        return cls(found.st_mtime_ns, boot_time())
+            # time that this process or the whole machine slept through was not spent watching
+            return cls(before.mtime_ns, now, before.still + min(now - before.looked, _LONGEST_GLANCE))
+        return cls(found.st_mtime_ns, now)
 
     def is_abandoned(self, policy: LockPolicy) -> bool:
         age = time.time() - self.mtime_ns / _NANO
-        return age > policy.stale and boot_time() - self.since > policy.watch
+        return age > policy.stale and self.still > policy.watch
 
 
 def remove_own_lock(lock: Path, mtimes_ns: frozenset[int]) -> bool:

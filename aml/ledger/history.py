@@ -10,20 +10,38 @@ from aml.ledger.runs import Journal, RecordKey, Run
 from aml.model.timestamps import SECONDS_PER_DAY
 
 
-class AgentHistory(Struct):
-    """Removed and not put back by undo, for one agent: ``removed`` maps each kind to the keys of its records."""
+class RemovedKeys(Struct):
+    """Records of one agent and kind that earlier runs removed and no undo put back.
 
-    removed: dict[str, set[RecordKey]] = field(default_factory=dict)
-    counted: dict[str, set[RecordKey]] = field(default_factory=dict)
+    A record that is in the store again is known by its id, whatever an agent changed in it since; but by id and content
+    where the id is ``shared`` with a record that stayed, or where there is none.
+    """
+
+    keys: set[RecordKey] = field(default_factory=set)
+    counted: set[RecordKey] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+
+    def by_id(self) -> dict[str, set[RecordKey]]:
+        """Keys by id, without those that are known by content only."""
+        index: dict[str, set[RecordKey]] = {}
+        for key in self.keys:
+            if key.id is not None and key.id not in self.shared:
+                index.setdefault(key.id, set()).add(key)
+        return index
+
+
+class AgentHistory(Struct):
+    """What earlier runs removed from one agent, by kind, and whether one used the allowance within the window."""
+
+    removed: dict[str, RemovedKeys] = field(default_factory=dict)
     allowance_used: bool = False
 
-    def ids(self, kind: str) -> frozenset[str]:
-        """Ids of removed records of a kind: where one is in the store now, it came back."""
-        return frozenset(key.id for key in self.removed.get(kind, ()) if key.id is not None)
+    def of(self, kind: str) -> RemovedKeys:
+        return self.removed.get(kind) or RemovedKeys()
 
-    def lost(self, present: dict[str, frozenset[str]]) -> int:
-        """How many records removed within the window are not in the store now; ``present`` holds ids by kind."""
-        return sum(key.id not in present.get(kind, frozenset()) for kind, keys in self.counted.items() for key in keys)
+    def lost(self, present: dict[str, frozenset[RecordKey]]) -> int:
+        """How many records removed within the window are not in the store now; ``present`` holds keys by kind."""
+        return sum(len(found.counted - present.get(kind, frozenset())) for kind, found in self.removed.items())
 
 
 def read_history(journal: Journal, now: float, window_days: float) -> dict[str, AgentHistory]:
@@ -47,10 +65,12 @@ def _gather(runs: Iterable[Run], start: float) -> dict[str, AgentHistory]:
     for run in runs:
         for file in run.files:
             agent = history.setdefault(file.agent, AgentHistory())
-            for keys in (agent.removed, agent.counted):
-                keys.setdefault(file.kind, set()).difference_update(file.restored)
-            agent.removed[file.kind].update(file.removed)
+            found = agent.removed.setdefault(file.kind, RemovedKeys())
+            found.keys.difference_update(file.restored)
+            found.counted.difference_update(file.restored)
+            found.keys.update(file.removed)
+            found.shared.update(file.shared)
             if run.started_at >= start:
-                agent.counted[file.kind].update(file.removed)
+                found.counted.update(file.removed)
                 agent.allowance_used |= file.used_allowance
     return history

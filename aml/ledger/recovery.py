@@ -47,6 +47,7 @@ def settle(store: Store, journal: Journal, run: Run) -> None:
             archived = read_archive(store, file.archive)
             present = _hashes(store, file)
             file.removed = [_key(record) for record in archived if record.sha256 not in present]
+            file.shared = [record.id for record in archived if record.twins and record.id is not None]
             if not file.removed:
                 remove_durably(store.keep / file.archive)
         if not file.removed:

@@ -8,8 +8,6 @@ that a live agent wrote a removed record back.
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,13 +39,17 @@ class RecordKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunFile(msgspec.Struct):
-    """What a run did to one record file. ``archive`` is relative to the folder kept beside the store."""
+    """What a run did to one record file. ``archive`` is relative to the folder kept beside the store.
+
+    ``shared`` are ids of removed records that other records, which stayed, carry as well.
+    """
 
     agent: str
     kind: str
     archive: str | None = None
     removed: list[RecordKey] = []
     restored: list[RecordKey] = []
+    shared: list[str] = []
     bytes_before: int = 0
     bytes_after: int = 0
     used_allowance: bool = False
@@ -104,10 +106,10 @@ class Journal:
         """A run that begins now (seconds since 1970 UTC). It is not on disk before ``write``."""
         number = max((_number(run_id) for run_id in self.ids()), default=0) + 1
         return Run(
-            id=f"{_stamp(now)}-{number:04d}-{secrets.token_hex(2)}",
+            id=f"{_stamp(now)}-{number:04d}-{os.urandom(2).hex()}",
             operation=operation,
             started=to_iso(now),
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             pid=os.getpid(),
             version=version,
             options=options,

@@ -195,7 +195,11 @@ class RecordView(Struct, gc=False):
 
 
 class PatternView(RecordView, gc=False):
-    """A way of working that an agent learned."""
+    """A way of working that an agent learned.
+
+    Nearly every pattern of a large store is plain schema 1.x as the runtime writes it, so each property looks there
+    first and walks through the other spellings only where that finds nothing.
+    """
 
     metrics: Figures | None = None
     performance: Figures | None = None
@@ -205,54 +209,62 @@ class PatternView(RecordView, gc=False):
     @property
     def created(self) -> float | None:
         life, past = self.lifecycle, self.evolution
+        if life is None and past is not None and past.created is not None:
+            return _first_time(past.created, self.timestamp)
         return _first_time(life and life.begun, past and past.begun, self.timestamp)
 
     @property
     def last_used(self) -> float | None:
         life, past = self.lifecycle, self.evolution
-        if life is None and past is not None:
-            return parse_timestamp(past.used)
+        if life is None and past is not None and past.lastUsed is not None:
+            return parse_timestamp(past.lastUsed)
         return _first_time(life and life.used, past and past.used)
 
     @property
     def success(self) -> float | None:
-        return self._figure(ratio, "success_rate", "successRate")
+        figures = self.metrics
+        if self.performance is None and figures is not None and type(figures.successRate) is float:
+            return ratio(figures.successRate)
+        return ratio(self._figure("success_rate", "successRate"))
 
     @property
     def executions(self) -> float | None:
-        return self._figure(amount, "execution_count", "executionCount")
+        figures = self.metrics
+        if self.performance is None and figures is not None and type(figures.executionCount) is int:
+            return amount(figures.executionCount)
+        return amount(self._figure("execution_count", "executionCount"))
 
     @property
     def saved_ms(self) -> float | None:
-        return self._figure(amount, "avg_time_saved_ms", "avgTimeSavedMs")
+        figures = self.metrics
+        if self.performance is None and figures is not None and type(figures.avgTimeSavedMs) is int:
+            return amount(figures.avgTimeSavedMs)
+        return amount(self._figure("avg_time_saved_ms", "avgTimeSavedMs"))
 
-    def _figure(self, read: Any, snake: str, camel: str) -> float | None:
-        for figures in (self.performance, self.metrics):
-            if figures is not None:
-                for name in (snake, camel):
-                    value = getattr(figures, name)
-                    if value is not None:
-                        number: float | None = read(value)
-                        return number
-        return None
+    def _figure(self, snake: str, camel: str) -> Any:
+        """The figure of that name, in the newer schema first."""
+        found = (self.performance, self.metrics)
+        return _first(*(getattr(figures, name) for figures in found if figures for name in (snake, camel)))
 
     @property
     def confidence(self) -> float | None:
-        for course in (self.lifecycle, self.evolution):
-            if course is not None:
-                trust = course.trust
-                if trust is not None:
-                    return ratio(trust)
-        return None
+        life, past = self.lifecycle, self.evolution
+        if life is None and past is not None and type(past.confidenceScore) is float and past.confidence is None:
+            return ratio(past.confidenceScore)
+        return ratio(_first(life and life.trust, past and past.trust))
 
     @property
     def value(self) -> float:
         success, confidence, executions, saved = self.success, self.confidence, self.executions, self.saved_ms
+        if executions is None:
+            executions = _UNKNOWN_EXECUTIONS
+        if saved is None:
+            saved = _UNKNOWN_SAVED_MS
         return (
             0.4 * (_UNKNOWN_SUCCESS if success is None else success)
             + 0.3 * (_UNKNOWN_CONFIDENCE if confidence is None else confidence)
-            + 0.2 * min((_UNKNOWN_EXECUTIONS if executions is None else executions) / 50, 1.0)
-            + 0.1 * min((_UNKNOWN_SAVED_MS if saved is None else saved) / 1000, 1.0)
+            + 0.2 * (executions / 50 if executions < 50 else 1.0)
+            + 0.1 * (saved / 1000 if saved < 1000 else 1.0)
         )
 
 

@@ -21,24 +21,22 @@ _MILLISECONDS_FROM = 1e11
 def parse_timestamp(value: object) -> float | None:
     """Seconds since 1970 UTC of an ISO 8601 string (naive means UTC) or of epoch seconds or milliseconds, else None."""
     if type(value) is str:
-        seconds = _parse_text(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            rare = _parse_rare_iso(value)
+            if rare is None:
+                return None
+            moment = rare
+        seconds = _seconds(moment)
     elif type(value) is int or type(value) is float:
         seconds = _parse_number(value)
     else:
         return None
-    if seconds is None or seconds < EARLIEST:
-        return None
-    return seconds
+    return seconds if seconds is not None and seconds >= EARLIEST else None
 
 
-def _parse_text(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment_or_none = _parse_rare_iso(text)
-        if moment_or_none is None:
-            return None
-        moment = moment_or_none
+def _seconds(moment: datetime) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:

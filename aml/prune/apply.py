@@ -37,19 +37,20 @@ class FileOutcome(Struct, frozen=True):
     bytes_before: int = 0
     bytes_after: int = 0
     archive: str | None = None
+    keys: tuple[RecordKey, ...] = ()
     problem: str | None = None
     status: int = ExitStatus.DONE
 
     def journal_entry(self, run_limit_left: bool) -> RunFile:
-        keys = [RecordKey.of(removal.id, removal.sha256) for removal in self.plan.removals] if self.removed else []
         return RunFile(
             self.plan.agent,
             self.plan.kind,
             archive=self.archive,
-            removed=keys,
+            removed=list(self.keys),
+            shared=[removal.id for removal in self.plan.removals if removal.id and removal.ordinal in self.plan.twins],
             bytes_before=self.bytes_before,
             bytes_after=self.bytes_after,
-            used_allowance=bool(keys) and not run_limit_left,
+            used_allowance=bool(self.keys) and not run_limit_left,
         )
 
 
@@ -79,7 +80,7 @@ def _scan(
         array or content.array(),
         options,
         now,
-        history.ids(content.file.kind),
+        history.of(content.file.kind),
     )
 
 
@@ -103,7 +104,7 @@ def apply_file(
                 content = held.read()
                 array = content.array()
                 if content.sha256 != plan.sha256:
-                    plan = replan_file(plan, _scan(content, options, now, history, array), history)
+                    plan = replan_file(plan, _scan(content, options, now, history, array))
                 return _remove(store, held, content, array, plan, run_id)
         except ChangedError as error:
             if attempt == _ATTEMPTS:
@@ -129,14 +130,16 @@ def _remove(
     text = array.without(gone)
     _check(array, gone, text)
     name = archive_name(plan.agent, plan.kind, run_id)
-    write_archive(store, name, _archived(array, plan, run_id))
+    archived = _archived(array, plan, run_id)
+    write_archive(store, name, archived)
     try:
         after = held.replace(content, text)
     except ChangedError:
         # called off before the file was touched: this archive holds nothing that the store does not
         remove_durably(store.keep / name)
         raise
-    return FileOutcome(plan, removed=len(gone), bytes_before=size, bytes_after=after, archive=name)
+    keys = tuple(RecordKey.of(record.id, record.sha256) for record in archived)
+    return FileOutcome(plan, removed=len(gone), bytes_before=size, bytes_after=after, archive=name, keys=keys)
 
 
 def _check(array: RecordArray, gone: set[int], text: bytes) -> None:
@@ -150,14 +153,12 @@ def _check(array: RecordArray, gone: set[int], text: bytes) -> None:
 def _archived(array: RecordArray, plan: FilePlan, run_id: str) -> list[ArchivedRecord]:
     hashes: dict[int, str] = {}
 
-    def hash_at(ordinal: int) -> str | None:
-        if not 0 <= ordinal < len(array):
-            return None
+    def hash_at(ordinal: int) -> str:
         if ordinal not in hashes:
             hashes[ordinal] = hashlib.sha256(array.raw(ordinal)).hexdigest()
         return hashes[ordinal]
 
-    hashes.update((removal.ordinal, removal.sha256) for removal in plan.removals)
+    last = len(array) - 1
     return [
         ArchivedRecord(
             run=run_id,
@@ -168,11 +169,11 @@ def _archived(array: RecordArray, plan: FilePlan, run_id: str) -> list[ArchivedR
             reason=removal.reason,
             figures=removal.figures,
             ordinal=removal.ordinal,
-            sha256=removal.sha256,
-            before=hash_at(removal.ordinal - 1),
-            after=hash_at(removal.ordinal + 1),
+            sha256=hash_at(removal.ordinal),
+            before=hash_at(removal.ordinal - 1) if removal.ordinal > 0 else None,
+            after=hash_at(removal.ordinal + 1) if removal.ordinal < last else None,
             text=array.raw(removal.ordinal).decode(),
-            twins=plan.twins.get(removal.ordinal, ()),
+            twins=tuple(hash_at(twin) for twin in plan.twins.get(removal.ordinal, ())),
         )
         for removal in plan.removals
     ]

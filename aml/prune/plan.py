@@ -11,7 +11,8 @@ from msgspec import Struct
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Seen, Unreadable, view_records
 from aml.ledger.budget import Budget, budget
-from aml.ledger.history import AgentHistory
+from aml.ledger.history import AgentHistory, RemovedKeys
+from aml.ledger.runs import RecordKey
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.model.record import RecordView
 from aml.prune.options import STRATEGIES, PruneOptions
@@ -25,7 +26,6 @@ class Candidate(Struct, frozen=True):
 
     ordinal: int
     id: str | None
-    sha256: str
     rule: str
     reason: str
     figures: Figures
@@ -46,7 +46,7 @@ class FilePlan(Struct, frozen=True):
     """What would happen to one record file; pinned to its content by ``sha256`` of its bytes on disk.
 
     ``problem`` says why the file is left alone as a whole, if it is. ``twins`` maps the ordinal of a removal to the
-    SHA-256 of records with the same id that stay.
+    ordinals of records with the same id that stay.
     """
 
     agent: str
@@ -60,7 +60,7 @@ class FilePlan(Struct, frozen=True):
     unreadable: tuple[Spared, ...] = ()
     too_new: int = 0
     came_back: int = 0
-    twins: dict[int, tuple[str, ...]] = {}
+    twins: dict[int, tuple[int, ...]] = {}
     problem: str | None = None
     problem_status: int = 0
 
@@ -102,8 +102,9 @@ class FileScan(Struct, frozen=True):
     protected: tuple[Spared, ...]
     unreadable: tuple[Spared, ...]
     too_new: int
-    present: frozenset[str]
-    shared_ids: dict[str, tuple[tuple[int, str], ...]]
+    present: frozenset[RecordKey]
+    came_back: int
+    shared_ids: dict[str, tuple[int, ...]]
 
 
 def scan_file(
@@ -114,9 +115,9 @@ def scan_file(
     array: RecordArray,
     options: PruneOptions,
     now: float,
-    known: frozenset[str],
+    removed: RemovedKeys,
 ) -> FileScan:
-    """Judge every record of one file. ``known`` are ids that earlier runs removed: which of them are here again?"""
+    """Judge every record of one file. ``removed`` are keys that earlier runs removed: which of them are here again?"""
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
     rules = rules_for(KIND_BY_PLURAL[kind], tuple(name for name in STRATEGIES if name in options.strategies))
     thresholds = options.thresholds
@@ -131,22 +132,14 @@ def scan_file(
             finding = judge(view, now, thresholds)
             if finding is None:
                 continue
-            why = protection_of(view, now, options.protection)
+            value = view.value
+            why = protection_of(view, value, now, options.protection)
             if why is not None:
                 protected.append(Spared(ordinal, view.ident, finding.rule, why))
             else:
-                raw = array.raw(ordinal)
+                size = len(array.elements[ordinal])
                 candidates.append(
-                    Candidate(
-                        ordinal,
-                        view.ident,
-                        hashlib.sha256(raw).hexdigest(),
-                        finding.rule,
-                        finding.reason,
-                        finding.figures,
-                        round(view.value, 6),
-                        len(raw),
-                    )
+                    Candidate(ordinal, view.ident, finding.rule, finding.reason, finding.figures, round(value, 6), size)
                 )
             break
     return FileScan(
@@ -159,33 +152,40 @@ def scan_file(
         tuple(protected),
         tuple(unreadable),
         sum(isinstance(view, Unreadable) and view.too_new for view in seen),
-        _present(seen, known),
-        _shared_ids(seen, array, candidates),
+        *_came_back(seen, array, removed),
+        _shared_ids(seen) if candidates else {},
     )
 
 
-def _present(seen: Sequence[Seen], known: frozenset[str]) -> frozenset[str]:
-    if not known:
-        return frozenset()
-    return frozenset(view.ident for view in seen if isinstance(view, RecordView) and view.ident is not None) & known
+def _came_back(seen: Sequence[Seen], array: RecordArray, removed: RemovedKeys) -> tuple[frozenset[RecordKey], int]:
+    """Which of the keys that earlier runs removed are here again, and how many records carry them."""
+    if not removed.keys:
+        return frozenset(), 0
+    by_id = removed.by_id()
+    found: set[RecordKey] = set()
+    records = 0
+    for ordinal, view in enumerate(seen):
+        if isinstance(view, RecordView):
+            ident = view.ident
+            if ident is None or ident in removed.shared:
+                keys = removed.keys & {RecordKey.of(ident, hashlib.sha256(array.raw(ordinal)).hexdigest())}
+            else:
+                keys = by_id.get(ident, set())
+            found |= keys
+            records += bool(keys)
+    return frozenset(found), records
 
 
-def _shared_ids(
-    seen: Sequence[Seen], array: RecordArray, candidates: Sequence[Candidate]
-) -> dict[str, tuple[tuple[int, str], ...]]:
-    """For each condemned id that several records of the file carry: their ordinals and SHA-256."""
-    wanted = {candidate.id for candidate in candidates if candidate.id is not None}
-    if not wanted:
+def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
+    """For each id that several records of the file carry: their ordinals."""
+    idents = [view.ident if isinstance(view, RecordView) else None for view in seen]
+    if len(set(idents)) == len(idents):
         return {}
     ordinals: defaultdict[str, list[int]] = defaultdict(list)
-    for ordinal, view in enumerate(seen):
-        if isinstance(view, RecordView) and view.ident in wanted:
-            ordinals[view.ident].append(ordinal)
-    return {
-        ident: tuple((ordinal, hashlib.sha256(array.raw(ordinal)).hexdigest()) for ordinal in found)
-        for ident, found in ordinals.items()
-        if len(found) > 1
-    }
+    for ordinal, ident in enumerate(idents):
+        if ident is not None:
+            ordinals[ident].append(ordinal)
+    return {ident: tuple(found) for ident, found in ordinals.items() if len(found) > 1}
 
 
 def plan_agent(
@@ -210,13 +210,13 @@ def plan_agent(
     files = [
         part
         if isinstance(part, FilePlan)
-        else plan_file(part, {o for rank, o in chosen if rank == _KIND_RANK[part.kind]}, history)
+        else plan_file(part, {o for rank, o in chosen if rank == _KIND_RANK[part.kind]})
         for part in parts
     ]
     return AgentPlan(agent, live, allowed, tuple(files))
 
 
-def plan_file(scan: FileScan, ordinals: set[int], history: AgentHistory) -> FilePlan:
+def plan_file(scan: FileScan, ordinals: set[int]) -> FilePlan:
     """The plan for one file in which the candidates at ``ordinals`` go."""
     removals = tuple(candidate for candidate in scan.candidates if candidate.ordinal in ordinals)
     return FilePlan(
@@ -230,23 +230,24 @@ def plan_file(scan: FileScan, ordinals: set[int], history: AgentHistory) -> File
         protected=scan.protected,
         unreadable=scan.unreadable,
         too_new=scan.too_new,
-        came_back=len(scan.present & history.ids(scan.kind)),
+        came_back=scan.came_back,
         twins=_twins(removals, scan.shared_ids, ordinals),
     )
 
 
 def _twins(
-    removals: Sequence[Candidate], shared_ids: Mapping[str, tuple[tuple[int, str], ...]], gone: set[int]
-) -> dict[int, tuple[str, ...]]:
-    twins = {}
-    for removal in removals:
-        staying = tuple(sha256 for ordinal, sha256 in shared_ids.get(removal.id or "", ()) if ordinal not in gone)
-        if staying:
-            twins[removal.ordinal] = staying
-    return twins
+    removals: Sequence[Candidate], shared_ids: Mapping[str, tuple[int, ...]], gone: set[int]
+) -> dict[int, tuple[int, ...]]:
+    if not shared_ids:
+        return {}
+    staying = {
+        removal.ordinal: tuple(ordinal for ordinal in shared_ids.get(removal.id or "", ()) if ordinal not in gone)
+        for removal in removals
+    }
+    return {ordinal: twins for ordinal, twins in staying.items() if twins}
 
 
-def replan_file(before: FilePlan, scan: FileScan, history: AgentHistory) -> FilePlan:
+def replan_file(before: FilePlan, scan: FileScan) -> FilePlan:
     """The plan for a file that an agent changed since: no more records go than were planned to."""
     ranked = sorted(scan.candidates, key=lambda candidate: (candidate.value, candidate.id or "", candidate.ordinal))
-    return plan_file(scan, {candidate.ordinal for candidate in ranked[: len(before.removals)]}, history)
+    return plan_file(scan, {candidate.ordinal for candidate in ranked[: len(before.removals)]})

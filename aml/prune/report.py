@@ -61,10 +61,19 @@ class PruneReport(Struct, frozen=True):
     dry_run: bool
     strategies: tuple[str, ...]
     files: tuple[FileReport, ...]
-    records: tuple[RemovalReport, ...]
+    plans: tuple[FilePlan, ...]
     budgets: tuple[AgentBudget, ...]
     notes: tuple[str, ...]
     status: ExitStatus
+
+    def records(self) -> list[RemovalReport]:
+        """Every record that goes or waits, one by one."""
+        return [record for plan in self.plans for record in _record_reports(plan)]
+
+    def as_data(self) -> dict[str, object]:
+        """The report as plain data for JSON."""
+        data = {name: getattr(self, name) for name in self.__struct_fields__ if name != "plans"}
+        return {**data, "status": self.status.name.lower(), "records": self.records()}
 
     def total(self, name: str) -> int:
         """Sum of one count over all files."""
@@ -82,13 +91,12 @@ def build_report(
     """``outcomes`` by agent and kind; a file without one was only planned."""
     files = [(file, outcomes.get((file.agent, file.kind))) for file in plan.files]
     reports = tuple(_file_report(file, outcome, dry_run) for file, outcome in files)
-    applied = [outcome.plan if outcome else file for file, outcome in files]
     return PruneReport(
         run=run,
         dry_run=dry_run,
         strategies=plan.options.strategies,
         files=reports,
-        records=tuple(record for file in applied for record in _record_reports(file)),
+        plans=tuple(outcome.plan if outcome else file for file, outcome in files),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
         notes=notes,
         status=ExitStatus.DONE if dry_run else _status(plan, reports),

@@ -135,21 +135,22 @@ def rules_for(kind: Kind, strategies: tuple[str, ...]) -> tuple[Judge, ...]:
     return tuple(judge for strategy in strategies for judge in _RULES.get((strategy, kind.plural), ()))
 
 
-def protection_of(view: RecordView, now: float, protection: Protection) -> str | None:
-    """Why a condemned record stays all the same, or None."""
-    if view.ident is not None and view.ident in protection.ids:
+def protection_of(view: RecordView, value: float, now: float, protection: Protection) -> str | None:
+    """Why a condemned record, worth ``value``, stays all the same, or None."""
+    if protection.ids and view.ident in protection.ids:
         return "its id is pinned in the settings"
-    pinned = next((tag for tag in view.tag_names if tag in protection.tags), None)
-    if pinned is not None:
-        return f"it carries the tag {pinned}"
+    if view.tags:
+        pinned = next((tag for tag in view.tag_names if tag in protection.tags), None)
+        if pinned is not None:
+            return f"it carries the tag {pinned}"
     age = days_between(view.created, now)
     if age is not None and age < protection.new_days:
         return "it was created in the last days"
+    confidence = view.confidence
+    is_high = value >= protection.value
+    if not is_high and (confidence is None or confidence < protection.value):
+        return None
     unused = days_between(view.last_used, now)
-    if unused is None or unused <= protection.used_days:
-        if view.value >= protection.value:
-            return "its value is high"
-        confidence = view.confidence
-        if confidence is not None and confidence >= protection.value:
-            return "its confidence is high"
-    return None
+    if unused is not None and unused > protection.used_days:
+        return None
+    return "its value is high" if is_high else "its confidence is high"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from functools import cached_property
+from pathlib import Path
 
 from aml.codec.compression import is_gzip, pack, unpack
 from aml.codec.json_array import RecordArray, split
@@ -56,8 +57,15 @@ class Content:
         return pack(text) if is_gzip(self.data) else text
 
 
+def refuse_link(folder: Path) -> None:
+    """Raise DamagedError where an agent's folder is a link: what it points at belongs to somebody else."""
+    if os.path.islink(folder):
+        raise DamagedError(f"the agent's folder {folder} is a link, which AML does not follow")
+
+
 def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
     """Read ``file`` whole. Raises DamagedError for what is not a regular file, FileAccessError, ChangedError."""
+    refuse_link(file.path.parent)
     for _ in range(_ATTEMPTS):
         with explained("read", file.path):
             found = os.stat(file.path, follow_symlinks=False)

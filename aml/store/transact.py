@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 from aml.codec.compression import pack
 from aml.errors import ChangedError, FileAccessError
+from aml.fs.access import explained
 from aml.fs.durable import replace_durably, write_durably
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, fingerprint, read_content
+from aml.store.read import Content, fingerprint, read_content, refuse_link
 
 
 class Transaction:
@@ -39,9 +40,14 @@ class Transaction:
         """Make a file that is not there, in the form that the agent's other files have; returns its bytes on disk."""
         others = [self.peek(self._store, other) for other in self._store.record_files(self._file.agent)]
         data = pack(text) if any(other and other.form == "gzip" for other in others) else text
-        self._lock.prove()
-        folder = os.stat(self._file.path.parent)
-        write_durably(self._file.path, data, mode=stat.S_IMODE(folder.st_mode) & 0o666)
+        path = self._file.path
+
+        def prove() -> None:
+            if os.path.lexists(path):
+                raise ChangedError(f"{path} was made without its lock while AML held it")
+            self._lock.prove()
+
+        write_durably(path, data, mode=stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666, proof=prove)
         return len(data)
 
     def replace(self, before: Content, text: bytes) -> int:
@@ -68,6 +74,14 @@ class Transaction:
 
 @contextmanager
 def transaction(store: Store, file: RecordFile, notes: LockNotes, policy: LockPolicy) -> Iterator[Transaction]:
-    """Lock ``file`` as the agents' runtime does. Raises LockedError where an agent keeps it past the timeout."""
+    """Lock ``file`` as the agents' runtime does; an agent's folder that is gone is made again.
+
+    Raises LockedError where an agent keeps it past the timeout, DamagedError where the agent's folder is a link.
+    """
+    folder = file.path.parent
+    if not os.path.lexists(folder):
+        with explained("create", folder):
+            os.mkdir(folder, stat.S_IMODE(os.stat(store.root).st_mode))
+    refuse_link(folder)
     with RuntimeLock(file.path, notes, policy) as lock:
         yield Transaction(store, file, lock)
