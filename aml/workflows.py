@@ -124,13 +124,16 @@ def prune(
     moment = time.time() if now is None else now
     agents = store.choose_agents(options.agents)
     journal = Journal(store)
+    strangers = tuple(f"left alone: the folder {name}, whose name is not UTF-8" for name in store.strangers())
     if dry_run:
         doubt = clock_doubt(journal.newest(), moment, conditions.clock)
         doubted = doubt is not None and not conditions.trust_clock
         notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
+        notes += strangers
         plan = plan_store(store, agents, options, moment, read_history(journal, moment, options.limits.window_days))
         return build_report(plan, {}, run=None, dry_run=True, notes=notes)
     with _changing(store, journal, "prune", moment, conditions) as (locks, notes):
+        notes += strangers
         history = read_history(journal, moment, options.limits.window_days)
         plan = plan_store(store, agents, options, moment, history)
         if plan.removals and confirm is not None and not confirm(plan):

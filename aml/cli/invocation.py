@@ -129,5 +129,17 @@ class Invocation:
             "warnings": self.warnings,
             "errors": errors,
         }
-        text = msgspec.json.format(msgspec.json.encode(envelope), indent=2)
-        self.out.write(text.decode() + "\n")
+        try:
+            text = msgspec.json.encode(envelope)
+        except UnicodeEncodeError:
+            # a path whose bytes are not UTF-8; its escapes say which
+            text = msgspec.json.encode(_encodable(msgspec.to_builtins(envelope)))
+        self.out.write(msgspec.json.format(text, indent=2).decode() + "\n")
+
+
+def _encodable(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_encodable(key): _encodable(value) for key, value in data.items()}
+    return [_encodable(one) for one in data] if isinstance(data, (list, tuple)) else data

@@ -39,11 +39,15 @@ class Store(Struct, frozen=True):
 
     def agents(self) -> tuple[str, ...]:
         """Names of all agents, sorted. Links are not followed: what they point at belongs to somebody else."""
+        return tuple(name for name in self._folders() if is_agent_name(name) and _is_utf8(name))
+
+    def strangers(self) -> tuple[str, ...]:
+        """Names of folders that would be agents if their names were UTF-8; nothing there is ever touched."""
+        return tuple(name for name in self._folders() if is_agent_name(name) and not _is_utf8(name))
+
+    def _folders(self) -> list[str]:
         with explained("list", self.root), os.scandir(self.root) as entries:
-            found = [
-                entry.name for entry in entries if is_agent_name(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-        return tuple(sorted(found))
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
     def choose_agents(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """The agents asked for, or all; raises UsageError for a name that no agent here has."""
@@ -53,6 +57,11 @@ class Store(Struct, frozen=True):
         """An agent's record files that exist, in the order of the kinds."""
         files = (record_file(self.root, agent, kind) for kind in KINDS)
         return tuple(file for file in files if os.path.lexists(file.path))
+
+
+def _is_utf8(name: str) -> bool:
+    # the system gives bytes of a name that are not UTF-8 as lone surrogates
+    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def settings_file_for(root: Path) -> Path:
