@@ -132,8 +132,8 @@ def prune(
         notes += strangers
         plan = plan_store(store, agents, options, moment, read_history(journal, moment, options.limits.window_days))
         return build_report(plan, {}, run=None, dry_run=True, notes=notes)
-    with _changing(store, journal, "prune", moment, conditions) as (locks, notes):
-        notes += strangers
+    with _changing(store, journal, "prune", moment, conditions) as (locks, found):
+        notes = (*found, *strangers)
         history = read_history(journal, moment, options.limits.window_days)
         plan = plan_store(store, agents, options, moment, history)
         if plan.removals and confirm is not None and not confirm(plan):

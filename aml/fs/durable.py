@@ -71,8 +71,8 @@ def write_durably(
         _write_and_rename(path, data, lambda descriptor: os.fchmod(descriptor, mode), proof)
 
 
-def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> None:
-    """Replace the existing file ``path``, keeping the mode, owner and attributes of ``like``.
+def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> os.stat_result:
+    """Replace the existing file ``path``, keeping the mode, owner and attributes of ``like``; returns what was put.
 
     ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError, and
     whatever ``proof`` raises; the file is then as it was, and no temporary file is left.
@@ -84,10 +84,12 @@ def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callab
         _copy_attributes(path, descriptor)
 
     with explained("write", path):
-        _write_and_rename(path, data, adopt, proof)
+        return _write_and_rename(path, data, adopt, proof)
 
 
-def _write_and_rename(path: Path, data: bytes, adopt: Callable[[int], None], proof: Callable[[], None]) -> None:
+def _write_and_rename(
+    path: Path, data: bytes, adopt: Callable[[int], None], proof: Callable[[], None]
+) -> os.stat_result:
     temporary = temporary_for(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -95,6 +97,7 @@ def _write_and_rename(path: Path, data: bytes, adopt: Callable[[int], None], pro
             _write_all(descriptor, data)
             adopt(descriptor)
             sync_file(descriptor)
+            put = os.fstat(descriptor)
         finally:
             os.close(descriptor)
         proof()
@@ -104,6 +107,7 @@ def _write_and_rename(path: Path, data: bytes, adopt: Callable[[int], None], pro
         _remove_if_there(temporary)
         raise
     sync_folder(path.parent)
+    return put
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

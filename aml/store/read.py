@@ -25,6 +25,11 @@ def fingerprint(found: os.stat_result) -> Fingerprint:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    """What of a file outlives its renaming: device, inode, size and modification time (ns)."""
+    return fingerprint(found)[:4]
+
+
 class Content:
     """What a record file held at one moment."""
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aml.codec.compression import pack
-from aml.errors import ChangedError, FileAccessError
+from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import replace_durably, write_durably
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, fingerprint, read_content, refuse_link
+from aml.store.read import Content, fingerprint, identity, read_content, refuse_link
 
 
 class Transaction:
@@ -53,7 +53,8 @@ class Transaction:
     def replace(self, before: Content, text: bytes) -> int:
         """Put ``text`` in place of ``before``, in the same form, and read it back; returns its bytes on disk.
 
-        Raises ChangedError where the lock was lost or the file is no longer ``before``: nothing is written then.
+        Raises ChangedError where the lock was lost or the file is no longer ``before``, and only then: it says that
+        nothing was written.
         """
         data = before.rewritten(text)
 
@@ -63,13 +64,24 @@ class Transaction:
                 raise ChangedError(f"{self._file.path} was changed without its lock while AML held it")
             self._lock.prove()
 
-        replace_durably(self._file.path, data, before.stat, prove)
-        if self.read().data != data:
+        put = replace_durably(self._file.path, data, before.stat, prove)
+        self._read_back(data, put)
+        return len(data)
+
+    def _read_back(self, data: bytes, put: os.stat_result) -> None:
+        """Raise FileAccessError where the file put in place holds other bytes than were written.
+
+        A file that somebody has replaced or edited since is no sign of that: whoever did has read what AML put there.
+        """
+        try:
+            content = self.read()
+        except (ChangedError, DamagedError):
+            return
+        if content.data != data and identity(content.stat) == identity(put):
             raise FileAccessError(
                 f"{self._file.path} does not read back as it was written",
                 advice="check the disk; everything removed is in the archive, and aml prune undo puts it back",
             )
-        return len(data)
 
 
 @contextmanager
