@@ -17,16 +17,15 @@ from aml.config import PruneSettings, Settings
 from aml.errors import ExitStatus, NotFoundError, UsageError
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
-from aml.ledger.archive import archive_name
 from aml.ledger.budget import Limits
 from aml.ledger.clock import ClockLimits, clock_doubt, refuse_doubtful_clock
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import recover, settle
-from aml.ledger.runs import Journal, Run, RunFile
+from aml.ledger.runs import Journal, Run, RunFile, archive_name
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.ledger.undo import FileUndo, UndoReport, archived_of, preview_file, undo_file
 from aml.model.timestamps import to_iso
-from aml.prune.apply import FileOutcome, apply_file, plan_store
+from aml.prune.apply import FileOutcome, PruneRun, apply_file, plan_store
 from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
 from aml.prune.plan import AgentPlan, PrunePlan
 from aml.prune.report import PruneReport, build_report
@@ -113,11 +112,13 @@ def prune(
     conditions: Conditions | None = None,
     confirm: Callable[[PrunePlan], bool] | None = None,
     progress: Callable[[str], None] | None = None,
+    explain: bool = True,
 ) -> PruneReport:
     """Remove low-value records by rules; every one is archived first and can be put back with ``prune_undo``.
 
     ``now`` in seconds since 1970 UTC. ``confirm`` sees the plan before anything is changed and may say no; ``progress``
-    is told the file that comes next. Raises AmlError; what befalls single files is in the report.
+    is told the file that comes next. ``explain`` lists every record in the report, with its reason.
+    Raises AmlError; what befalls single files is in the report.
     """
     options = options or PruneOptions()
     conditions = conditions or Conditions()
@@ -130,15 +131,16 @@ def prune(
         doubted = doubt is not None and not conditions.trust_clock
         notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
         notes += strangers
-        plan = plan_store(store, agents, options, moment, read_history(journal, moment, options.limits.window_days))
+        history = read_history(journal, moment, options.limits.window_days)
+        plan = plan_store(store, agents, options, moment, history, explain=explain)
         return build_report(plan, {}, run=None, dry_run=True, notes=notes)
     with _changing(store, journal, "prune", moment, conditions) as (locks, found):
         notes = (*found, *strangers)
         history = read_history(journal, moment, options.limits.window_days)
-        plan = plan_store(store, agents, options, moment, history)
+        plan = plan_store(store, agents, options, moment, history, explain=explain)
         if plan.removals and confirm is not None and not confirm(plan):
             return build_report(plan, {}, run=None, dry_run=True, notes=(*notes, "nothing was changed: not confirmed"))
-        return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress)
+        return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
 
 
 def _apply_prune(
@@ -150,6 +152,7 @@ def _apply_prune(
     conditions: Conditions,
     notes: tuple[str, ...],
     progress: Callable[[str], None] | None,
+    explain: bool,
 ) -> PruneReport:
     touched = [file for file in plan.files if file.removals]
     run = journal.begin("prune", plan.now, version=__version__, options=to_builtins(plan.options))
@@ -157,14 +160,13 @@ def _apply_prune(
     if touched:
         journal.write(run)
     outcomes: dict[tuple[str, str], FileOutcome] = {}
+    applied = PruneRun(run.id, plan.now, plan.options, explain)
     try:
         for file in touched:
             if progress:
                 progress(f"{file.agent}/{file.kind}")
             past = history.get(file.agent, AgentHistory())
-            outcomes[file.agent, file.kind] = apply_file(
-                store, file, run.id, plan.options, plan.now, past, locks, conditions.locks
-            )
+            outcomes[file.agent, file.kind] = apply_file(store, file, applied, past, locks, conditions.locks)
     except BaseException:
         settle(store, journal, run)
         _finish(journal, run, "interrupted")
@@ -191,7 +193,7 @@ def _journal_files(agents: tuple[AgentPlan, ...], outcomes: dict[tuple[str, str]
     for agent in agents:
         done = [outcomes[file.agent, file.kind] for file in agent.files if (file.agent, file.kind) in outcomes]
         within = sum(outcome.removed for outcome in done) <= agent.budget.run_limit
-        entries += [outcome.journal_entry(within) for outcome in done]
+        entries += [outcome.journal_entry(used_allowance=not within) for outcome in done]
     return entries
 
 

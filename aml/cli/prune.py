@@ -83,12 +83,11 @@ def prune_command(
         dry_run=dry_run,
         conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
         confirm=confirm,
+        explain=invocation.json or invocation.verbose,
     )
     for note in report.notes:
         invocation.warn(note)
-    return invocation.answer(
-        report.as_data() if invocation.json else None, report.status, lambda: write_prune(invocation, report)
-    )
+    return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
 
 
 @app.command("history", epilog="\b\nExample:\n  aml prune history --verbose")

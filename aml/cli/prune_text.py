@@ -55,9 +55,8 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         write_table(invocation.out, headers, [*rows, total], numeric=numeric, color=invocation.color)
         invocation.out.write("\n")
     _write_reasons(invocation, report)
-    records = report.records() if invocation.verbose else []
-    if records:
-        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in records]
+    if report.records:
+        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in report.records]
         headers = ["", "agent", "kind", "id", "rule", "reason"]
         write_table(invocation.out, headers, rows, numeric=[False] * 6, color=invocation.color)
         invocation.out.write("\n")

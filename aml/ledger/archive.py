@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from aml.codec.compression import pack, unpack
+from aml.codec.compression import pack_fast, unpack
 from aml.errors import DamagedError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
@@ -26,7 +26,8 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
     """One removed record.
 
     ``ordinal`` is its position in the file, ``before`` and ``after`` the SHA-256 of its neighbours there (None at an
-    end), ``twins`` the SHA-256 of other records with the same id that stayed. ``text`` is the record verbatim.
+    end), ``twins`` the SHA-256 of other records with the same id that stayed. ``value`` is its score from 0 to 1,
+    ``text`` the record verbatim.
     """
 
     run: str
@@ -42,15 +43,11 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
     after: str | None
     text: str
     twins: tuple[str, ...] = ()
+    value: float = 0.0
 
     @property
     def raw(self) -> bytes:
         return self.text.encode()
-
-
-def archive_name(agent: str, kind: str, run_id: str) -> str:
-    """Path of an archive inside the folder kept beside the store."""
-    return f"archives/{agent}/{kind}-{run_id}.jsonl.gz"
 
 
 def write_archive(store: Store, name: str, records: list[ArchivedRecord]) -> None:
@@ -59,7 +56,7 @@ def write_archive(store: Store, name: str, records: list[ArchivedRecord]) -> Non
     prepare_folder(store.keep)
     make_private_folder(path.parent)
     encoder = msgspec.json.Encoder()
-    write_durably(path, pack(b"".join(encoder.encode(record) + b"\n" for record in records)))
+    write_durably(path, pack_fast(b"".join(encoder.encode(record) + b"\n" for record in records)))
 
 
 def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
@@ -72,6 +69,8 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
         records = [msgspec.json.decode(line, type=ArchivedRecord) for line in text.splitlines()]
     except (DamagedError, msgspec.MsgspecError) as error:
         raise _damaged(path, str(error)) from error
+    if not records:
+        raise _damaged(path, "it holds no records")
     for record in records:
         if hashlib.sha256(record.raw).hexdigest() != record.sha256:
             raise _damaged(path, f"the text of record {record.id} does not fit its SHA-256")

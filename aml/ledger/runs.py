@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from aml.errors import DamagedError, NotFoundError
+from aml.errors import DamagedError, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
+from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
+from aml.store.layout import record_file
 from aml.store.open import Store
 
 #: Version of the journal's own format.
@@ -138,12 +140,14 @@ class Journal:
         with explained("read", path):
             data = path.read_bytes()
         try:
-            return msgspec.json.decode(data, type=Run)
-        except msgspec.MsgspecError as error:
+            run = msgspec.json.decode(data, type=Run)
+            _check(run, run_id)
+        except (msgspec.MsgspecError, ValueError, UsageError) as error:
             raise DamagedError(
                 f"the run journal {path} is damaged: {error}",
                 advice="move that file away to go on; the archives of removed records are not touched by it",
             ) from error
+        return run
 
     def since(self, moment: float) -> Iterator[Run]:
         """Runs begun at or after ``moment`` (seconds since 1970 UTC), oldest first."""
@@ -171,6 +175,23 @@ class Journal:
 
     def _path(self, run_id: str) -> Path:
         return self._folder / f"{run_id}{_SUFFIX}"
+
+
+def _check(run: Run, run_id: str) -> None:
+    """The journal names files to write and archives to read, so it must not name anything else."""
+    if run.id != run_id:
+        raise ValueError(f"it says that it is run {run.id}")
+    for file in run.files:
+        if file.kind not in KIND_BY_PLURAL:
+            raise ValueError(f"it names an unknown kind {file.kind!r}")
+        record_file(Path(), file.agent, KIND_BY_PLURAL[file.kind])
+        if file.archive not in (None, archive_name(file.agent, file.kind, run_id)):
+            raise ValueError(f"it names a strange archive {file.archive!r}")
+
+
+def archive_name(agent: str, kind: str, run_id: str) -> str:
+    """Path of the archive of one file by one run, inside the folder kept beside the store."""
+    return f"archives/{agent}/{kind}-{run_id}.jsonl.gz"
 
 
 def _stamp(moment: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from aml.codec.json_array import RecordArray, split
 from aml.codec.views import Unreadable, view_records
-from aml.errors import AmlError, ChangedError, ExitStatus, LockedError, NotFoundError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, NotFoundError
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.runs import RecordKey, Run, RunFile
@@ -64,7 +65,7 @@ class UndoReport(Struct):
 
 def archived_of(store: Store, run: Run, ids: tuple[str, ...]) -> list[tuple[RunFile, list[ArchivedRecord]]]:
     """Per file of a run, all records it archived. Raises NotFoundError for an id that it did not remove."""
-    found = [(file, read_archive(store, file.archive)) for file in run.files if file.archive and file.removed]
+    found = [(file, _whole_archive(store, file)) for file in run.files if file.archive and file.removed]
     known = {record.id for _, records in found for record in records}
     for ident in ids:
         if ident not in known:
@@ -74,6 +75,16 @@ def archived_of(store: Store, run: Run, ids: tuple[str, ...]) -> list[tuple[RunF
                 advice=f"nearest: {near}" if near else "aml prune history --verbose lists what it removed",
             )
     return found
+
+
+def _whole_archive(store: Store, file: RunFile) -> list[ArchivedRecord]:
+    records = read_archive(store, file.archive or "")
+    if len(records) < len(file.removed):
+        raise DamagedError(
+            f"the archive {store.keep / (file.archive or '')} is damaged: {len(records)} of {len(file.removed)} records",
+            advice="restore that file from a backup of its folder",
+        )
+    return records
 
 
 def place(array: RecordArray, kind: str, archived: Sequence[ArchivedRecord], ids: tuple[str, ...]) -> Placement:
@@ -118,27 +129,30 @@ def _anchors(hashes: Sequence[str], archived: Sequence[ArchivedRecord]) -> dict[
     for position, sha256 in enumerate(hashes):
         places[sha256].append(position)
     by_ordinal = {record.ordinal: record for record in archived}
+    gone = sorted(record.ordinal for record in archived if record.sha256 not in places)
+
+    def nearest(sha256: str, ordinal: int) -> int:
+        """Of several identical elements, the one nearest to where that ordinal should be found now."""
+        expected = ordinal - bisect_left(gone, ordinal)
+        return min(places[sha256], key=lambda position: abs(position - expected))
+
     anchors: dict[int, int] = {}
     for ordinal in sorted(by_ordinal):
         before = by_ordinal[ordinal].before
         if before is None:
             anchors[ordinal] = 0
         elif before in places:
-            anchors[ordinal] = _nearest(places[before], ordinal - 1) + 1
+            anchors[ordinal] = nearest(before, ordinal - 1) + 1
         elif ordinal - 1 in anchors:
             anchors[ordinal] = anchors[ordinal - 1]
     for ordinal in sorted(by_ordinal, reverse=True):
         if ordinal not in anchors:
             after = by_ordinal[ordinal].after
             if after is not None and after in places:
-                anchors[ordinal] = _nearest(places[after], ordinal + 1)
+                anchors[ordinal] = nearest(after, ordinal + 1)
             else:
                 anchors[ordinal] = anchors.get(ordinal + 1, min(ordinal, len(hashes)))
     return anchors
-
-
-def _nearest(positions: Sequence[int], wanted: int) -> int:
-    return min(positions, key=lambda position: abs(position - wanted))
 
 
 def undo_file(

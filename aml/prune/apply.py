@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from aml.codec.json_array import RecordArray, split
+from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
 from aml.fs.durable import remove_durably
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.archive import ArchivedRecord, archive_name, write_archive
+from aml.ledger.archive import ArchivedRecord, write_archive
 from aml.ledger.history import AgentHistory
-from aml.ledger.runs import RecordKey, RunFile
+from aml.ledger.runs import RecordKey, RunFile, archive_name
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
-from aml.prune.plan import FilePlan, FileScan, PrunePlan, plan_agent, replan_file, scan_file
+from aml.prune.plan import FilePlan, FileScan, PrunePlan, finding_of, plan_agent, replan_file, scan_file
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_content
+from aml.store.read import Content, read_ahead
 from aml.store.transact import Transaction, transaction
 
 #: How often a file is tried that somebody changes in the very moment of writing.
@@ -29,70 +30,95 @@ _ATTEMPTS = 3
 class FileOutcome(Struct, frozen=True):
     """What a run did to one file. ``plan`` is what was applied: the plan itself, or one made anew under the lock.
 
-    ``problem`` says why nothing was removed, if so, and ``status`` what that is worth.
+    ``keys`` are the records removed; ``problem`` says why none were, if so, and ``status`` what that is worth.
     """
 
     plan: FilePlan
-    removed: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
     archive: str | None = None
     keys: tuple[RecordKey, ...] = ()
+    shared: tuple[str, ...] = ()
     problem: str | None = None
     status: int = ExitStatus.DONE
 
-    def journal_entry(self, run_limit_left: bool) -> RunFile:
+    @property
+    def removed(self) -> int:
+        return len(self.keys)
+
+    def journal_entry(self, *, used_allowance: bool) -> RunFile:
         return RunFile(
             self.plan.agent,
             self.plan.kind,
             archive=self.archive,
             removed=list(self.keys),
-            shared=[removal.id for removal in self.plan.removals if removal.id and removal.ordinal in self.plan.twins],
+            shared=list(self.shared),
             bytes_before=self.bytes_before,
             bytes_after=self.bytes_after,
-            used_allowance=bool(self.keys) and not run_limit_left,
+            used_allowance=bool(self.keys) and used_allowance,
         )
 
 
-def scan_store_file(
-    store: Store, file: RecordFile, options: PruneOptions, now: float, history: AgentHistory
-) -> FileScan | FilePlan:
-    """Read and judge one file; a file that cannot be read becomes a plan that leaves it alone, with the reason."""
-    try:
-        return _scan(read_content(file, store.max_unpacked_bytes), options, now, history)
-    except AmlError as error:
-        return FilePlan(file.agent, file.kind, problem=_explain(error), problem_status=error.status)
+class PruneRun(Struct, frozen=True):
+    """What applying needs to know of the run it belongs to. ``now`` in seconds since 1970 UTC."""
+
+    id: str
+    now: float
+    options: PruneOptions
+    explain: bool = False
 
 
-def _explain(error: AmlError) -> str:
-    readable = getattr(error, "readable", 0)
-    return f"{error}; {readable} records before the damage can be read" if readable else str(error)
-
-
-def _scan(
-    content: Content, options: PruneOptions, now: float, history: AgentHistory, array: RecordArray | None = None
-) -> FileScan:
-    return scan_file(
-        content.file.agent,
-        content.file.kind,
-        content.sha256,
-        len(content.data),
-        array or content.array(),
-        options,
-        now,
-        history.of(content.file.kind),
-    )
-
-
-def apply_file(
+def plan_store(
     store: Store,
-    plan: FilePlan,
-    run_id: str,
+    agents: Sequence[str],
+    options: PruneOptions,
+    now: float,
+    history: Mapping[str, AgentHistory],
+    *,
+    explain: bool,
+) -> PrunePlan:
+    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget."""
+    plans = []
+    for agent in agents:
+        past = history.get(agent, AgentHistory())
+        parts: list[FileScan | FilePlan] = []
+        for file, content in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
+            parts.append(_scan_or_problem(file, content, options, now, past, explain))
+            del content  # freed before the next file is judged
+        plans.append(plan_agent(agent, parts, past, options))
+    return PrunePlan(now, options, tuple(plans))
+
+
+def _scan_or_problem(
+    file: RecordFile,
+    content: Content | AmlError,
     options: PruneOptions,
     now: float,
     history: AgentHistory,
-    notes: LockNotes,
-    policy: LockPolicy,
+    explain: bool,
+) -> FileScan | FilePlan:
+    """Judge one file; one that cannot be read becomes a plan that leaves it alone, with the reason."""
+    try:
+        if isinstance(content, AmlError):
+            raise content
+        return _scan(content, content.array(), options, now, history, explain=explain)
+    except AmlError as error:
+        readable = getattr(error, "readable", 0)
+        hint = f"; the {readable} records before the damage can be read" if readable else ""
+        return FilePlan(file.agent, file.kind, problem=f"{error}{hint}", problem_status=error.status)
+
+
+def _scan(
+    content: Content, array: RecordArray, options: PruneOptions, now: float, history: AgentHistory, *, explain: bool
+) -> FileScan:
+    file = content.file
+    scan = scan_file(file.agent, file.kind, array, options, now, history.of(file.kind), explain=explain)
+    scan.sha256, scan.size = content.sha256, len(content.data)
+    return scan
+
+
+def apply_file(
+    store: Store, plan: FilePlan, run: PruneRun, history: AgentHistory, notes: LockNotes, policy: LockPolicy
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
     file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
@@ -104,8 +130,9 @@ def apply_file(
                 content = held.read()
                 array = content.array()
                 if content.sha256 != plan.sha256:
-                    plan = replan_file(plan, _scan(content, options, now, history, array))
-                return _remove(store, held, content, array, plan, run_id)
+                    scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
+                    plan = replan_file(plan, scan)
+                return _remove(store, held, content, array, plan, run)
         except ChangedError as error:
             if attempt == _ATTEMPTS:
                 return _nothing_done(plan, error, ExitStatus.PARTIAL)
@@ -121,16 +148,16 @@ def _nothing_done(plan: FilePlan, error: AmlError, status: ExitStatus) -> FileOu
 
 
 def _remove(
-    store: Store, held: Transaction, content: Content, array: RecordArray, plan: FilePlan, run_id: str
+    store: Store, held: Transaction, content: Content, array: RecordArray, plan: FilePlan, run: PruneRun
 ) -> FileOutcome:
     size = len(content.data)
     if not plan.removals:
         return FileOutcome(plan, bytes_before=size, bytes_after=size)
-    gone = {removal.ordinal for removal in plan.removals}
+    gone = frozenset(plan.removals.ordinals)
     text = array.without(gone)
     _check(array, gone, text)
-    name = archive_name(plan.agent, plan.kind, run_id)
-    archived = _archived(array, plan, run_id)
+    name = archive_name(plan.agent, plan.kind, run.id)
+    archived = _archived(array, plan, run)
     write_archive(store, name, archived)
     try:
         after = held.replace(content, text)
@@ -138,54 +165,58 @@ def _remove(
         # called off before the file was touched: this archive holds nothing that the store does not
         remove_durably(store.keep / name)
         raise
-    keys = tuple(RecordKey.of(record.id, record.sha256) for record in archived)
-    return FileOutcome(plan, removed=len(gone), bytes_before=size, bytes_after=after, archive=name, keys=keys)
+    return FileOutcome(
+        plan,
+        bytes_before=size,
+        bytes_after=after,
+        archive=name,
+        keys=tuple(RecordKey.of(record.id, record.sha256) for record in archived),
+        shared=tuple(record.id for record in archived if record.id is not None and record.twins),
+    )
 
 
-def _check(array: RecordArray, gone: set[int], text: bytes) -> None:
+def _check(array: RecordArray, gone: frozenset[int], text: bytes) -> None:
     """Before anything is written: the new text must hold exactly the records that stay, each byte for byte."""
     kept = [element for ordinal, element in enumerate(array.elements) if ordinal not in gone]
     found = split(text).elements
-    if len(found) != len(kept) or any(bytes(one) != bytes(other) for one, other in zip(found, kept, strict=True)):
+    if len(found) != len(kept) or any(one != other for one, other in zip(found, kept, strict=True)):
         raise ChangedError("the records that stay do not read back as they were, so nothing was written")
 
 
-def _archived(array: RecordArray, plan: FilePlan, run_id: str) -> list[ArchivedRecord]:
+def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> list[ArchivedRecord]:
+    elements, last = array.elements, len(array) - 1
+    view = KIND_BY_PLURAL[plan.kind].view
     hashes: dict[int, str] = {}
 
     def hash_at(ordinal: int) -> str:
-        if ordinal not in hashes:
-            hashes[ordinal] = hashlib.sha256(array.raw(ordinal)).hexdigest()
-        return hashes[ordinal]
+        found = hashes.get(ordinal)
+        if found is None:
+            found = hashes[ordinal] = hashlib.sha256(elements[ordinal]).hexdigest()
+        return found
 
-    last = len(array) - 1
-    return [
-        ArchivedRecord(
-            run=run_id,
-            agent=plan.agent,
-            kind=plan.kind,
-            id=removal.id,
-            rule=removal.rule,
-            reason=removal.reason,
-            figures=removal.figures,
-            ordinal=removal.ordinal,
-            sha256=hash_at(removal.ordinal),
-            before=hash_at(removal.ordinal - 1) if removal.ordinal > 0 else None,
-            after=hash_at(removal.ordinal + 1) if removal.ordinal < last else None,
-            text=array.raw(removal.ordinal).decode(),
-            twins=tuple(hash_at(twin) for twin in plan.twins.get(removal.ordinal, ())),
+    archived = []
+    for ordinal, rule in zip(plan.removals.ordinals, plan.removals.rules, strict=True):
+        raw = array.raw(ordinal)
+        seen = view_record(raw, view)
+        if isinstance(seen, Unreadable):
+            raise AssertionError(f"record {ordinal} of {plan.agent}/{plan.kind} was judged, but {seen.reason}")
+        finding = finding_of(seen, rule, len(raw), run.options, run.now)
+        archived.append(
+            ArchivedRecord(
+                run=run.id,
+                agent=plan.agent,
+                kind=plan.kind,
+                id=finding.id,
+                rule=finding.rule,
+                reason=finding.reason,
+                figures=finding.figures,
+                value=finding.value,
+                ordinal=ordinal,
+                sha256=hash_at(ordinal),
+                before=hash_at(ordinal - 1) if ordinal > 0 else None,
+                after=hash_at(ordinal + 1) if ordinal < last else None,
+                text=raw.decode(),
+                twins=tuple(hash_at(twin) for twin in plan.twins.get(ordinal, ())),
+            )
         )
-        for removal in plan.removals
-    ]
-
-
-def plan_store(
-    store: Store, agents: Sequence[str], options: PruneOptions, now: float, history: Mapping[str, AgentHistory]
-) -> PrunePlan:
-    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget."""
-    plans = []
-    for agent in agents:
-        past = history.get(agent, AgentHistory())
-        scans = [scan_store_file(store, file, options, now, past) for file in store.record_files(agent)]
-        plans.append(plan_agent(agent, scans, past, options))
-    return PrunePlan(now, options, tuple(plans))
+    return archived

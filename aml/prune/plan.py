@@ -1,12 +1,17 @@
-"""Planning a prune: which records would go, by which rule, and which stay although a rule found them. Pure."""
+"""Planning a prune: which records would go, by which rule, and which stay although a rule applies. Pure.
+
+A plan names records by their position in a file and is pinned to the file's content. It holds a few bytes a record, so
+that a store of millions can be planned; what a person wants to read about each is worked out where it is wanted.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from array import array as packed_array
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Seen, Unreadable, view_records
@@ -15,16 +20,15 @@ from aml.ledger.history import AgentHistory, RemovedKeys
 from aml.ledger.runs import RecordKey
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.model.record import RecordView
-from aml.prune.options import STRATEGIES, PruneOptions
-from aml.prune.rules import Figures, protection_of, rules_for
+from aml.prune.options import PruneOptions
+from aml.prune.rules import RULES, Figures, protection_of, rules_for
 
 _KIND_RANK = {kind.plural: rank for rank, kind in enumerate(KINDS)}
 
 
-class Candidate(Struct, frozen=True):
-    """A record that a rule found and nothing protects. ``ordinal`` is its position in the file, ``size`` in bytes."""
+class Finding(Struct, frozen=True):
+    """What is to be told about one condemned record. ``size`` in bytes, ``value`` from 0 to 1."""
 
-    ordinal: int
     id: str | None
     rule: str
     reason: str
@@ -33,20 +37,26 @@ class Candidate(Struct, frozen=True):
     size: int
 
 
-class Spared(Struct, frozen=True):
-    """A record that a rule found and that stays, or that cannot be judged, and why."""
+class Selection(Struct, frozen=True):
+    """Some records of one file: their ordinals in ascending order, and for each the place of its rule in RULES."""
 
-    ordinal: int
-    id: str | None
-    rule: str | None
-    reason: str
+    ordinals: Sequence[int] = ()
+    rules: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self.ordinals)
+
+    def by_rule(self) -> dict[str, int]:
+        """How many records go under each rule."""
+        return {RULES[place].name: number for place, number in Counter(self.rules).items()}
 
 
 class FilePlan(Struct, frozen=True):
     """What would happen to one record file; pinned to its content by ``sha256`` of its bytes on disk.
 
-    ``problem`` says why the file is left alone as a whole, if it is. ``twins`` maps the ordinal of a removal to the
-    ordinals of records with the same id that stay.
+    ``protected`` counts records by what protects them. ``unreadable`` are elements that are never judged: ordinal and
+    reason. ``twins`` maps the ordinal of a removal to the ordinals of records with the same id that stay. ``findings``
+    are by ordinal, and only there where they were asked for. ``problem`` says why the file is left alone, if it is.
     """
 
     agent: str
@@ -54,13 +64,14 @@ class FilePlan(Struct, frozen=True):
     sha256: str = ""
     size: int = 0
     records: int = 0
-    removals: tuple[Candidate, ...] = ()
-    deferred: tuple[Candidate, ...] = ()
-    protected: tuple[Spared, ...] = ()
-    unreadable: tuple[Spared, ...] = ()
+    removals: Selection = Selection()
+    deferred: Selection = Selection()
+    protected: dict[str, int] = {}
+    unreadable: tuple[tuple[int, str], ...] = ()
     too_new: int = 0
     came_back: int = 0
     twins: dict[int, tuple[int, ...]] = {}
+    findings: dict[int, Finding] = {}
     problem: str | None = None
     problem_status: int = 0
 
@@ -90,90 +101,99 @@ class PrunePlan(Struct, frozen=True):
         return sum(len(file.removals) for file in self.files)
 
 
-class FileScan(Struct, frozen=True):
+class FileScan(Struct):
     """What the rules say about one file, before the loss budget."""
 
     agent: str
     kind: str
-    sha256: str
-    size: int
     records: int
-    candidates: tuple[Candidate, ...]
-    protected: tuple[Spared, ...]
-    unreadable: tuple[Spared, ...]
-    too_new: int
-    present: frozenset[RecordKey]
-    came_back: int
-    shared_ids: dict[str, tuple[int, ...]]
+    sha256: str = ""
+    size: int = 0
+    ordinals: list[int] = field(default_factory=list)
+    rules: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
+    findings: dict[int, Finding] = field(default_factory=dict)
+    protected: Counter[str] = field(default_factory=Counter)
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+    too_new: int = 0
+    present: set[RecordKey] = field(default_factory=set)
+    came_back: int = 0
+    shared_ids: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def scan_file(
     agent: str,
     kind: str,
-    sha256: str,
-    size: int,
     array: RecordArray,
     options: PruneOptions,
     now: float,
     removed: RemovedKeys,
+    *,
+    explain: bool = False,
 ) -> FileScan:
-    """Judge every record of one file. ``removed`` are keys that earlier runs removed: which of them are here again?"""
+    """Judge every record of one file.
+
+    ``removed`` are keys that earlier runs removed, to tell which of them are here again. ``explain`` asks for a finding
+    for each condemned record.
+    """
+    scan = FileScan(agent, kind, len(array))
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
-    rules = rules_for(KIND_BY_PLURAL[kind], tuple(name for name in STRATEGIES if name in options.strategies))
-    thresholds = options.thresholds
-    candidates: list[Candidate] = []
-    protected: list[Spared] = []
-    unreadable: list[Spared] = []
+    _judge(scan, seen, options, now)
+    if explain:
+        for ordinal, rule in zip(scan.ordinals, scan.rules, strict=True):
+            view = seen[ordinal]
+            if isinstance(view, RecordView):
+                scan.findings[ordinal] = finding_of(view, rule, len(array.elements[ordinal]), options, now)
+    _look_for_removed(scan, seen, array, removed)
+    if scan.ordinals:
+        scan.shared_ids = _shared_ids(seen)
+    return scan
+
+
+def _judge(scan: FileScan, seen: Sequence[Seen], options: PruneOptions, now: float) -> None:
+    rules = rules_for(KIND_BY_PLURAL[scan.kind], options.strategies)
+    thresholds, protection = options.thresholds, options.protection
     for ordinal, view in enumerate(seen):
         if isinstance(view, Unreadable):
-            unreadable.append(Spared(ordinal, None, None, view.reason))
+            scan.unreadable.append((ordinal, view.reason))
+            scan.too_new += view.too_new
             continue
-        for judge in rules:
-            finding = judge(view, now, thresholds)
-            if finding is None:
-                continue
-            value = view.value
-            why = protection_of(view, value, now, options.protection)
-            if why is not None:
-                protected.append(Spared(ordinal, view.ident, finding.rule, why))
-            else:
-                size = len(array.elements[ordinal])
-                candidates.append(
-                    Candidate(ordinal, view.ident, finding.rule, finding.reason, finding.figures, round(value, 6), size)
-                )
-            break
-    return FileScan(
-        agent,
-        kind,
-        sha256,
-        size,
-        len(array),
-        tuple(candidates),
-        tuple(protected),
-        tuple(unreadable),
-        sum(isinstance(view, Unreadable) and view.too_new for view in seen),
-        *_came_back(seen, array, removed),
-        _shared_ids(seen) if candidates else {},
-    )
+        for place, applies in rules:
+            if applies(view, now, thresholds):
+                value = view.value
+                why = protection_of(view, value, now, protection)
+                if why is None:
+                    scan.ordinals.append(ordinal)
+                    scan.rules.append(place)
+                    scan.values.append(value)
+                    scan.ids.append(view.ident)
+                else:
+                    scan.protected[why] += 1
+                break
 
 
-def _came_back(seen: Sequence[Seen], array: RecordArray, removed: RemovedKeys) -> tuple[frozenset[RecordKey], int]:
+def finding_of(view: RecordView, rule: int, size: int, options: PruneOptions, now: float) -> Finding:
+    """What is to be told about a record that the rule at that place in RULES condemns."""
+    reason, figures = RULES[rule].explain(view, now, options.thresholds)
+    return Finding(view.ident, RULES[rule].name, reason, figures, round(view.value, 6), size)
+
+
+def _look_for_removed(scan: FileScan, seen: Sequence[Seen], array: RecordArray, removed: RemovedKeys) -> None:
     """Which of the keys that earlier runs removed are here again, and how many records carry them."""
     if not removed.keys:
-        return frozenset(), 0
+        return
     by_id = removed.by_id()
-    found: set[RecordKey] = set()
-    records = 0
+    nothing: set[RecordKey] = set()
     for ordinal, view in enumerate(seen):
         if isinstance(view, RecordView):
             ident = view.ident
             if ident is None or ident in removed.shared:
-                keys = removed.keys & {RecordKey.of(ident, hashlib.sha256(array.raw(ordinal)).hexdigest())}
+                keys = removed.keys & {RecordKey.of(ident, hashlib.sha256(array.elements[ordinal]).hexdigest())}
             else:
-                keys = by_id.get(ident, set())
-            found |= keys
-            records += bool(keys)
-    return frozenset(found), records
+                keys = by_id.get(ident, nothing)
+            scan.present |= keys
+            scan.came_back += bool(keys)
 
 
 def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
@@ -197,57 +217,62 @@ def plan_agent(
     """
     scans = [part for part in parts if isinstance(part, FileScan)]
     live = sum(scan.records for scan in scans)
-    lost = history.lost({scan.kind: scan.present for scan in scans})
+    lost = history.lost({scan.kind: frozenset(scan.present) for scan in scans})
     allowed = budget(live, lost, history.allowance_used, options.limits)
-    ranked = sorted(
-        (
-            (candidate.value, _KIND_RANK[scan.kind], candidate.id or "", candidate.ordinal)
-            for scan in scans
-            for candidate in scan.candidates
-        ),
-    )
-    chosen = {(rank, ordinal) for _, rank, _, ordinal in ranked[: allowed.limit]}
-    files = [
-        part
-        if isinstance(part, FilePlan)
-        else plan_file(part, {o for rank, o in chosen if rank == _KIND_RANK[part.kind]})
-        for part in parts
-    ]
+    chosen = _least_valuable(scans, allowed.limit)
+    files = [part if isinstance(part, FilePlan) else plan_file(part, chosen[part.kind]) for part in parts]
     return AgentPlan(agent, live, allowed, tuple(files))
 
 
-def plan_file(scan: FileScan, ordinals: set[int]) -> FilePlan:
-    """The plan for one file in which the candidates at ``ordinals`` go."""
-    removals = tuple(candidate for candidate in scan.candidates if candidate.ordinal in ordinals)
+def _least_valuable(scans: Sequence[FileScan], limit: int) -> dict[str, set[int]]:
+    """For each kind the ordinals of what goes: at most ``limit`` records, ties broken by kind, id and position."""
+    if sum(len(scan.ordinals) for scan in scans) <= limit:
+        return {scan.kind: set(scan.ordinals) for scan in scans}
+    ranked = sorted(
+        (value, _KIND_RANK[scan.kind], ident or "", ordinal)
+        for scan in scans
+        for value, ident, ordinal in zip(scan.values, scan.ids, scan.ordinals, strict=True)
+    )
+    chosen: dict[str, set[int]] = {scan.kind: set() for scan in scans}
+    for _, rank, _, ordinal in ranked[:limit]:
+        chosen[KINDS[rank].plural].add(ordinal)
+    return chosen
+
+
+def plan_file(scan: FileScan, gone: set[int]) -> FilePlan:
+    """The plan for one file in which the condemned records at the ordinals ``gone`` go."""
     return FilePlan(
         scan.agent,
         scan.kind,
         sha256=scan.sha256,
         size=scan.size,
         records=scan.records,
-        removals=removals,
-        deferred=tuple(candidate for candidate in scan.candidates if candidate.ordinal not in ordinals),
-        protected=scan.protected,
-        unreadable=scan.unreadable,
+        removals=_select(scan, gone, inside=True),
+        deferred=_select(scan, gone, inside=False),
+        protected=dict(scan.protected),
+        unreadable=tuple(scan.unreadable),
         too_new=scan.too_new,
         came_back=scan.came_back,
-        twins=_twins(removals, scan.shared_ids, ordinals),
+        twins=_twins(scan, gone),
+        findings=scan.findings,
     )
 
 
-def _twins(
-    removals: Sequence[Candidate], shared_ids: Mapping[str, tuple[int, ...]], gone: set[int]
-) -> dict[int, tuple[int, ...]]:
-    if not shared_ids:
-        return {}
-    staying = {
-        removal.ordinal: tuple(ordinal for ordinal in shared_ids.get(removal.id or "", ()) if ordinal not in gone)
-        for removal in removals
+def _select(scan: FileScan, gone: set[int], *, inside: bool) -> Selection:
+    chosen = [
+        (ordinal, rule) for ordinal, rule in zip(scan.ordinals, scan.rules, strict=True) if (ordinal in gone) is inside
+    ]
+    return Selection(packed_array("Q", [ordinal for ordinal, _ in chosen]), bytes(rule for _, rule in chosen))
+
+
+def _twins(scan: FileScan, gone: set[int]) -> dict[int, tuple[int, ...]]:
+    shared: Mapping[int, tuple[int, ...]] = {
+        ordinal: ordinals for ordinals in scan.shared_ids.values() for ordinal in ordinals if ordinal in gone
     }
+    staying = {ordinal: tuple(other for other in ordinals if other not in gone) for ordinal, ordinals in shared.items()}
     return {ordinal: twins for ordinal, twins in staying.items() if twins}
 
 
 def replan_file(before: FilePlan, scan: FileScan) -> FilePlan:
     """The plan for a file that an agent changed since: no more records go than were planned to."""
-    ranked = sorted(scan.candidates, key=lambda candidate: (candidate.value, candidate.id or "", candidate.ordinal))
-    return plan_file(scan, {candidate.ordinal for candidate in ranked[: len(before.removals)]})
+    return plan_file(scan, _least_valuable([scan], len(before.removals))[scan.kind])

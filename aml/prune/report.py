@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from msgspec import Struct
 
 from aml.errors import PRECEDENCE, ExitStatus
@@ -32,7 +30,7 @@ class FileReport(Struct, frozen=True):
     status: int
 
 
-class RemovalReport(Struct, frozen=True):
+class RecordReport(Struct, frozen=True):
     """One record that goes (``fate`` removed) or that waits for the next run (deferred)."""
 
     agent: str
@@ -55,25 +53,19 @@ class AgentBudget(Struct, frozen=True):
 
 
 class PruneReport(Struct, frozen=True):
-    """A prune of one store. ``run`` is None for a dry run, and where nothing was changed."""
+    """A prune of one store. ``run`` is None for a dry run, and where nothing was changed.
+
+    ``records`` lists the records one by one where that was asked for.
+    """
 
     run: str | None
     dry_run: bool
     strategies: tuple[str, ...]
     files: tuple[FileReport, ...]
-    plans: tuple[FilePlan, ...]
+    records: tuple[RecordReport, ...]
     budgets: tuple[AgentBudget, ...]
     notes: tuple[str, ...]
     status: ExitStatus
-
-    def records(self) -> list[RemovalReport]:
-        """Every record that goes or waits, one by one."""
-        return [record for plan in self.plans for record in _record_reports(plan)]
-
-    def as_data(self) -> dict[str, object]:
-        """The report as plain data for JSON."""
-        data = {name: getattr(self, name) for name in self.__struct_fields__ if name != "plans"}
-        return {**data, "status": self.status.name.lower(), "records": self.records()}
 
     def total(self, name: str) -> int:
         """Sum of one count over all files."""
@@ -96,7 +88,7 @@ def build_report(
         dry_run=dry_run,
         strategies=plan.options.strategies,
         files=reports,
-        plans=tuple(outcome.plan if outcome else file for file, outcome in files),
+        records=tuple(one for file, outcome in files for one in _record_reports(outcome.plan if outcome else file)),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
         notes=notes,
         status=ExitStatus.DONE if dry_run else _status(plan, reports),
@@ -113,9 +105,9 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
         records=applied.records,
         kept=applied.records - removed,
         removed=removed,
-        removed_by_rule=dict(Counter(one.rule for one in applied.removals)) if removed else {},
-        protected=len(applied.protected),
-        protected_by_reason=dict(Counter(one.reason for one in applied.protected)),
+        removed_by_rule=applied.removals.by_rule() if removed else {},
+        protected=sum(applied.protected.values()),
+        protected_by_reason=applied.protected,
         deferred=len(applied.deferred),
         unreadable=len(applied.unreadable),
         came_back=applied.came_back,
@@ -127,11 +119,14 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
     )
 
 
-def _record_reports(plan: FilePlan) -> list[RemovalReport]:
-    fates = [(one, "removed") for one in plan.removals] + [(one, "deferred") for one in plan.deferred]
+def _record_reports(plan: FilePlan) -> list[RecordReport]:
+    if not plan.findings:
+        return []
+    fates = ((plan.removals, "removed"), (plan.deferred, "deferred"))
+    found = [(plan.findings[ordinal], fate) for chosen, fate in fates for ordinal in chosen.ordinals]
     return [
-        RemovalReport(plan.agent, plan.kind, one.id, fate, one.rule, one.reason, one.figures, one.value, one.size)
-        for one, fate in fates
+        RecordReport(plan.agent, plan.kind, one.id, fate, one.rule, one.reason, one.figures, one.value, one.size)
+        for one, fate in found
     ]
 
 

@@ -1,6 +1,7 @@
-"""The rules: pure functions from a record's view to a finding, or to None where the record stays.
+"""The rules: pure functions over a record's view.
 
-A rule that lacks a figure finds nothing: unknown never condemns.
+Each rule says whether it applies, which is asked of every record and therefore kept lean, and explains itself, which is
+asked only of the records that go. A rule that lacks a figure does not apply: unknown never condemns.
 """
 
 from __future__ import annotations
@@ -11,128 +12,158 @@ from msgspec import Struct
 
 from aml.model.kinds import DECISION, PATTERN, SOLUTION, Kind
 from aml.model.record import RecordView
-from aml.model.timestamps import days_between
+from aml.model.timestamps import SECONDS_PER_DAY
 from aml.prune.options import Protection, Thresholds
 
 Figures = dict[str, float | bool | str | None]
+Applies = Callable[[RecordView, float, Thresholds], bool]
+Explain = Callable[[RecordView, float, Thresholds], tuple[str, Figures]]
 
 
-class Finding(Struct, frozen=True):
-    """Why a record may go: the rule's name, a sentence for a person, and the figures behind it."""
+class Rule(Struct, frozen=True):
+    """One rule: its name, the strategy and the kinds it belongs to.
 
-    rule: str
-    reason: str
-    figures: Figures
+    Both functions take the view, now in seconds since 1970 UTC, and the thresholds; ``explain`` gives a sentence for a
+    person and the figures behind it, and is called only where ``applies`` is true.
+    """
 
-
-Judge = Callable[[RecordView, float, Thresholds], Finding | None]
-
-
-def unused_too_long(view: RecordView, now: float, limits: Thresholds) -> Finding | None:
-    age = days_between(view.last_used, now)
-    if age is None or age <= limits.unused_days:
-        return None
-    return _aged("unused_too_long", "last used", age, limits.unused_days)
+    name: str
+    strategy: str
+    kinds: tuple[Kind, ...]
+    applies: Applies
+    explain: Explain
 
 
-def failed_pattern(view: RecordView, now: float, limits: Thresholds) -> Finding | None:
-    success, executions = view.success, view.executions
-    if success is None or success >= limits.failed_success or not _tried(executions, limits):
-        return None
-    age = days_between(view.created, now)
-    if age is None or age <= limits.failed_days:
-        return None
-    reason = f"success {success:.0%} after {executions:.0f} executions, created {age:.0f} days ago"
-    figures = {"success": success, "limit": limits.failed_success, "executions": executions, "age_days": round(age, 2)}
-    return Finding("failed_pattern", reason, {**figures, "limit_days": limits.failed_days})
+def _older(moment: float | None, now: float, days: float) -> bool:
+    return moment is not None and now - moment > days * SECONDS_PER_DAY
 
 
-def old_decision(view: RecordView, now: float, limits: Thresholds) -> Finding | None:
-    age = days_between(view.created, now)
-    if age is None or age <= limits.decision_days:
-        return None
-    return _aged("old_decision", "taken", age, limits.decision_days)
+def _aged(what: str, moment: float | None, now: float, limit: float) -> tuple[str, Figures]:
+    age = (now - (moment or now)) / SECONDS_PER_DAY
+    return f"{what} {age:.0f} days ago, limit {limit:g}", {"age_days": round(age, 2), "limit_days": limit}
 
 
-def old_failed_solution(view: RecordView, now: float, limits: Thresholds) -> Finding | None:
-    if view.worked is not False:
-        return None
-    age = days_between(view.created, now)
-    if age is None or age <= limits.solution_days:
-        return None
-    finding = _aged("old_failed_solution", "did not work, created", age, limits.solution_days)
-    return Finding(finding.rule, finding.reason, {**finding.figures, "worked": False})
-
-
-def inactive(view: RecordView, now: float, limits: Thresholds) -> Finding | None:
-    if not view.is_inactive:
-        return None
-    age = days_between(view.last_used, now)
-    if age is None or age <= limits.inactive_days:
-        return None
-    finding = _aged("inactive", "inactive, last used", age, limits.inactive_days)
-    return Finding(finding.rule, finding.reason, {**finding.figures, "active": False})
-
-
-def low_success_rate(view: RecordView, now: float, limits: Thresholds) -> Finding | None:  # noqa: ARG001
-    success, executions = view.success, view.executions
-    if success is None or success >= limits.low_success or not _tried(executions, limits):
-        return None
-    reason = f"success {success:.0%} after {executions:.0f} executions, limit {limits.low_success:.0%}"
-    return Finding(
-        "low_success_rate", reason, {"success": success, "limit": limits.low_success, "executions": executions}
-    )
-
-
-def low_confidence(view: RecordView, now: float, limits: Thresholds) -> Finding | None:  # noqa: ARG001
-    confidence, executions = view.confidence, view.executions
-    if confidence is None or confidence >= limits.low_confidence or not _tried(executions, limits):
-        return None
-    reason = f"confidence {confidence:.2f} after {executions:.0f} executions, limit {limits.low_confidence:.2f}"
-    figures = {"confidence": confidence, "limit": limits.low_confidence, "executions": executions}
-    return Finding("low_confidence", reason, {**figures})
-
-
-def outdated_solution(view: RecordView, now: float, limits: Thresholds) -> Finding | None:  # noqa: ARG001
-    if view.worked is not False:
-        return None
-    return Finding("outdated_solution", "its effectiveness says that it did not work", {"worked": False})
-
-
-def negative_outcome(view: RecordView, now: float, limits: Thresholds) -> Finding | None:  # noqa: ARG001
-    score, again = view.outcome_score, view.would_repeat
-    figures: Figures = {"score": score, "limit": limits.negative_score, "would_repeat": again}
-    if again is False:
-        return Finding("negative_outcome", "it would not be repeated", figures)
-    if score is not None and score < limits.negative_score:
-        return Finding("negative_outcome", f"mean outcome {score:.2f}, limit {limits.negative_score:.2f}", figures)
-    return None
-
-
-def _aged(rule: str, what: str, age: float, limit: float) -> Finding:
-    return Finding(
-        rule, f"{what} {age:.0f} days ago, limit {limit:g}", {"age_days": round(age, 2), "limit_days": limit}
-    )
-
-
-def _tried(executions: float | None, limits: Thresholds) -> bool:
+def _tried(view: RecordView, limits: Thresholds) -> bool:
+    executions = view.executions
     return executions is not None and executions >= limits.min_executions
 
 
-#: Strategy, kind -> rules, in the order in which they are tried.
-_RULES: dict[tuple[str, str], tuple[Judge, ...]] = {
-    ("time", PATTERN.plural): (unused_too_long, failed_pattern, inactive),
-    ("time", SOLUTION.plural): (old_failed_solution, inactive),
-    ("time", DECISION.plural): (old_decision, inactive),
-    ("performance", PATTERN.plural): (low_success_rate, low_confidence),
-    ("performance", SOLUTION.plural): (outdated_solution,),
-    ("performance", DECISION.plural): (negative_outcome,),
-}
+def _is_unused(view: RecordView, now: float, limits: Thresholds) -> bool:
+    return _older(view.last_used, now, limits.unused_days)
 
 
-def rules_for(kind: Kind, strategies: tuple[str, ...]) -> tuple[Judge, ...]:
-    """The rules that judge a kind under the given strategies; a record goes under the first that finds something."""
-    return tuple(judge for strategy in strategies for judge in _RULES.get((strategy, kind.plural), ()))
+def _why_unused(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:
+    return _aged("last used", view.last_used, now, limits.unused_days)
+
+
+def _has_failed(view: RecordView, now: float, limits: Thresholds) -> bool:
+    success = view.success
+    if success is None or success >= limits.failed_success:
+        return False
+    return _tried(view, limits) and _older(view.created, now, limits.failed_days)
+
+
+def _why_failed(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:
+    reason, figures = _success(view, limits.failed_success)
+    age, ages = _aged("created", view.created, now, limits.failed_days)
+    return f"{reason}; {age}", {**figures, **ages}
+
+
+def _is_old_decision(view: RecordView, now: float, limits: Thresholds) -> bool:
+    return _older(view.created, now, limits.decision_days)
+
+
+def _why_old_decision(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:
+    return _aged("taken", view.created, now, limits.decision_days)
+
+
+def _is_old_failed_solution(view: RecordView, now: float, limits: Thresholds) -> bool:
+    return view.worked is False and _older(view.created, now, limits.solution_days)
+
+
+def _why_old_failed_solution(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:
+    reason, figures = _aged("it did not work; created", view.created, now, limits.solution_days)
+    return reason, {"worked": False, **figures}
+
+
+def _is_inactive(view: RecordView, now: float, limits: Thresholds) -> bool:
+    return view.active is False and _older(view.last_used, now, limits.inactive_days)
+
+
+def _why_inactive(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:
+    reason, figures = _aged("inactive; last used", view.last_used, now, limits.inactive_days)
+    return reason, {"active": False, **figures}
+
+
+def _has_low_success(view: RecordView, _now: float, limits: Thresholds) -> bool:
+    success = view.success
+    return success is not None and success < limits.low_success and _tried(view, limits)
+
+
+def _why_low_success(view: RecordView, _now: float, limits: Thresholds) -> tuple[str, Figures]:
+    return _success(view, limits.low_success)
+
+
+def _success(view: RecordView, limit: float) -> tuple[str, Figures]:
+    success, executions = view.success or 0.0, view.executions or 0.0
+    figures: Figures = {"success": success, "limit": limit, "executions": executions}
+    return f"success {success:.0%} after {executions:.0f} executions, limit {limit:.0%}", figures
+
+
+def _has_low_confidence(view: RecordView, _now: float, limits: Thresholds) -> bool:
+    confidence = view.confidence
+    return confidence is not None and confidence < limits.low_confidence and _tried(view, limits)
+
+
+def _why_low_confidence(view: RecordView, _now: float, limits: Thresholds) -> tuple[str, Figures]:
+    confidence, executions = view.confidence or 0.0, view.executions or 0.0
+    figures: Figures = {"confidence": confidence, "limit": limits.low_confidence, "executions": executions}
+    return f"confidence {confidence:.2f} after {executions:.0f} executions, limit {limits.low_confidence:.2f}", figures
+
+
+def _is_outdated(view: RecordView, _now: float, _limits: Thresholds) -> bool:
+    return view.worked is False
+
+
+def _why_outdated(_view: RecordView, _now: float, _limits: Thresholds) -> tuple[str, Figures]:
+    return "its effectiveness says that it did not work", {"worked": False}
+
+
+def _is_negative(view: RecordView, _now: float, limits: Thresholds) -> bool:
+    if view.would_repeat is False:
+        return True
+    score = view.outcome_score
+    return score is not None and score < limits.negative_score
+
+
+def _why_negative(view: RecordView, _now: float, limits: Thresholds) -> tuple[str, Figures]:
+    score, again = view.outcome_score, view.would_repeat
+    figures: Figures = {"score": score, "limit": limits.negative_score, "would_repeat": again}
+    if again is False or score is None:
+        return "it would not be repeated", figures
+    return f"mean outcome {score:.2f}, limit {limits.negative_score:.2f}", figures
+
+
+_ALL = (PATTERN, SOLUTION, DECISION)
+
+#: Every rule, in the order in which they are tried: a record goes under the first that applies.
+RULES = (
+    Rule("unused_too_long", "time", (PATTERN,), _is_unused, _why_unused),
+    Rule("failed_pattern", "time", (PATTERN,), _has_failed, _why_failed),
+    Rule("old_decision", "time", (DECISION,), _is_old_decision, _why_old_decision),
+    Rule("old_failed_solution", "time", (SOLUTION,), _is_old_failed_solution, _why_old_failed_solution),
+    Rule("inactive", "time", _ALL, _is_inactive, _why_inactive),
+    Rule("low_success_rate", "performance", (PATTERN,), _has_low_success, _why_low_success),
+    Rule("low_confidence", "performance", (PATTERN,), _has_low_confidence, _why_low_confidence),
+    Rule("outdated_solution", "performance", (SOLUTION,), _is_outdated, _why_outdated),
+    Rule("negative_outcome", "performance", (DECISION,), _is_negative, _why_negative),
+)
+
+
+def rules_for(kind: Kind, strategies: tuple[str, ...]) -> tuple[tuple[int, Applies], ...]:
+    """The rules that judge a kind under the given strategies: their places in RULES, and what to ask."""
+    chosen = enumerate(RULES)
+    return tuple((place, rule.applies) for place, rule in chosen if kind in rule.kinds and rule.strategy in strategies)
 
 
 def protection_of(view: RecordView, value: float, now: float, protection: Protection) -> str | None:
@@ -143,14 +174,13 @@ def protection_of(view: RecordView, value: float, now: float, protection: Protec
         pinned = next((tag for tag in view.tag_names if tag in protection.tags), None)
         if pinned is not None:
             return f"it carries the tag {pinned}"
-    age = days_between(view.created, now)
-    if age is not None and age < protection.new_days:
+    created = view.created
+    if created is not None and now - created < protection.new_days * SECONDS_PER_DAY:
         return "it was created in the last days"
     confidence = view.confidence
     is_high = value >= protection.value
     if not is_high and (confidence is None or confidence < protection.value):
         return None
-    unused = days_between(view.last_used, now)
-    if unused is not None and unused > protection.used_days:
+    if _older(view.last_used, now, protection.used_days):
         return None
     return "its value is high" if is_high else "its confidence is high"

@@ -34,6 +34,9 @@ def is_agent_name(name: str) -> bool:
 
 
 def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:
+    """The file of an agent's records. Raises UsageError for a name that could lead out of the store."""
+    if not is_agent_name(agent) or "/" in agent or "\0" in agent:
+        raise UsageError(f"{agent!r} cannot be the name of an agent", advice="an agent is one folder inside the store")
     return RecordFile(agent, kind.plural, root / agent / kind.file_name)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 
 from aml.codec.compression import is_gzip, pack, unpack
 from aml.codec.json_array import RecordArray, split
-from aml.errors import ChangedError, DamagedError
+from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.access import explained
 from aml.store.layout import RecordFile
 
@@ -49,13 +52,18 @@ class Content:
         """SHA-256 of the bytes on disk, in hex."""
         return hashlib.sha256(self.data).hexdigest()
 
+    @cached_property
     def text(self) -> bytes:
         """The JSON text. Raises DamagedError where gzip bytes do not unpack."""
         return unpack(self.data, max_bytes=self._max_unpacked_bytes) if is_gzip(self.data) else self.data
 
+    def prepare(self) -> None:
+        """Unpack and hash now. Raises DamagedError as ``text`` does."""
+        _ = self.sha256, self.text
+
     def array(self) -> RecordArray:
         """The records. Raises DamagedError where the text is not one whole JSON array."""
-        return split(self.text())
+        return split(self.text)
 
     def rewritten(self, text: bytes) -> bytes:
         """``text`` in the form in which this content was found."""
@@ -83,6 +91,48 @@ def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
     raise ChangedError(
         f"{file.path} keeps changing while it is read", advice="run the command again when its writer is done"
     )
+
+
+def read_ahead(files: Sequence[RecordFile], max_unpacked_bytes: int) -> Iterator[tuple[RecordFile, Content | AmlError]]:
+    """The contents of ``files`` in order, read, unpacked and hashed by a thread while the one before is worked on.
+
+    A file that cannot be read comes as the error that says why. At most one file is read ahead, which bounds memory.
+    """
+    ready: SimpleQueue[Content | AmlError | BaseException] = SimpleQueue()
+    wanted = Semaphore(1)
+    stopped = Event()
+
+    def read() -> None:
+        for file in files:
+            wanted.acquire()
+            if stopped.is_set():
+                return
+            ready.put(_read_ready(file, max_unpacked_bytes))
+
+    reader = Thread(target=read, name="aml-read-ahead", daemon=True)
+    reader.start()
+    try:
+        for file in files:
+            content = ready.get()
+            wanted.release()
+            if not isinstance(content, Content | AmlError):
+                raise content
+            yield file, content
+            del content
+    finally:
+        stopped.set()
+        wanted.release()
+        reader.join()
+
+
+def _read_ready(file: RecordFile, max_unpacked_bytes: int) -> Content | AmlError | BaseException:
+    """A content whose text and hash are at hand; errors are carried to the thread that asked."""
+    try:
+        content = read_content(file, max_unpacked_bytes)
+        content.prepare()
+    except BaseException as error:  # noqa: BLE001  (raised again by whoever takes it)
+        return error
+    return content
 
 
 def _read_whole(file: RecordFile) -> tuple[bytes, os.stat_result, os.stat_result]:
