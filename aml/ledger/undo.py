@@ -80,8 +80,9 @@ def archived_of(store: Store, run: Run, ids: tuple[str, ...]) -> list[tuple[RunF
 def _whole_archive(store: Store, file: RunFile) -> list[ArchivedRecord]:
     records = read_archive(store, file.archive or "")
     if len(records) < len(file.removed):
+        path = store.keep / (file.archive or "")
         raise DamagedError(
-            f"the archive {store.keep / (file.archive or '')} is damaged: {len(records)} of {len(file.removed)} records",
+            f"the archive {path} is damaged: it holds {len(records)} of {len(file.removed)} records",
             advice="restore that file from a backup of its folder",
         )
     return records
