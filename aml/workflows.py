@@ -23,7 +23,7 @@ from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import recover, settle
 from aml.ledger.runs import Journal, Run, RunFile, archive_name
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
-from aml.ledger.undo import FileUndo, UndoReport, archived_of, preview_file, undo_file
+from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
 from aml.model.timestamps import to_iso
 from aml.prune.apply import FileOutcome, PruneRun, apply_file, plan_store
 from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
@@ -228,14 +228,14 @@ def prune_undo(
             f"run {target.id} is an {target.operation}, not a prune", advice="aml prune history lists the runs"
         )
     if dry_run:
-        found = archived_of(store, target, ids)
-        return UndoReport(None, target.id, True, [preview_file(store, file, archived, ids) for file, archived in found])
+        wanted = wanted_of(store, journal, target, ids)
+        return UndoReport(None, target.id, True, [preview_file(store, file) for file in wanted])
     moment = time.time() if now is None else now
     # ages play no part in undo, so no clock is too wrong for it
     with _changing(store, journal, "undo", moment, structs.replace(conditions, trust_clock=True)) as (locks, _):
         target = journal.read(target.id)
-        found = archived_of(store, target, ids)
-        if not found:
+        wanted = wanted_of(store, journal, target, ids)
+        if not wanted:
             raise NotFoundError(
                 f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
             )
@@ -243,7 +243,7 @@ def prune_undo(
         journal.write(run)
         done: list[FileUndo] = []
         try:
-            done += [undo_file(store, file, archived, ids, locks, conditions.locks) for file, archived in found]
+            done += [undo_file(store, file, locks, conditions.locks) for file in wanted]
         except BaseException:
             settle(store, journal, run)
             _finish(journal, run, "interrupted")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
 from aml.codec.json_array import RecordArray, split
-from aml.codec.views import Unreadable, view_records
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, NotFoundError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import ArchivedRecord, read_archive
-from aml.ledger.runs import RecordKey, Run, RunFile
+from aml.ledger.placement import Neighbours, Placement, place
+from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
@@ -22,14 +19,6 @@ from aml.store.transact import Transaction, transaction
 
 #: How often a file is tried that an agent changes in the very moment of writing.
 _ATTEMPTS = 3
-
-
-class Placement(Struct):
-    """Where each record goes (positions in the file as it is now), which are there already, and which must not."""
-
-    insertions: list[tuple[int, ArchivedRecord]] = []
-    present: list[ArchivedRecord] = []
-    conflicts: list[ArchivedRecord] = []
 
 
 class FileUndo(Struct):
@@ -63,10 +52,27 @@ class UndoReport(Struct):
         return ExitStatus.PARTIAL if problems or any(file.conflicts for file in self.files) else ExitStatus.DONE
 
 
-def archived_of(store: Store, run: Run, ids: tuple[str, ...]) -> list[tuple[RunFile, list[ArchivedRecord]]]:
-    """Per file of a run, all records it archived. Raises NotFoundError for an id that it did not remove."""
-    found = [(file, _whole_archive(store, file)) for file in run.files if file.archive and file.removed]
-    known = {record.id for _, records in found for record in records}
+class Wanted(Struct, frozen=True):
+    """What is to be put back into one file: all that was ``archived`` from it, or of that the records with ``ids``."""
+
+    agent: str
+    kind: str
+    archived: list[ArchivedRecord]
+    ids: tuple[str, ...]
+    others: Neighbours
+
+    def target(self, store: Store) -> RecordFile:
+        return record_file(store.root, self.agent, KIND_BY_PLURAL[self.kind])
+
+
+def wanted_of(store: Store, journal: Journal, run: Run, ids: tuple[str, ...]) -> list[Wanted]:
+    """What of a run is to be put back, file by file. Raises NotFoundError for an id that it did not remove."""
+    files = [file for file in run.files if file.archive and file.removed]
+    found = [
+        Wanted(file.agent, file.kind, _whole_archive(store, file), ids, neighbours_of(store, journal, run, file))
+        for file in files
+    ]
+    known = {record.id for file in found for record in file.archived}
     for ident in ids:
         if ident not in known:
             near = ", ".join(sorted(str(one) for one in known if one and one.startswith(ident))[:3])
@@ -88,87 +94,28 @@ def _whole_archive(store: Store, file: RunFile) -> list[ArchivedRecord]:
     return records
 
 
-def place(array: RecordArray, kind: str, archived: Sequence[ArchivedRecord], ids: tuple[str, ...]) -> Placement:
-    """Where the ``archived`` records (those with one of ``ids``, or all) belong in ``array``. Pure.
+def neighbours_of(store: Store, journal: Journal, target: Run, file: RunFile) -> Neighbours:
+    """What stood beside the records that other runs removed from the same file.
 
-    A record goes after the neighbour that stood before it, or else before the one that stood after it, or else to
-    its old ordinal. An id that is there with content that nobody archived was created anew: that is a conflict.
+    Several runs cut one file, each at a time of its own; where they are undone in another order, only all of them
+    together tell where a record stood. An archive that cannot be read tells nothing, and is no reason not to undo.
     """
-    hashes = [hashlib.sha256(bytes(element)).hexdigest() for element in array.elements]
-    seen = view_records(array, KIND_BY_PLURAL[kind].view)
-    by_id: defaultdict[str, list[str]] = defaultdict(list)
-    for one, sha256 in zip(seen, hashes, strict=True):
-        if not isinstance(one, Unreadable) and one.ident is not None:
-            by_id[one.ident].append(sha256)
-    spare = Counter(hashes)
-    spare.subtract(Counter(_kept_copies(archived)))
-    anchors = _anchors(hashes, archived)
-    own = {record.sha256 for record in archived}
-    placement = Placement([], [], [])
-    for record in sorted(archived, key=lambda one: one.ordinal):
-        if ids and record.id not in ids:
-            continue
-        if spare[record.sha256] > 0:
-            spare[record.sha256] -= 1
-            placement.present.append(record)
-        elif record.id is not None and set(by_id[record.id]) - own - set(record.twins):
-            placement.conflicts.append(record)
-        else:
-            placement.insertions.append((anchors[record.ordinal], record))
-    placement.insertions.sort(key=lambda one: (one[0], one[1].ordinal))
-    return placement
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for run_id in journal.ids():
+        for other in journal.read(run_id).files if run_id != target.id else ():
+            if (other.agent, other.kind) == (file.agent, file.kind) and other.archive and other.removed:
+                with suppress(DamagedError, FileAccessError):
+                    records = read_archive(store, other.archive)
+                    found.update({record.sha256: (record.before, record.after) for record in records})
+    return found
 
 
-def _kept_copies(archived: Sequence[ArchivedRecord]) -> dict[str, int]:
-    """How many identical copies of each archived record were in the file all along."""
-    return {record.sha256: record.twins.count(record.sha256) for record in archived}
-
-
-def _anchors(hashes: Sequence[str], archived: Sequence[ArchivedRecord]) -> dict[int, int]:
-    """For each archived ordinal, the position in the file before which its record belongs."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for position, sha256 in enumerate(hashes):
-        places[sha256].append(position)
-    by_ordinal = {record.ordinal: record for record in archived}
-    gone = sorted(record.ordinal for record in archived if record.sha256 not in places)
-
-    def nearest(sha256: str, ordinal: int) -> int:
-        """Of several identical elements, the one nearest to where that ordinal should be found now."""
-        expected = ordinal - bisect_left(gone, ordinal)
-        return min(places[sha256], key=lambda position: abs(position - expected))
-
-    anchors: dict[int, int] = {}
-    for ordinal in sorted(by_ordinal):
-        before = by_ordinal[ordinal].before
-        if before is None:
-            anchors[ordinal] = 0
-        elif before in places:
-            anchors[ordinal] = nearest(before, ordinal - 1) + 1
-        elif ordinal - 1 in anchors:
-            anchors[ordinal] = anchors[ordinal - 1]
-    for ordinal in sorted(by_ordinal, reverse=True):
-        if ordinal not in anchors:
-            after = by_ordinal[ordinal].after
-            if after is not None and after in places:
-                anchors[ordinal] = nearest(after, ordinal + 1)
-            else:
-                anchors[ordinal] = anchors.get(ordinal + 1, min(ordinal, len(hashes)))
-    return anchors
-
-
-def undo_file(
-    store: Store,
-    file: RunFile,
-    archived: Sequence[ArchivedRecord],
-    ids: tuple[str, ...],
-    notes: LockNotes,
-    policy: LockPolicy,
-) -> FileUndo:
+def undo_file(store: Store, wanted: Wanted, notes: LockNotes, policy: LockPolicy) -> FileUndo:
     """Put the records of one file back under its lock; what stands in the way is reported, not raised."""
-    target = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind])
+    target = wanted.target(store)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _restore(store, target, archived, ids, notes, policy)
+            return _restore(store, target, wanted, notes, policy)
         except ChangedError as error:
             if attempt == _ATTEMPTS:
                 return _left_alone(target, error, ExitStatus.PARTIAL)
@@ -179,29 +126,22 @@ def undo_file(
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def preview_file(store: Store, file: RunFile, archived: Sequence[ArchivedRecord], ids: tuple[str, ...]) -> FileUndo:
+def preview_file(store: Store, wanted: Wanted) -> FileUndo:
     """What ``undo_file`` would do now."""
-    target = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind])
+    target = wanted.target(store)
     try:
         content = Transaction.peek(store, target)
         array = content.array() if content else split(b"[]")
     except AmlError as error:
         return _left_alone(target, error, error.status)
-    return _outcome(target, place(array, file.kind, archived, ids))
+    return _outcome(target, place(array, target.kind, wanted.archived, wanted.ids, wanted.others))
 
 
-def _restore(
-    store: Store,
-    target: RecordFile,
-    archived: Sequence[ArchivedRecord],
-    ids: tuple[str, ...],
-    notes: LockNotes,
-    policy: LockPolicy,
-) -> FileUndo:
+def _restore(store: Store, target: RecordFile, wanted: Wanted, notes: LockNotes, policy: LockPolicy) -> FileUndo:
     with transaction(store, target, notes, policy) as held:
         content = held.read_if_there()
         array = content.array() if content else split(b"[]")
-        placement = place(array, target.kind, archived, ids)
+        placement = place(array, target.kind, wanted.archived, wanted.ids, wanted.others)
         if placement.insertions:
             text = array.with_inserted([(position, record.raw) for position, record in placement.insertions])
             _check(array, placement, text)
