@@ -179,7 +179,7 @@ def _check(array: RecordArray, gone: frozenset[int], text: bytes) -> None:
     """Before anything is written: the new text must hold exactly the records that stay, each byte for byte."""
     kept = [element for ordinal, element in enumerate(array.elements) if ordinal not in gone]
     found = split(text).elements
-    if len(found) != len(kept) or any(one != other for one, other in zip(found, kept, strict=True)):
+    if len(found) != len(kept) or any(bytes(one) != bytes(other) for one, other in zip(found, kept, strict=True)):
         raise ChangedError("the records that stay do not read back as they were, so nothing was written")
 
 
