@@ -25,9 +25,9 @@ from aml.ledger.runs import Journal, Run, RunFile, archive_name
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
 from aml.model.timestamps import to_iso
-from aml.prune.apply import FileOutcome, PruneRun, apply_file, plan_store
+from aml.prune.apply import PruneRun, apply_plan, plan_store
 from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
-from aml.prune.plan import AgentPlan, PrunePlan
+from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store, refuse_network_store
@@ -111,7 +111,7 @@ def prune(
     dry_run: bool = False,
     conditions: Conditions | None = None,
     confirm: Callable[[PrunePlan], bool] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
     explain: bool = True,
 ) -> PruneReport:
     """Remove low-value records by rules; every one is archived first and can be put back with ``prune_undo``.
@@ -151,32 +151,28 @@ def _apply_prune(
     locks: FileLockNotes,
     conditions: Conditions,
     notes: tuple[str, ...],
-    progress: Callable[[str], None] | None,
+    progress: Callable[[str], None],
     explain: bool,
 ) -> PruneReport:
-    touched = [file for file in plan.files if file.removals]
     run = journal.begin("prune", plan.now, version=__version__, options=to_builtins(plan.options))
-    run.files = [_intended(run, file.agent, file.kind) for file in touched]
-    if touched:
+    run.files = _intended(run, plan)
+    if run.files:
         journal.write(run)
-    outcomes: dict[tuple[str, str], FileOutcome] = {}
     applied = PruneRun(run.id, plan.now, plan.options, explain)
     try:
-        for file in touched:
-            if progress:
-                progress(f"{file.agent}/{file.kind}")
-            past = history.get(file.agent, AgentHistory())
-            outcomes[file.agent, file.kind] = apply_file(store, file, applied, past, locks, conditions.locks)
+        outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
     except BaseException:
         settle(store, journal, run)
         _finish(journal, run, "interrupted")
         raise
     report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
-    run.files = _journal_files(plan.agents, outcomes)
     if report.status is ExitStatus.FAILED:
         # a call that failed half-way may have succeeded: what is on disk tells
-        run.files = [_intended(run, file.agent, file.kind) for file in touched]
         settle(store, journal, run)
+    else:
+        run.files = [
+            outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
+        ]
     run.counts = {
         name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
     }
@@ -184,17 +180,19 @@ def _apply_prune(
     return report
 
 
-def _intended(run: Run, agent: str, kind: str) -> RunFile:
-    return RunFile(agent, kind, archive=archive_name(agent, kind, run.id))
-
-
-def _journal_files(agents: tuple[AgentPlan, ...], outcomes: dict[tuple[str, str], FileOutcome]) -> list[RunFile]:
-    entries = []
-    for agent in agents:
-        done = [outcomes[file.agent, file.kind] for file in agent.files if (file.agent, file.kind) in outcomes]
-        within = sum(outcome.removed for outcome in done) <= agent.budget.run_limit
-        entries += [outcome.journal_entry(used_allowance=not within) for outcome in done]
-    return entries
+def _intended(run: Run, plan: PrunePlan) -> list[RunFile]:
+    """What a run means to touch, as the journal must know it before anything is touched."""
+    return [
+        RunFile(
+            file.agent,
+            file.kind,
+            archive=archive_name(file.agent, file.kind, run.id),
+            used_allowance=sum(len(one.removals) for one in agent.files) > agent.budget.run_limit,
+        )
+        for agent in plan.agents
+        for file in agent.files
+        if file.removals
+    ]
 
 
 def _finish(journal: Journal, run: Run, state: str) -> None:

@@ -7,6 +7,7 @@ the same work where neither is installed.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aml.errors import DamagedError
@@ -20,6 +21,9 @@ _GZIP_CONTAINER = 31
 _LEVEL = 6
 #: ISA-L's levels run from 0 to 3; 1 is the knee of its curve on JSON.
 _FAST_LEVEL = 1
+
+#: How much is packed at a time where content comes in pieces.
+_BATCH_BYTES = 1 << 18
 
 
 class _Inflater(Protocol):
@@ -93,19 +97,32 @@ def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes
 
 def pack(data: bytes) -> bytes:
     """``data`` as one small gzip member without name or time, so that equal content gives equal bytes."""
-    return _deflate(_deflate_library(), _LEVEL, data)
+    deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
+    packed: bytes = deflater.compress(data) + deflater.flush()
+    return packed
 
 
-def pack_fast(data: bytes) -> bytes:
-    """``data`` as one gzip member, packed five times as fast as by ``pack`` and about a fifth larger."""
+def _new_fast_deflater() -> Any:
     try:
         from isal import isal_zlib
     except ImportError:
-        return _deflate(zlib, 1, data)
-    return _deflate(isal_zlib, _FAST_LEVEL, data)
+        return zlib.compressobj(1, zlib.DEFLATED, _GZIP_CONTAINER)
+    return isal_zlib.compressobj(_FAST_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
 
 
-def _deflate(library: Any, level: int, data: bytes) -> bytes:
-    deflater = library.compressobj(level, zlib.DEFLATED, _GZIP_CONTAINER)
-    packed: bytes = deflater.compress(data) + deflater.flush()
-    return packed
+def pack_lines(lines: Iterable[bytes]) -> bytes:
+    """Lines as one gzip member, packed five times as fast as by ``pack`` and about a fifth larger.
+
+    The lines are taken one by one, so that only what is packed has to be in memory.
+    """
+    deflater = _new_fast_deflater()
+    packed: list[bytes] = []
+    batch = bytearray()
+    for line in lines:
+        batch += line
+        batch += b"\n"
+        if len(batch) >= _BATCH_BYTES:
+            packed.append(deflater.compress(batch))
+            batch = bytearray()
+    packed += [deflater.compress(batch), deflater.flush()]
+    return b"".join(packed)

@@ -7,11 +7,12 @@ one file by one run: why it went, where it stood, and its exact text.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from aml.codec.compression import pack_fast, unpack
+from aml.codec.compression import pack_lines, unpack
 from aml.errors import DamagedError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
@@ -50,13 +51,13 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
         return self.text.encode()
 
 
-def write_archive(store: Store, name: str, records: list[ArchivedRecord]) -> None:
+def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) -> None:
     """Put removed records on disk for good. Raises FileAccessError; the store must not change before this returns."""
     path = store.keep / name
     prepare_folder(store.keep)
     make_private_folder(path.parent)
-    encoder = msgspec.json.Encoder()
-    write_durably(path, pack_fast(b"".join(encoder.encode(record) + b"\n" for record in records)))
+    encode = msgspec.json.Encoder().encode
+    write_durably(path, pack_lines(encode(record) for record in records))
 
 
 def read_archive(store: Store, name: str) -> list[ArchivedRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from aml.codec.json_array import RecordArray, split
 from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
 from aml.fs.durable import remove_durably
+from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import ArchivedRecord, write_archive
 from aml.ledger.history import AgentHistory
@@ -22,6 +23,9 @@ from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead
 from aml.store.transact import Transaction, transaction
+
+#: On disk; gzip files of that size unpack to ten times as much.
+_LARGE_BYTES = 16 << 20
 
 #: How often a file is tried that somebody changes in the very moment of writing.
 _ATTEMPTS = 3
@@ -117,6 +121,31 @@ def _scan(
     return scan
 
 
+def apply_plan(
+    store: Store,
+    plan: PrunePlan,
+    run: PruneRun,
+    history: Mapping[str, AgentHistory],
+    notes: LockNotes,
+    policy: LockPolicy,
+    progress: Callable[[str], None],
+) -> dict[tuple[str, str], FileOutcome]:
+    """Do what the plan says, file by file, and tell what came of each by agent and kind.
+
+    Files of ordinary size are done side by side, large ones alone, which bounds memory.
+    """
+
+    def work(file: FilePlan) -> FileOutcome:
+        progress(f"{file.agent}/{file.kind}")
+        return apply_file(store, file, run, history.get(file.agent, AgentHistory()), notes, policy)
+
+    touched = [file for file in plan.files if file.removals]
+    ordinary = [file for file in touched if file.size < _LARGE_BYTES]
+    large = [file for file in touched if file.size >= _LARGE_BYTES]
+    outcomes = side_by_side(ordinary, work) + [work(file) for file in large]
+    return {(one.plan.agent, one.plan.kind): one for one in outcomes}
+
+
 def apply_file(
     store: Store, plan: FilePlan, run: PruneRun, history: AgentHistory, notes: LockNotes, policy: LockPolicy
 ) -> FileOutcome:
@@ -157,8 +186,17 @@ def _remove(
     text = array.without(gone)
     _check(array, gone, text)
     name = archive_name(plan.agent, plan.kind, run.id)
-    archived = _archived(array, plan, run)
-    write_archive(store, name, archived)
+    keys: list[RecordKey] = []
+    shared: list[str] = []
+
+    def noted() -> Iterator[ArchivedRecord]:
+        for record in _archived(array, plan, run):
+            keys.append(RecordKey.of(record.id, record.sha256))
+            if record.id is not None and record.twins:
+                shared.append(record.id)
+            yield record
+
+    write_archive(store, name, noted())
     try:
         after = held.replace(content, text)
     except ChangedError:
@@ -170,8 +208,8 @@ def _remove(
         bytes_before=size,
         bytes_after=after,
         archive=name,
-        keys=tuple(RecordKey.of(record.id, record.sha256) for record in archived),
-        shared=tuple(record.id for record in archived if record.id is not None and record.twins),
+        keys=tuple(keys),
+        shared=tuple(shared),
     )
 
 
@@ -183,7 +221,7 @@ def _check(array: RecordArray, gone: frozenset[int], text: bytes) -> None:
         raise ChangedError("the records that stay do not read back as they were, so nothing was written")
 
 
-def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> list[ArchivedRecord]:
+def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> Iterator[ArchivedRecord]:
     elements, last = array.elements, len(array) - 1
     view = KIND_BY_PLURAL[plan.kind].view
     hashes: dict[int, str] = {}
@@ -194,29 +232,25 @@ def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> list[Archive
             found = hashes[ordinal] = hashlib.sha256(elements[ordinal]).hexdigest()
         return found
 
-    archived = []
     for ordinal, rule in zip(plan.removals.ordinals, plan.removals.rules, strict=True):
         raw = array.raw(ordinal)
         seen = view_record(raw, view)
         if isinstance(seen, Unreadable):
             raise AssertionError(f"record {ordinal} of {plan.agent}/{plan.kind} was judged, but {seen.reason}")
         finding = finding_of(seen, rule, len(raw), run.options, run.now)
-        archived.append(
-            ArchivedRecord(
-                run=run.id,
-                agent=plan.agent,
-                kind=plan.kind,
-                id=finding.id,
-                rule=finding.rule,
-                reason=finding.reason,
-                figures=finding.figures,
-                value=finding.value,
-                ordinal=ordinal,
-                sha256=hash_at(ordinal),
-                before=hash_at(ordinal - 1) if ordinal > 0 else None,
-                after=hash_at(ordinal + 1) if ordinal < last else None,
-                text=raw.decode(),
-                twins=tuple(hash_at(twin) for twin in plan.twins.get(ordinal, ())),
-            )
+        yield ArchivedRecord(
+            run=run.id,
+            agent=plan.agent,
+            kind=plan.kind,
+            id=finding.id,
+            rule=finding.rule,
+            reason=finding.reason,
+            figures=finding.figures,
+            value=finding.value,
+            ordinal=ordinal,
+            sha256=hash_at(ordinal),
+            before=hash_at(ordinal - 1) if ordinal > 0 else None,
+            after=hash_at(ordinal + 1) if ordinal < last else None,
+            text=raw.decode(),
+            twins=tuple(hash_at(twin) for twin in plan.twins.get(ordinal, ())),
         )
-    return archived
