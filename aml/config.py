@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +21,7 @@ from aml.fs.access import explained
 Days = Annotated[float, Meta(ge=0, le=36_500)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Names = tuple[str, ...]
+Strategies = tuple[Literal["time", "performance"], ...]
 
 
 class StoreSettings(Struct, frozen=True):
@@ -46,7 +47,7 @@ class ClockSettings(Struct, frozen=True):
 
 
 class PruneSettings(Struct, frozen=True):
-    strategies: Annotated[Names, Meta(description="which strategies run by default: time, performance")] = (
+    strategies: Annotated[Strategies, Meta(description="which strategies run by default: time, performance")] = (
         "time",
         "performance",
     )
@@ -234,7 +235,7 @@ def _share_or_text(value: str) -> float | str:
 def _from_text(section: str, key: str, text: str) -> Any:
     """The value of an environment variable: numbers and booleans as in TOML, lists parted by commas."""
     kind = get_args(_field_type(section, key))[0]
-    if kind == Names:
+    if kind in (Names, Strategies):
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind is bool:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(

@@ -168,10 +168,10 @@ def _locate(text: bytes, elements: Sequence[Element]) -> list[Span]:
     for element in elements:
         start = position + len(gap)
         # most arrays repeat one separator; trying the last one first halves the time of this loop
-        if text[position:start] != gap or text[start : start + 1] in _WHITESPACE or not gap:
+        if not gap or text[position:start] != gap or text[start : start + 1] in _WHITESPACE:
             match = _GAP.match(text, position)
             start = match.end() if match else position
-            gap = text[position:start]
+            gap = text[position:start] if spans else b""
         position = start + len(element)
         spans.append((start, position))
     return spans

@@ -34,7 +34,7 @@ def budget(live: int, lost: int, allowance_used: bool, limits: Limits) -> Budget
     now; ``allowance_used`` tells whether a run within the window took the allowance for small agents.
     """
     run_limit = _share(limits.run_share, live)
-    allowance = 0 if allowance_used else min(limits.allowance, live // 2)
+    allowance = 0 if allowance_used or limits.run_share == 0 else min(limits.allowance, live // 2)
     window_limit = max(0, _share(max(limits.window_share, limits.run_share), live + lost) - lost)
     wanted = max(run_limit, allowance)
     if window_limit < wanted:

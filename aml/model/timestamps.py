@@ -6,7 +6,6 @@ time is never old.
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 SECONDS_PER_DAY = 86_400.0
@@ -56,10 +55,10 @@ def _parse_rare_iso(text: str) -> datetime | None:
 
 
 def _parse_number(number: float) -> float | None:
-    if not math.isfinite(number):
-        return None
+    if not -_MILLISECONDS_FROM * 1000 < number < _MILLISECONDS_FROM * 1000:
+        return None  # also where it is NaN
     seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else float(number)
-    return seconds if abs(seconds) < _MILLISECONDS_FROM else None
+    return seconds
 
 
 def to_iso(moment: float) -> str:

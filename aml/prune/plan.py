@@ -166,7 +166,7 @@ def _judge(scan: FileScan, seen: Sequence[Seen], options: PruneOptions, now: flo
                 if why is None:
                     scan.ordinals.append(ordinal)
                     scan.rules.append(place)
-                    scan.values.append(value)
+                    scan.values.append(round(value, 6))
                     scan.ids.append(view.ident)
                 else:
                     scan.protected[why] += 1
