@@ -221,8 +221,25 @@ def _checked(section: str, key: str, value: Any, origin: str) -> Any:
     try:
         return msgspec.convert(value, type=field)
     except msgspec.ValidationError as error:
-        reason = str(error).replace("`", "")
-        raise SettingsError(f"{origin}: {section}.{key} = {value!r} is not allowed: {reason}") from error
+        raise SettingsError(
+            f"{origin}: {section}.{key} = {value!r} is not allowed", advice=f"allowed: {_allowed(field)}"
+        ) from error
+
+
+def _allowed(field: Any) -> str:
+    """What a setting of that type may hold, for a person."""
+    kind, *metas = get_args(field)
+    if kind is bool:
+        return "true or false"
+    if kind is Strategies:
+        return f"a list of {' and '.join(get_args(get_args(kind)[0]))}"
+    if kind is Names:
+        return "a list of texts"
+    low = next((meta.ge for meta in metas if meta.ge is not None), None)
+    high = next((meta.le for meta in metas if meta.le is not None), None)
+    numbers = "a whole number" if kind is int else "a number"
+    share = ", or a percentage such as 30%" if (low, high) == (0, 1) else ""
+    return f"{numbers} from {low:g} to {high:g}{share}"
 
 
 def _share_or_text(value: str) -> float | str:

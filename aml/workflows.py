@@ -169,6 +169,9 @@ def _apply_prune(
     if report.status is ExitStatus.FAILED:
         # a call that failed half-way may have succeeded: what is on disk tells
         settle(store, journal, run)
+        found = {(file.agent, file.kind): file for file in run.files}
+        outcomes = {key: outcome.settled(found[key]) for key, outcome in outcomes.items()}
+        report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
     else:
         run.files = [
             outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files

@@ -14,14 +14,18 @@ from aml.errors import ExitStatus, StoreNotFoundError, UsageError
 from aml.fs.durable import write_durably
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Show the settings in effect, or write a settings file."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Show the settings in effect, or write a settings file.",
+    epilog="\b\nExamples:\n  aml config show\n  aml config init --print",
 )
 
 
 @app.command("show", epilog="\b\nExample:\n  aml config show --json")
 def show_command(ctx: typer.Context) -> int:
     """Print every setting that is in effect, and where it comes from."""
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     listed = invocation.effective.listed()
 
     def write_text() -> None:
@@ -34,7 +38,7 @@ def show_command(ctx: typer.Context) -> int:
 @app.command("path", epilog="\b\nExample:\n  aml config path")
 def path_command(ctx: typer.Context) -> int:
     """Print the path of the settings file, whether it exists or not."""
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     path = _settings_path(invocation)
     data = {"path": str(path), "exists": path.exists()}
     return invocation.answer(data, ExitStatus.DONE, lambda: _print(invocation, str(path)))
@@ -46,7 +50,7 @@ def init_command(
     print_only: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
 ) -> int:
     """Write a settings file in which every key is explained and commented out."""
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     text = as_toml(load_settings(None, {}))
     if print_only:
         return invocation.answer({"text": text}, ExitStatus.DONE, lambda: _print(invocation, text))

@@ -16,7 +16,7 @@ from aml.fs.access import explained
 from aml.store.open import DEFAULT_STORE, open_store
 from aml.workflows import prune_history
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_FOLDER = "aml-demo"
 
@@ -34,7 +34,7 @@ def demo_command(
     The sample holds two years of memory of several agents, and some of the rubbish that real stores collect. Nothing
     outside the new folder is touched.
     """
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     project = _new_project(invocation, folder)
     store = project / DEFAULT_STORE
     with explained("write the sample store to", store):

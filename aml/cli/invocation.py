@@ -94,6 +94,13 @@ class Invocation:
         streams = Streams(self.out, self.err, self.stdin) if show else Streams(StringIO(), StringIO(), self.stdin)
         return self._rerun(words, streams)
 
+    @classmethod
+    def of(cls, ctx: Any) -> Invocation:
+        """The invocation that a command runs in; from now on its answers name the whole command."""
+        invocation: Invocation = ctx.find_root().obj
+        invocation.command = ctx.command_path.removeprefix("aml ").strip()
+        return invocation
+
     def warn(self, message: str) -> None:
         """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""
         self.warnings.append(message)

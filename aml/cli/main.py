@@ -23,10 +23,13 @@ from aml.errors import AmlError, ExitStatus, FileAccessError, UsageError
 from aml.fs.access import explain
 
 _EPILOG = (
+    "\b\nExamples:\n  aml demo\n  aml prune --dry-run\n  aml --store /project/.loom/memory prune -q\n\n"
     "Global options may stand before or after the command. "
     "Exit status: 0 done, 1 failed, 2 usage, 3 partial, 4 health warning, 5 health critical, 10 no store, 11 locked, "
     "12 damaged, 13 schema too new, 130 interrupted."
 )
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
     cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG
@@ -106,6 +109,8 @@ def run(
         streams.out.write(help_wanted.format_message() + "\n")
         return int(ExitStatus.USAGE)
     except ClickException as error:
+        if getattr(error, "ctx", None) is not None:
+            Invocation.of(error.ctx)  # type: ignore[attr-defined]
         return invocation.fail(_as_usage_error(error))
     except AmlError as error:
         return invocation.fail(error)
@@ -131,7 +136,7 @@ def run_process() -> int:
     """Run the command line of this process: real streams, environment, clock, signals."""
     # records are many small objects without cycles: the collector would only walk them in vain
     gc.set_threshold(200_000, 50, 50)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _INTERRUPTS:
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -152,4 +157,7 @@ def run_process() -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    # the first one starts the clearing up, which a second one must not break off
+    for number in _INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

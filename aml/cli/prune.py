@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,10 +13,10 @@ from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.config import parse_share
-from aml.errors import ExitStatus, UsageError
-from aml.ledger.runs import Run
+from aml.errors import AmlError, ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.plan import PrunePlan
+from aml.store.open import find_store, open_store
 from aml.workflows import Conditions, prune, prune_history, prune_options, prune_undo
 
 _EXAMPLES = """\b
@@ -27,7 +29,7 @@ Examples:
   aml prune undo RUN                      put a run's records back
 """
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES)
 
 
 @app.callback()
@@ -59,7 +61,7 @@ def prune_command(
     """
     if ctx.invoked_subcommand is not None:
         return int(ExitStatus.DONE)
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     settings = invocation.settings
     options = prune_options(
         settings.prune,
@@ -96,24 +98,19 @@ def history_command(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many runs to show, the newest first.")] = 20,
 ) -> int:
     """Show what earlier runs removed and put back."""
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     runs = prune_history(invocation.open_store())[:limit]
     return invocation.answer({"runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, runs))
 
 
 def _complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
-    del ctx
-    return [run.id for run in _runs_to_undo() if run.id.startswith(incomplete)]
-
-
-def _runs_to_undo() -> list[Run]:
-    import os
-    from pathlib import Path
-
-    from aml.store.open import find_store, open_store
-
-    store = open_store(os.environ.get("AML_STORE") or find_store(Path.cwd()))
-    return [run for run in prune_history(store) if run.operation == "prune"]
+    """Ids of the runs that can be undone; completion runs outside an invocation, so the store is looked up anew."""
+    named = ctx.find_root().params.get("store") or os.environ.get("AML_STORE")
+    try:
+        runs = prune_history(open_store(named or find_store(Path.cwd())))
+    except AmlError:
+        return []
+    return [run.id for run in runs if run.operation == "prune" and run.id.startswith(incomplete)]
 
 
 @app.command("undo", epilog="\b\nExamples:\n  aml prune undo RUN --dry-run\n  aml prune undo RUN --id ID")
@@ -129,7 +126,7 @@ def undo_command(
     lock_timeout: LockTimeout = None,
 ) -> int:
     """Put the records that a run removed back where they stood, byte for byte."""
-    invocation: Invocation = ctx.obj
+    invocation = Invocation.of(ctx)
     if not run:
         raise UsageError("the id of a run is empty", advice="aml prune history lists the runs")
     report = prune_undo(

@@ -55,6 +55,15 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         write_table(invocation.out, headers, [*rows, total], numeric=numeric, color=invocation.color)
         invocation.out.write("\n")
     _write_reasons(invocation, report)
+    strange = [
+        [file.agent, file.kind, f"{position:,}", reason]
+        for file in report.files
+        for position, reason in (file.unreadable_records if invocation.verbose else ())
+    ]
+    if strange:
+        headers = ["agent", "kind", "position", "kept as it is, because"]
+        write_table(invocation.out, headers, strange, numeric=[False, False, True, False], color=invocation.color)
+        invocation.out.write("\n")
     if report.records:
         rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in report.records]
         headers = ["", "agent", "kind", "id", "rule", "reason"]
@@ -102,11 +111,17 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
     for file in report.files:
         if file.problem:
             invocation.err.write(f"aml: left alone: {file.agent}/{file.kind}: {printable(file.problem)}\n")
+    for file in report.files:
+        if file.too_new:
+            invocation.err.write(
+                f"aml: left alone: {file.agent}/{file.kind}: {count(file.too_new, 'record')} of a schema that is newer "
+                "than this AML\n     use a newer AML for this store\n"
+            )
     deferred = report.total("deferred")
     if deferred:
-        when = "will wait" if report.dry_run else "wait"
+        verb = "waits" if deferred == 1 else "wait"
         invocation.err.write(
-            f"aml: {count(deferred, 'record')} {when} for a later run, since the loss budget is used up:\n"
+            f"aml: {count(deferred, 'record')} {verb} for a later run, since the loss budget is used up:\n"
             f"     {_budget_reasons(report)}\n"
             "     run aml prune again later, or lift the budget with --max-loss 100%\n"
         )

@@ -94,7 +94,7 @@ def _write_and_rename(
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         try:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             adopt(descriptor)
             sync_file(descriptor)
             put = os.fstat(descriptor)
@@ -110,7 +110,8 @@ def _write_and_rename(
     return put
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, in as many calls as the system wants."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

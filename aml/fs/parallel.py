@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -13,41 +14,57 @@ Result = TypeVar("Result")
 #: One thread packs and writes while another computes; more would only add memory.
 WORKERS = 2
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-def side_by_side(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
+
+def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
     """``work`` done for each of ``items`` by a few threads; its results in the order of the items.
 
-    Where one fails, or the user interrupts, no further item is begun; those begun are brought to their end, and then
-    the error is raised.
+    Where one fails, or the user interrupts, no further item is begun and ``cancel`` is called, which may hasten the end
+    of those begun. The error is raised only when no thread works any more, so that nothing changes behind its back.
     """
     if len(items) < 2:
         return [work(item) for item in items]
     waiting = deque(enumerate(items))
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
+    turn = Lock()
+    idle = [Event() for _ in range(WORKERS)]
 
-    def run() -> None:
-        while waiting and not errors:
-            try:
-                place, item = waiting.popleft()
-            except IndexError:
-                return
-            try:
+    def run(finished: Event) -> None:
+        try:
+            while not errors:
+                with turn:
+                    if not waiting:
+                        break
+                    place, item = waiting.popleft()
                 results[place] = work(item)
-            except BaseException as error:  # noqa: BLE001  (raised again below)
-                errors.append(error)
+        except BaseException as error:  # noqa: BLE001  (raised again below)
+            errors.append(error)
+        finally:
+            finished.set()
 
-    threads = [Thread(target=run, name=f"aml-worker-{number}", daemon=True) for number in range(WORKERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        waiting.clear()
-        for thread in threads:
-            thread.join()
-        raise
+    # an interrupt between two starts would leave a thread that nobody waits for
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    for finished in idle:
+        Thread(target=run, args=(finished,), name="aml-worker", daemon=True).start()
+    _wait(idle, errors, cancel, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
     if errors:
         raise errors[0]
     return [results[place] for place in range(len(items))]
+
+
+def _wait(
+    idle: Sequence[Event], errors: list[BaseException], cancel: Callable[[], None], unmask: Callable[[], object]
+) -> None:
+    """Wait for every thread. An event, unlike joining a thread, is still to be waited for after an interrupt."""
+    masked = True
+    while masked or not all(finished.is_set() for finished in idle):
+        try:
+            masked = False
+            unmask()
+            for finished in idle:
+                finished.wait()
+        except BaseException as error:  # noqa: BLE001  (raised by the caller when all is quiet)
+            errors.append(error)
+            cancel()

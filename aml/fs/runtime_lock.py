@@ -59,6 +59,11 @@ class LockNotes(Protocol):
     def last_release(self, lock: Path) -> float | None:
         """When this run or the one before gave the lock back: seconds since 1970 UTC."""
 
+    def cancel(self) -> None:
+        """Have every wait for a lock given up, since the run was interrupted."""
+
+    def is_cancelled(self) -> bool: ...
+
 
 def lock_path(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
@@ -124,6 +129,8 @@ class RuntimeLock:
                 self._clear_abandoned(watched)
                 watched = None
                 continue
+            if self._notes.is_cancelled():
+                raise LockedError(f"{self._file} was not waited for any longer, since the run was interrupted")
             if boot_time() >= deadline:
                 raise LockedError(
                     f"{self._file} stayed locked by an agent for {self._policy.timeout:g} s",
@@ -142,7 +149,7 @@ class RuntimeLock:
             except FileExistsError:
                 self._notes.gave_back(self._folder)
                 return False
-            descriptor = self._open_made()
+            descriptor = self._open_made(renewed)
             if descriptor is None:
                 return False
             try:
@@ -156,8 +163,8 @@ class RuntimeLock:
         self._renewed = renewed
         return True
 
-    def _open_made(self) -> int | None:
-        """Open the folder just made; None where it is a stranger's, who took it over in that very moment."""
+    def _open_made(self, made: float) -> int | None:
+        """Open the folder just made; None where so much time has passed that it may be a stranger's by now."""
         try:
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -165,7 +172,7 @@ class RuntimeLock:
         except OSError:
             self._remove()
             raise
-        if not os.fstat(descriptor).st_mode & stat.S_ISVTX:
+        if boot_time() - made >= self._policy.trusted:
             os.close(descriptor)
             return None
         return descriptor
@@ -212,7 +219,7 @@ class RuntimeLock:
         return same
 
     def _remove(self) -> None:
-        with suppress(FileNotFoundError):
+        with explained("unlock", self._file), suppress(FileNotFoundError):
             os.rmdir(self._folder)
         self._notes.gave_back(self._folder)
 

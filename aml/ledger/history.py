@@ -31,10 +31,15 @@ class RemovedKeys(Struct):
 
 
 class AgentHistory(Struct):
-    """What earlier runs removed from one agent, by kind, and whether one used the allowance within the window."""
+    """What earlier runs removed from one agent by kind, and what within the window by the allowance."""
 
     removed: dict[str, RemovedKeys] = field(default_factory=dict)
-    allowance_used: bool = False
+    by_allowance: set[tuple[str, RecordKey]] = field(default_factory=set)
+
+    @property
+    def allowance_used(self) -> bool:
+        """Whether a run within the window took the allowance for small agents, and was not undone."""
+        return bool(self.by_allowance)
 
     def of(self, kind: str) -> RemovedKeys:
         return self.removed.get(kind) or RemovedKeys()
@@ -68,9 +73,11 @@ def _gather(runs: Iterable[Run], start: float) -> dict[str, AgentHistory]:
             found = agent.removed.setdefault(file.kind, RemovedKeys())
             found.keys.difference_update(file.restored)
             found.counted.difference_update(file.restored)
+            agent.by_allowance.difference_update((file.kind, key) for key in file.restored)
             found.keys.update(file.removed)
             found.shared.update(file.shared)
             if run.started_at >= start:
                 found.counted.update(file.removed)
-                agent.allowance_used |= file.used_allowance
+                if file.used_allowance:
+                    agent.by_allowance.update((file.kind, key) for key in file.removed)
     return history

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -42,16 +42,14 @@ def place(
     for one, sha256 in zip(seen, hashes, strict=True):
         if not isinstance(one, Unreadable) and one.ident is not None:
             by_id[one.ident].append(sha256)
-    spare = Counter(hashes)
-    spare.subtract(Counter(_kept_copies(archived)))
+    there = still_there(hashes, archived)
     anchors = _anchors(hashes, archived, others)
     own = {record.sha256 for record in archived}
     placement = Placement([], [], [])
     for record in sorted(archived, key=lambda one: one.ordinal):
         if ids and record.id not in ids:
             continue
-        if spare[record.sha256] > 0:
-            spare[record.sha256] -= 1
+        if record.ordinal in there:
             placement.present.append(record)
         elif record.id is not None and set(by_id[record.id]) - own - set(record.twins):
             placement.conflicts.append(record)
@@ -61,9 +59,16 @@ def place(
     return placement
 
 
-def _kept_copies(archived: Sequence[ArchivedRecord]) -> dict[str, int]:
-    """How many identical copies of each archived record were in the file all along."""
-    return {record.sha256: record.twins.count(record.sha256) for record in archived}
+def still_there(hashes: Iterable[str], archived: Sequence[ArchivedRecord]) -> frozenset[int]:
+    """Ordinals of archived records that a file holds (again), told from identical ones that never left it."""
+    spare = Counter(hashes)
+    spare.subtract({record.sha256: record.twins.count(record.sha256) for record in archived})
+    found = set()
+    for record in sorted(archived, key=lambda one: one.ordinal):
+        if spare[record.sha256] > 0:
+            spare[record.sha256] -= 1
+            found.add(record.ordinal)
+    return frozenset(found)
 
 
 def _anchors(hashes: Sequence[str], archived: Sequence[ArchivedRecord], others: Neighbours) -> dict[int, int]:

@@ -14,6 +14,7 @@ from aml.errors import AmlError, ExitStatus
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
 from aml.ledger.archive import ArchivedRecord, read_archive
+from aml.ledger.placement import still_there
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import record_file
@@ -45,8 +46,8 @@ def settle(store: Store, journal: Journal, run: Run) -> None:
     for file in run.files:
         if file.archive and (store.keep / file.archive).exists():
             archived = read_archive(store, file.archive)
-            present = _hashes(store, file)
-            file.removed = [_key(record) for record in archived if record.sha256 not in present]
+            there = still_there(_hashes(store, file), archived)
+            file.removed = [_key(record) for record in archived if record.ordinal not in there]
             file.shared = [record.id for record in archived if record.twins and record.id is not None]
             if not file.removed:
                 remove_durably(store.keep / file.archive)
@@ -58,8 +59,9 @@ def _settle_undo(store: Store, target: Run, undo: Run) -> None:
     undo.files = []
     for file in target.files:
         if file.archive and file.removed:
-            present = _hashes(store, file)
-            back = [_key(record) for record in read_archive(store, file.archive) if record.sha256 in present]
+            archived = read_archive(store, file.archive)
+            there = still_there(_hashes(store, file), archived)
+            back = [_key(record) for record in archived if record.ordinal in there]
             undo.files.append(RunFile(file.agent, file.kind, restored=back))
 
 
@@ -67,7 +69,7 @@ def _key(record: ArchivedRecord) -> RecordKey:
     return RecordKey.of(record.id, record.sha256)
 
 
-def _hashes(store: Store, file: RunFile) -> frozenset[str]:
+def _hashes(store: Store, file: RunFile) -> list[str]:
     """SHA-256 of each record that a file holds now; none where it cannot be read."""
     try:
         content = Transaction.peek(store, record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]))
@@ -76,7 +78,7 @@ def _hashes(store: Store, file: RunFile) -> frozenset[str]:
         if error.status is not ExitStatus.DAMAGED:
             raise
         elements = ()
-    return frozenset(hashlib.sha256(bytes(element)).hexdigest() for element in elements)
+    return [hashlib.sha256(element).hexdigest() for element in elements]
 
 
 def _leftovers(store: Store) -> list[Path]:

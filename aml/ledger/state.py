@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, make_private_folder, write_durably
+from aml.fs.durable import PRIVATE_FILE, make_private_folder, write_all, write_durably
 from aml.fs.runtime_lock import remove_own_lock
 from aml.store.open import Store
 
@@ -47,8 +47,10 @@ class FileLockNotes:
     They need no fsync: after a power cut no lock is alive, and the agents' own rule for stale locks holds.
     """
 
-    def __init__(self, root: Path, descriptor: int, released: dict[str, float]) -> None:
+    def __init__(self, root: Path, path: Path, descriptor: int, released: dict[str, float]) -> None:
         self._root = root
+        self._path = path
+        self._cancelled = False
         self._descriptor = descriptor
         self._released = released
         for lock, when in released.items():
@@ -65,11 +67,18 @@ class FileLockNotes:
     def last_release(self, lock: Path) -> float | None:
         return self._released.get(self._name(lock))
 
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled
+
     def _name(self, lock: Path) -> str:
         return lock.relative_to(self._root).as_posix()
 
     def _write(self, note: _Note) -> None:
-        os.write(self._descriptor, msgspec.json.encode(note) + b"\n")
+        with explained("write", self._path):
+            write_all(self._descriptor, msgspec.json.encode(note) + b"\n")
 
 
 @contextmanager
@@ -84,7 +93,7 @@ def lock_notes(store: Store) -> Iterator[FileLockNotes]:
     with explained("write", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        yield FileLockNotes(store.root, descriptor, released)
+        yield FileLockNotes(store.root, path, descriptor, released)
     finally:
         os.close(descriptor)
 

@@ -57,8 +57,7 @@ def _parse_rare_iso(text: str) -> datetime | None:
 def _parse_number(number: float) -> float | None:
     if not -_MILLISECONDS_FROM * 1000 < number < _MILLISECONDS_FROM * 1000:
         return None  # also where it is NaN
-    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else float(number)
-    return seconds
+    return number / 1000 if abs(number) >= _MILLISECONDS_FROM else float(number)
 
 
 def to_iso(moment: float) -> str:

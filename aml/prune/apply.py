@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aml.codec.json_array import RecordArray, split
 from aml.codec.views import Unreadable, view_record
@@ -49,6 +49,10 @@ class FileOutcome(Struct, frozen=True):
     @property
     def removed(self) -> int:
         return len(self.keys)
+
+    def settled(self, found: RunFile) -> FileOutcome:
+        """This outcome with what is known of the file after a look at the disk."""
+        return structs.replace(self, keys=tuple(found.removed), archive=found.archive)
 
     def journal_entry(self, *, used_allowance: bool) -> RunFile:
         return RunFile(
@@ -108,7 +112,8 @@ def _scan_or_problem(
         return _scan(content, content.array(), options, now, history, explain=explain)
     except AmlError as error:
         readable = getattr(error, "readable", 0)
-        hint = f"; the {readable} records before the damage can be read" if readable else ""
+        records = "1 record" if readable == 1 else f"{readable} records"
+        hint = f"; {records} before the damage can be read" if readable else ""
         return FilePlan(file.agent, file.kind, problem=f"{error}{hint}", problem_status=error.status)
 
 
@@ -142,7 +147,7 @@ def apply_plan(
     touched = [file for file in plan.files if file.removals]
     ordinary = [file for file in touched if file.size < _LARGE_BYTES]
     large = [file for file in touched if file.size >= _LARGE_BYTES]
-    outcomes = side_by_side(ordinary, work) + [work(file) for file in large]
+    outcomes = side_by_side(ordinary, work, notes.cancel) + [work(file) for file in large]
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}
 
 

@@ -10,7 +10,11 @@ from aml.prune.plan import FilePlan, PrunePlan
 
 
 class FileReport(Struct, frozen=True):
-    """One file. Counts are records; ``removed`` is what would be removed in a dry run. Sizes in bytes on disk."""
+    """One file. Counts are records; ``removed`` is what would be removed in a dry run. Sizes in bytes on disk.
+
+    ``unreadable_records`` gives position and reason of each element that was not judged; ``too_new`` counts those among
+    them that have a schema newer than AML knows.
+    """
 
     agent: str
     kind: str
@@ -22,6 +26,8 @@ class FileReport(Struct, frozen=True):
     protected_by_reason: dict[str, int]
     deferred: int
     unreadable: int
+    unreadable_records: tuple[tuple[int, str], ...]
+    too_new: int
     came_back: int
     bytes_before: int
     bytes_after: int | None
@@ -53,7 +59,7 @@ class AgentBudget(Struct, frozen=True):
 
 
 class PruneReport(Struct, frozen=True):
-    """A prune of one store. ``run`` is None for a dry run, and where nothing was changed.
+    """A prune of one store. ``run`` is None for a dry run, and where it was not confirmed.
 
     ``records`` lists the records one by one where that was asked for.
     """
@@ -91,13 +97,13 @@ def build_report(
         records=tuple(one for file, outcome in files for one in _record_reports(outcome.plan if outcome else file)),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
         notes=notes,
-        status=ExitStatus.DONE if dry_run else _status(plan, reports),
+        status=ExitStatus.DONE if dry_run else _status(reports),
     )
 
 
 def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> FileReport:
     applied = outcome.plan if outcome else plan
-    removed = len(applied.removals) if dry_run or (outcome and outcome.removed) else 0
+    removed = len(applied.removals) if dry_run else outcome.removed if outcome else 0
     status = outcome.status if outcome else plan.problem_status
     return FileReport(
         agent=applied.agent,
@@ -110,6 +116,8 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
         protected_by_reason=applied.protected,
         deferred=len(applied.deferred),
         unreadable=len(applied.unreadable),
+        unreadable_records=applied.unreadable,
+        too_new=applied.too_new,
         came_back=applied.came_back,
         bytes_before=outcome.bytes_before if outcome else applied.size,
         bytes_after=(outcome.bytes_after if outcome else applied.size) if not (dry_run and removed) else None,
@@ -130,10 +138,10 @@ def _record_reports(plan: FilePlan) -> list[RecordReport]:
     ]
 
 
-def _status(plan: PrunePlan, files: tuple[FileReport, ...]) -> ExitStatus:
+def _status(files: tuple[FileReport, ...]) -> ExitStatus:
     found = {ExitStatus.DONE}
     problems = [ExitStatus(file.status) for file in files if file.problem]
-    if any(file.too_new for file in plan.files):
+    if any(file.too_new for file in files):
         found.add(ExitStatus.SCHEMA)
     if ExitStatus.FAILED in problems:
         found.add(ExitStatus.FAILED)
