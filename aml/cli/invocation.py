@@ -105,7 +105,12 @@ class Invocation:
         """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""
         self.warnings.append(message)
         if not self.json:
-            self.err.write(f"aml: {printable(message)}\n")
+            self.note(message)
+
+    def note(self, *lines: str) -> None:
+        """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""
+        for number, line in enumerate(lines):
+            self.err.write(f"{'     ' if number else 'aml: '}{printable(line)}\n")
 
     def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:
         """Give the answer of a command, in JSON or by ``write_text``, and return its exit status."""
@@ -121,9 +126,7 @@ class Invocation:
             found = {"type": type(error).__name__, "message": error.message, "advice": error.advice}
             self._write_json(None, error.status, [found])
         else:
-            self.err.write(f"aml: {printable(error.message)}\n")
-            if error.advice:
-                self.err.write(f"     {printable(error.advice)}\n")
+            self.note(error.message, *([error.advice] if error.advice else []))
         return int(error.status)
 
     def _write_json(self, data: Any, status: ExitStatus, errors: Sequence[dict[str, str]]) -> None:

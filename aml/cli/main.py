@@ -114,6 +114,9 @@ def run(
         return invocation.fail(_as_usage_error(error))
     except AmlError as error:
         return invocation.fail(error)
+    except typer.Abort:
+        # ctrl-c or the end of the input where a question was asked
+        result = ExitStatus.INTERRUPTED
     except BrokenPipeError:
         raise
     except OSError as error:

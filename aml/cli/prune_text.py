@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable, size, write_table
+from aml.cli.text import count, size, write_table
 from aml.errors import ExitStatus
 from aml.ledger.runs import Run
 from aml.ledger.undo import UndoReport
@@ -110,25 +110,25 @@ def _summary(report: PruneReport) -> str:
 def _write_advice(invocation: Invocation, report: PruneReport) -> None:
     for file in report.files:
         if file.problem:
-            invocation.err.write(f"aml: left alone: {file.agent}/{file.kind}: {printable(file.problem)}\n")
-    for file in report.files:
+            invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
         if file.too_new:
-            invocation.err.write(
-                f"aml: left alone: {file.agent}/{file.kind}: {count(file.too_new, 'record')} of a schema that is newer "
-                "than this AML\n     use a newer AML for this store\n"
+            records = count(file.too_new, "record")
+            invocation.note(
+                f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
+                "use a newer AML for this store",
             )
     deferred = report.total("deferred")
     if deferred:
         verb = "waits" if deferred == 1 else "wait"
-        invocation.err.write(
-            f"aml: {count(deferred, 'record')} {verb} for a later run, since the loss budget is used up:\n"
-            f"     {_budget_reasons(report)}\n"
-            "     run aml prune again later, or lift the budget with --max-loss 100%\n"
+        invocation.note(
+            f"{count(deferred, 'record')} {verb} for a later run, since the loss budget is used up:",
+            _budget_reasons(report),
+            "run aml prune again later, or lift the budget with --max-loss 100%",
         )
     if report.total("came_back") and not invocation.quiet:
-        invocation.err.write(
-            f"aml: {count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its "
-            "cached copy; prune while agents are idle, or restart them\n"
+        invocation.note(
+            f"{count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its cached "
+            "copy; prune while agents are idle, or restart them"
         )
 
 
@@ -138,7 +138,7 @@ def _budget_reasons(report: PruneReport) -> str:
     for budget in report.budgets:
         if budget.agent in held_back:
             agents[budget.reason].append(budget.agent)
-    return "; ".join(f"{printable(', '.join(names))}: {reason}" for reason, names in agents.items())
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in agents.items())
 
 
 def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
@@ -181,9 +181,9 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
         invocation.out.write(f"undo: {verb} {count(restored, 'record')} of run {report.target}{already}\n")
     for file in report.files:
         if file.problem:
-            invocation.err.write(f"aml: left alone: {file.agent}/{file.kind}: {printable(file.problem)}\n")
+            invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
         for ident in file.conflicts:
-            invocation.err.write(
-                f"aml: left in the archive: {file.agent}/{file.kind} {printable(ident)}: "
-                "an agent has created that id anew, with other content\n"
+            invocation.note(
+                f"left in the archive: {file.agent}/{file.kind} {ident}: an agent has created that id anew, with other "
+                "content"
             )

@@ -1,0 +1,175 @@
+"""Writes the pages that are taken from the program: docs/cli.md, and the table in docs/settings.md.
+
+python docs/generate_cli.py            write them
+python docs/generate_cli.py --check    fail if one of them is out of date
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from typer.main import get_command
+
+from aml.cli.groups import COMMANDS
+from aml.cli.main import app
+from aml.config import keys, load_settings, sections, variable_name
+from aml.errors import ExitStatus
+
+DOCS = Path(__file__).resolve().parent
+
+_NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli instead. -->"
+_INTRODUCTION = """\
+Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
+The tasks are explained in [prune.md](prune.md), the settings in [settings.md](settings.md), the output of
+`--json` in [json-output.md](json-output.md)."""
+_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
+_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"
+
+#: Every group offers these by itself; they make sense for ``aml`` alone.
+_ROOT_ONLY = ("--install-completion", "--show-completion")
+
+_MEANINGS = {
+    ExitStatus.DONE: "done; also a dry run that could plan",
+    ExitStatus.FAILED: "failed, and the message says why",
+    ExitStatus.USAGE: "wrong words on the command line, or a setting that is not allowed",
+    ExitStatus.PARTIAL: "partial: the loss budget was used up, or some files were left alone",
+    ExitStatus.HEALTH_WARNING: "health warning (reserved)",
+    ExitStatus.HEALTH_CRITICAL: "health critical (reserved)",
+    ExitStatus.NO_STORE: "no store where one was looked for",
+    ExitStatus.LOCKED: "nothing could be done because of a lock",
+    ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, or the run journal",
+    ExitStatus.SCHEMA: "the store holds records of a newer schema; those were left alone",
+    ExitStatus.INTERRUPTED: "interrupted by a signal",
+}
+
+
+def main(words: list[str]) -> int:
+    """Write the pages, or check them; returns the exit status."""
+    stale = []
+    for path, text in pages().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in words:
+            stale.append(path.name)
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run python docs/generate_cli.py\n")
+    return 1 if stale else 0
+
+
+def pages() -> dict[Path, str]:
+    """The generated pages by path."""
+    settings = DOCS / "settings.md"
+    return {DOCS / "cli.md": cli_page(), settings: _with_table(settings.read_text(encoding="utf-8"))}
+
+
+def cli_page() -> str:
+    parts = [
+        "# Command line reference",
+        _NOTE,
+        _INTRODUCTION,
+        *_command_parts("aml", get_command(app)),
+    ]
+    for name in COMMANDS:
+        parts += _tree_parts(f"aml {name}", get_command(import_module(COMMANDS[name][0]).app))
+    parts += ["## Exit status", _exit_table()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tree_parts(path: str, command: Any) -> Iterator[str]:
+    yield from _command_parts(path, command)
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _tree_parts(f"{path} {name}", child)
+
+
+def _command_parts(path: str, command: Any) -> Iterator[str]:
+    """A heading, the usage, what the command does, its parameters and the end of its help."""
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.param_type_name == "option" and _is_listed(path, param)]
+    words = [path, "[OPTIONS]", *(_argument_word(param) for param in arguments)]
+    if hasattr(command, "commands"):
+        words.append("[COMMAND]" if command.invoke_without_command else "COMMAND")
+    yield f"## {path}"
+    yield f"```text\n{' '.join(words)}\n```"
+    yield inspect.cleandoc(command.help or "")
+    rows = [(f"`{param.name.upper()}`", param.help or "") for param in arguments]
+    rows += [(_option_word(param), _option_help(param)) for param in options]
+    if rows:
+        yield _table(("option" if not arguments else "argument or option", "meaning"), rows)
+    if command.epilog:
+        yield _epilog(command.epilog)
+
+
+def _is_listed(path: str, param: Any) -> bool:
+    return path == "aml" or not set(param.opts) & set(_ROOT_ONLY)
+
+
+def _argument_word(param: Any) -> str:
+    word = str(param.name).upper()
+    return word if param.required else f"[{word}]"
+
+
+def _option_word(param: Any) -> str:
+    spellings = ", ".join(f"`{spelling}`" for spelling in sorted(param.opts, key=len))
+    return spellings if param.is_flag else f"{spellings} `{param.metavar or param.name.upper()}`"
+
+
+def _option_help(param: Any) -> str:
+    default = "" if param.is_flag or param.default is None else f" Default: {param.default}."
+    return f"{param.help or ''}{default}"
+
+
+def _epilog(text: str) -> str:
+    """Paragraphs as they are; those that the help does not wrap, marked by a backspace, as a block."""
+    paragraphs = []
+    for paragraph in text.strip(" \n").split("\n\n"):
+        lines = paragraph.removeprefix("\b").strip("\n")
+        paragraphs.append(fill(lines, 120) if lines == paragraph else f"```text\n{lines}\n```")
+    return "\n\n".join(paragraphs)
+
+
+def _exit_table() -> str:
+    return _table(("status", "meaning"), [(f"{int(status)}", _MEANINGS[status]) for status in ExitStatus])
+
+
+def settings_table() -> str:
+    """All settings, in the order in which the program lists them."""
+    described = {one.name: one for one in load_settings(None, {}).listed()}
+    rows = []
+    for section in sections():
+        for key in keys(section):
+            one = described[f"{section}.{key}"]
+            rows.append((f"`{one.name}`", f"`{variable_name(section, key)}`", _shown(one.default), one.description))
+    return _table(("setting", "variable", "default", "meaning"), rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_table(text: str) -> str:
+    before, begin, rest = text.partition(_TABLE_BEGIN)
+    _, end, after = rest.partition(_TABLE_END)
+    if not (begin and end):
+        raise SystemExit("docs/settings.md lacks the marks between which the table stands")
+    return f"{before}{begin}\n\n{settings_table()}\n\n{end}{after}"
+
+
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [headers, tuple("---" for _ in headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,297 @@
+"""The documentation says what the program does: generated pages are current, and what is shown as a command runs."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aml.cli.invocation import Streams
+from aml.cli.main import run
+from aml.config import PruneSettings, Setting
+from aml.demo.sample import write_sample_store
+from aml.fs.run_lock import Holder
+from aml.ledger.archive import ArchivedRecord
+from aml.ledger.budget import Limits, budget
+from aml.ledger.runs import Run, RunFile
+from aml.ledger.undo import FileUndo, UndoReport
+from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport
+from aml.prune.rules import RULES
+from tests.support.records import NOW
+from tests.support.stores import gunzipped, record_spans
+
+PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
+PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
+STORE = Path(".loom", "memory")
+ARCHIVED_FROM = Path("backend-architect", "patterns")
+
+_EARLIER = 3600.0
+_BLOCK = re.compile(r"<!-- runnable(?:: (?P<how>\w+))? -->\n```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+_STATUS = re.compile(r"#.*exit status (\d+)")
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_FENCED = re.compile(r"```.*?```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block that is marked as runnable; ``how`` is shell where it is for a shell as a whole."""
+
+    page: Path
+    language: str
+    how: str | None
+    text: str
+
+    def __str__(self) -> str:
+        first = self.text.splitlines()[0]
+        return f"{self.page.relative_to(PROJECT)}: {first[:40]}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+            yield Block(page, match["language"], match["how"], match["text"])
+
+
+BLOCKS = list(blocks())
+COMMANDS = [block for block in BLOCKS if block.language == "sh" and block.how is None]
+SHELL = [block for block in BLOCKS if block.how == "shell"]
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    out: str
+    err: str
+
+
+def aml(
+    words: list[str], folder: Path, *, now: float = NOW.timestamp(), environment: dict[str, str] | None = None
+) -> Answer:
+    out, err = io.StringIO(), io.StringIO()
+    streams = Streams(out, err, io.StringIO())
+    status = run(words, streams=streams, environment=environment or {}, clock=lambda: now, folder=folder)
+    return Answer(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def pruned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample store, one agent of which was pruned an hour ago."""
+    project = tmp_path_factory.mktemp("docs") / "project"
+    write_sample_store(project / STORE, now=NOW)
+    words = ["prune", "--agent", ARCHIVED_FROM.parts[0]]
+    assert aml(words, project, now=NOW.timestamp() - _EARLIER).status == 3
+    return project
+
+
+@pytest.fixture
+def project(pruned_project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pruned_project, tmp_path / "project"))
+
+
+def filled(text: str, project: Path) -> str:
+    """``text`` with the placeholders RUN and ID replaced by the newest prune and a record that it removed."""
+    runs = json.loads(aml(["prune", "history", "--json"], project).out)["data"]["runs"]
+    newest = next(found for found in runs if found["operation"] == "prune" and found["counts"]["removed"])
+    ident = newest["files"][0]["removed"][0][0]
+    return re.sub(r"\bID\b", ident, re.sub(r"\bRUN\b", newest["id"], text))
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
+def test_every_command_that_is_shown_ends_as_it_is_said_to(block: Block, project: Path) -> None:
+    for line in block.text.splitlines():
+        words = shlex.split(filled(line, project), comments=True)
+        environment: dict[str, str] = {}
+        while "=" in words[0]:
+            name, _, value = words.pop(0).partition("=")
+            environment[name] = value
+        assert words.pop(0) == "aml", f"{line} is not a command of aml"
+        stated = _STATUS.search(line)
+        answer = aml(words, project, environment=environment)
+        assert answer.status == (int(stated[1]) if stated else 0), f"{line}\n{answer.out}\n{answer.err}"
+
+
+def test_every_page_about_tasks_has_commands_that_are_run() -> None:
+    assert {block.page.name for block in COMMANDS} >= {"README.md", "prune.md", "settings.md", "json-output.md"}
+    for page in PAGES:
+        commands = re.findall(r"```sh\n(?:[A-Z_]+=\S+ )*aml ", page.read_text(encoding="utf-8"))
+        assert len(commands) == sum(block.page == page for block in COMMANDS), f"{page} shows commands that nobody runs"
+
+
+def test_records_come_back_with_gunzip_and_jq_alone(project: Path) -> None:
+    """The recipes in state.md: the text of one record, all as an array, and all back in their file."""
+    if shutil.which("jq") is None:
+        assert not os.environ.get("AML_REQUIRE_JQ"), "jq is required here"
+        pytest.skip("jq is not installed")
+    file = project / STORE / f"{ARCHIVED_FROM}.json"
+    kept = record_spans(file)
+    archive = next((project / f"{STORE}-backup" / "archives").glob(f"{ARCHIVED_FROM}-*.jsonl.gz"))
+    archived = [json.loads(line) for line in gzip.decompress(archive.read_bytes()).splitlines()]
+    removed = [record["text"].encode() for record in archived]
+    assert len(SHELL) == 3
+    for block in SHELL:
+        shell(filled(block.text, project), project)
+    assert (project / "one.json").read_bytes() == removed[0] + b"\n"
+    assert record_spans(project / "removed.json") == removed
+    assert record_spans(file) == kept + removed
+    assert gunzipped(file.with_name("patterns.json.before").read_bytes())
+    assert aml(["prune", "--dry-run", "--agent", ARCHIVED_FROM.parts[0]], project).err.count("left alone") == 0
+
+
+def shell(script: str, folder: Path) -> None:
+    done = subprocess.run(["sh", "-ec", script], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    assert not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_the_python_that_is_shown_runs(block: Block, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.text], cwd=project, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_crontab_runs(project: Path) -> None:
+    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
+    jobs = [line.lstrip("#") for line in lines if re.match(r"#?\d+ \d+ ", line)]
+    assert len(jobs) >= 3
+    for job in jobs:
+        command = job.split(maxsplit=5)[5].partition(" > ")[0]
+        assert "%" not in command, f"cron ends the command at the percent sign: {job}"
+        words = shlex.split(command.replace("/srv/project", str(project)))
+        answer = aml(words[1:], project)
+        assert answer.status in (0, 3), f"{job}\n{answer.out}\n{answer.err}"
+
+
+def test_the_line_for_cron_in_the_readme_is_that_of_the_crontab() -> None:
+    line = re.search(r"```cron\n(.+)\n```", (PROJECT / "README.md").read_text(encoding="utf-8"))
+    assert line
+    assert line[1] in (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("mark", "command"),
+    [("set up and run", "pip install . && aml demo"), ("set up and test", "pip install '.[test]' && pytest")],
+)
+def test_the_readme_names_the_two_commands(mark: str, command: str) -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- ci: {mark} -->\n```sh\n{command}\n```\n" in text
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    done = check_generated(DOCS)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["cli.md", "settings.md"])
+def test_a_generated_page_that_was_edited_is_noticed(page: str, tmp_path: Path) -> None:
+    docs = Path(shutil.copytree(DOCS, tmp_path / "docs"))
+    edited = docs / page
+    edited.write_text(re.sub(r"\| `", "| edited `", edited.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    done = check_generated(docs)
+    assert done.returncode == 1
+    assert page in done.stderr
+
+
+def check_generated(docs: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    words = [sys.executable, str(docs / "generate_cli.py"), "--check"]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{page}: {target}"
+        if anchor:
+            assert anchor in anchors(path), f"{page}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which headings can be reached, as the usual renderers make them."""
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [PROJECT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        for target, _ in _LINK.findall(page.read_text(encoding="utf-8")):
+            path = (page.parent / target).resolve()
+            found = sorted(path.glob("*.md")) if path.is_dir() else [path] if path.suffix == ".md" else []
+            waiting += [one for one in found if one not in reached and one not in waiting]
+    assert reached >= set(PAGES)
+
+
+FIELDS = [
+    ("json-output.md", ["schema", "command", "status", "exit", "data", "warnings", "errors"]),
+    ("json-output.md", PruneReport.__struct_fields__),
+    ("json-output.md", FileReport.__struct_fields__),
+    ("json-output.md", RecordReport.__struct_fields__),
+    ("json-output.md", AgentBudget.__struct_fields__),
+    ("json-output.md", UndoReport.__struct_fields__),
+    ("json-output.md", FileUndo.__struct_fields__),
+    ("json-output.md", Setting.__struct_fields__),
+    ("state.md", Run.__struct_fields__),
+    ("state.md", RunFile.__struct_fields__),
+    ("state.md", ArchivedRecord.__struct_fields__),
+    ("state.md", Holder.__struct_fields__),
+    ("prune.md", [rule.name for rule in RULES]),
+    ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
+]
+
+
+@pytest.mark.parametrize(("page", "names"), FIELDS)
+def test_every_name_is_described(page: str, names: Sequence[str]) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_figures_of_each_rule_are_those_that_are_described(project: Path) -> None:
+    table = dict(_figures_described())
+    records = json.loads(aml(["prune", "--dry-run", "--json", "--max-loss", "100%"], project).out)["data"]["records"]
+    seen = {record["rule"]: set(record["figures"]) for record in records}
+    assert set(seen) == {rule.name for rule in RULES}, "the sample store has a record for each rule"
+    assert {rule: table[rule] for rule in seen} == seen
+
+
+def _figures_described() -> Iterator[tuple[str, set[str]]]:
+    text = (DOCS / "json-output.md").read_text(encoding="utf-8").partition("| rule | figures |")[2]
+    for rules, figures in re.findall(r"^\| (.*?) \| (.*?) \|$", text.partition("\n\n")[0], re.MULTILINE):
+        for rule in re.findall(r"`(\w+)`", rules):
+            yield rule, set(re.findall(r"`(\w+)`", figures))
+
+
+def test_the_worked_examples_of_the_loss_budget_are_right() -> None:
+    text = (DOCS / "prune.md").read_text(encoding="utf-8").partition("| the agent has |")[2].partition("\n\n")[0]
+    examples = re.findall(r"^\| (\d+)\D*? \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+    assert len(examples) >= 8
+    for live, lost, allowed in examples:
+        assert budget(int(live), int(lost), allowance_used=False, limits=Limits()).limit == int(allowed), (live, lost)
+
+
+def test_the_picture_of_the_rooms_names_each_of_them() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rooms = [path.name for path in (PROJECT / "aml").iterdir() if (path / "__init__.py").exists()]
+    modules = [path.name for path in (PROJECT / "aml").glob("*.py")]
+    assert [name for name in rooms if f"\n  {name}/" not in text] == []
+    assert [name for name in modules if f"\n  {name} " not in text] == []

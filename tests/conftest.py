@@ -1,0 +1,13 @@
+"""Settings of the test run: how many examples the properties are tried on."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_DISKS = [HealthCheck.too_slow]
+
+settings.register_profile("default", max_examples=40, deadline=None, suppress_health_check=_SLOW_DISKS)
+settings.register_profile("ci", max_examples=300, deadline=None, derandomize=True, suppress_health_check=_SLOW_DISKS)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,105 @@
+"""Arrays as bytes: what is one, where its elements lie, and what exactly is wrong where it is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from aml.codec.json_array import DamagedArrayError, split
+
+
+def elements(text: bytes) -> list[bytes]:
+    array = split(text)
+    return [array.raw(ordinal) for ordinal in range(len(array))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"[]", []),
+        (b" [ \n ] ", []),
+        (b"[1]", [b"1"]),
+        (b"[1,2]", [b"1", b"2"]),
+        (b'[ {"a": [1, 2]} ,\t"x,]" , null ]', [b'{"a": [1, 2]}', b'"x,]"', b"null"]),
+        (b"\xef\xbb\xbf[{}]", [b"{}"]),
+        (b"[NaN, -Infinity]", [b"NaN", b"-Infinity"]),
+        (b'["\\ud83d"]', [b'"\\ud83d"']),
+        (b'["\\"", "\\\\", "]"]', [b'"\\""', b'"\\\\"', b'"]"']),
+        (b'[{"a":1,"a":2}]', [b'{"a":1,"a":2}']),
+        (b'["\xff"]', [b'"\xff"']),
+        (b"[[],[[]]]", [b"[]", b"[[]]"]),
+        (b"[1e400]", [b"1e400"]),
+    ],
+)
+def test_split(text: bytes, expected: list[bytes]) -> None:
+    assert elements(text) == expected
+    array = split(text)
+    assert [text[start:end] for start, end in array.spans] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "readable", "offset"),
+    [
+        (b"", "empty", 0, 0),
+        (b" \n", "empty", 0, 2),
+        (b"{}", "an object", 0, 0),
+        (b" null", "null", 0, 1),
+        (b'"x"', "a string", 0, 0),
+        (b"true", "a boolean", 0, 0),
+        (b"-3", "a number", 0, 0),
+        (b"garbage", "no JSON", 0, 0),
+        (b"\x00\x00", "no JSON", 0, 0),
+        (b"[", "truncated", 0, 1),
+        (b"[1, 2", "truncated", 1, 5),
+        (b"[1, 2,", "truncated", 2, 6),
+        (b'[{"a": 1}, {"a', "string never ends", 1, 12),
+        (b'[{"a": 1}, {"a": [1, 2', "truncated", 1, 22),
+        (b"[1][2]", "3 bytes follow", 1, 3),
+        (b"[1] x", "1 bytes follow", 1, 4),
+        (b"[1}", "closes what was never opened", 0, 2),
+        (b"[1,,2]", "comma", 1, 3),
+        (b"[,1]", "comma", 0, 1),
+        (b"[1,]", "comma", 1, 3),
+    ],
+)
+def test_damage_is_named_with_its_place(text: bytes, reason: str, readable: int, offset: int) -> None:
+    with pytest.raises(DamagedArrayError, match=reason) as caught:
+        split(text)
+    assert (caught.value.readable, caught.value.offset) == (readable, offset)
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        ([], b"[ 1,\n2 ,3 , 4 ]"),
+        ([0], b"[ 2 ,3 , 4 ]"),
+        ([3], b"[ 1,\n2 ,3 ]"),
+        ([1], b"[ 1 ,3 , 4 ]"),
+        ([0, 1, 2, 3], b"[]"),
+        ([1, 2], b"[ 1 , 4 ]"),
+        ([0, 3], b"[ 2 ,3 ]"),
+    ],
+)
+def test_without(gone: list[int], expected: bytes) -> None:
+    assert split(b"[ 1,\n2 ,3 , 4 ]").without(gone) == expected
+
+
+def test_without_keeps_what_surrounds_the_array() -> None:
+    assert split(b"\xef\xbb\xbf \n[1, 2]\n\n").without({0, 1}) == b"\xef\xbb\xbf \n[]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "insertions", "expected"),
+    [
+        (b"[1, 2]", [], b"[1, 2]"),
+        (b"[1, 2]", [(0, b"0")], b"[0, 1, 2]"),
+        (b"[1, 2]", [(2, b"3")], b"[1, 2, 3]"),
+        (b"[1, 2]", [(1, b"x"), (1, b"y")], b"[1, x, y, 2]"),
+        (b"[1, 2]", [(0, b"x"), (0, b"y"), (2, b"z")], b"[x, y, 1, 2, z]"),
+        (b"[\n  1\n]", [(1, b"2")], b"[\n  1,\n  2\n]"),
+        (b"[\n  1\n]", [(0, b"0")], b"[\n  0,\n  1\n]"),
+        (b"[]", [(0, b"1"), (0, b"2")], b"[1,2]"),
+        (b"[ \n]\n", [(0, b'{\n    "a": 1\n  }')], b'[\n  {\n    "a": 1\n  }\n]\n'),
+    ],
+)
+def test_with_inserted(text: bytes, insertions: list[tuple[int, bytes]], expected: bytes) -> None:
+    assert split(text).with_inserted(insertions) == expected

@@ -1,0 +1,63 @@
+"""The arithmetic of the loss budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from aml.ledger.budget import Limits, budget
+
+DEFAULT = Limits()
+LIFTED = Limits(run_share=1.0, allowance=0)
+
+
+@pytest.mark.parametrize(
+    ("live", "lost", "allowance_used", "limit"),
+    [
+        (0, 0, False, 0),
+        (1, 0, False, 0),
+        (2, 0, False, 1),
+        (10, 0, False, 5),
+        (10, 0, True, 3),
+        (40, 0, False, 20),
+        (50, 0, True, 15),
+        (66, 0, False, 20),
+        (67, 0, False, 20),
+        (70, 0, False, 21),
+        (1000, 0, False, 300),
+        (700, 300, False, 200),
+        (700, 300, True, 200),
+        (500, 500, False, 0),
+        (400, 600, False, 0),
+        (30, 20, False, 5),
+        (1000, 100, True, 300),
+    ],
+)
+def test_the_limit_of_a_run(live: int, lost: int, allowance_used: bool, limit: int) -> None:
+    assert budget(live, lost, allowance_used, DEFAULT).limit == limit
+
+
+@pytest.mark.parametrize(("live", "lost"), [(0, 0), (1, 0), (10, 990), (1000, 1000)])
+def test_a_share_of_all_lifts_every_limit(live: int, lost: int) -> None:
+    assert budget(live, lost, True, LIFTED).limit == live
+
+
+@pytest.mark.parametrize(("live", "lost"), [(0, 0), (1, 0), (10, 990), (1000, 0)])
+def test_a_share_of_nothing_is_nothing(live: int, lost: int) -> None:
+    assert budget(live, lost, False, Limits(run_share=0.0, allowance=0)).limit == 0
+
+
+def test_binary_rounding_does_not_take_a_record_away() -> None:
+    assert [budget(10 * n, 0, True, DEFAULT).limit for n in range(1, 100)] == [3 * n for n in range(1, 100)]
+
+
+def test_a_run_beyond_its_share_alone_uses_the_allowance() -> None:
+    found = budget(40, 0, False, DEFAULT)
+    assert (found.limit, found.run_limit) == (20, 12)
+
+
+@pytest.mark.parametrize(
+    ("live", "lost", "words"),
+    [(100, 0, "30%"), (20, 0, "small agent"), (70, 30, "50% of its records in 30 days, 30 went")],
+)
+def test_the_reason_names_the_limit_that_holds(live: int, lost: int, words: str) -> None:
+    assert words in budget(live, lost, False, DEFAULT).reason
