@@ -14,7 +14,7 @@ from msgspec import Struct, structs, to_builtins
 
 from aml import __version__
 from aml.config import PruneSettings, Settings
-from aml.errors import ExitStatus, NotFoundError, UsageError
+from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.budget import Limits
@@ -161,9 +161,9 @@ def _apply_prune(
     applied = PruneRun(run.id, plan.now, plan.options, explain)
     try:
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
-    except BaseException:
+    except BaseException as error:
         settle(store, journal, run)
-        _finish(journal, run, "interrupted")
+        _finish(journal, run, "failed" if isinstance(error, AmlError) else "interrupted")
         raise
     report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
     if report.status is ExitStatus.FAILED:

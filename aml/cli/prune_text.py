@@ -127,8 +127,8 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
         )
     if report.total("came_back") and not invocation.quiet:
         invocation.note(
-            f"{count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its cached "
-            "copy; prune while agents are idle, or restart them"
+            f"{count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its cached copy",
+            "prune while agents are idle, or restart them",
         )
 
 

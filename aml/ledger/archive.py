@@ -15,7 +15,7 @@ import msgspec
 from aml.codec.compression import pack_lines, unpack
 from aml.errors import DamagedError
 from aml.fs.access import explained
-from aml.fs.durable import make_private_folder, write_durably
+from aml.fs.durable import make_private_folder, sync_folder, write_durably
 from aml.ledger.state import prepare_folder
 from aml.store.open import Store
 
@@ -51,11 +51,27 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
         return self.text.encode()
 
 
-def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) -> None:
-    """Put removed records on disk for good. Raises FileAccessError; the store must not change before this returns."""
-    path = store.keep / name
+def prepare_archives(store: Store, agents: Iterable[str]) -> None:
+    """Make the folders that archives of these agents go to, and have all of them on disk. Raises FileAccessError.
+
+    Synced even where they exist: a run that died may have made them a moment before a power cut.
+    """
     prepare_folder(store.keep)
-    make_private_folder(path.parent)
+    folders = [store.keep / "archives" / agent for agent in agents]
+    for folder in folders:
+        make_private_folder(folder)
+    if folders:
+        for folder in (store.keep / "archives", store.keep, store.keep.parent):
+            with explained("write", folder):
+                sync_folder(folder)
+
+
+def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) -> None:
+    """Put removed records on disk for good, in a folder that is prepared.
+
+    Raises FileAccessError; the store must not change before this returns.
+    """
+    path = store.keep / name
     encode = msgspec.json.Encoder().encode
     write_durably(path, pack_lines(encode(record) for record in records))
 

@@ -53,6 +53,8 @@ def settle(store: Store, journal: Journal, run: Run) -> None:
                 remove_durably(store.keep / file.archive)
         if not file.removed:
             file.archive = None
+        path = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path
+        file.bytes_after = path.stat().st_size if path.exists() else 0
 
 
 def _settle_undo(store: Store, target: Run, undo: Run) -> None:

@@ -13,7 +13,7 @@ from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
 from aml.fs.durable import remove_durably
 from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.archive import ArchivedRecord, write_archive
+from aml.ledger.archive import ArchivedRecord, prepare_archives, write_archive
 from aml.ledger.history import AgentHistory
 from aml.ledger.runs import RecordKey, RunFile, archive_name
 from aml.model.kinds import KIND_BY_PLURAL
@@ -52,7 +52,9 @@ class FileOutcome(Struct, frozen=True):
 
     def settled(self, found: RunFile) -> FileOutcome:
         """This outcome with what is known of the file after a look at the disk."""
-        return structs.replace(self, keys=tuple(found.removed), archive=found.archive)
+        return structs.replace(
+            self, keys=tuple(found.removed), archive=found.archive, bytes_after=found.bytes_after or self.bytes_after
+        )
 
     def journal_entry(self, *, used_allowance: bool) -> RunFile:
         return RunFile(
@@ -145,6 +147,7 @@ def apply_plan(
         return apply_file(store, file, run, history.get(file.agent, AgentHistory()), notes, policy)
 
     touched = [file for file in plan.files if file.removals]
+    prepare_archives(store, sorted({file.agent for file in touched}))
     ordinary = [file for file in touched if file.size < _LARGE_BYTES]
     large = [file for file in touched if file.size >= _LARGE_BYTES]
     outcomes = side_by_side(ordinary, work, notes.cancel) + [work(file) for file in large]

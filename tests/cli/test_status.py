@@ -121,7 +121,7 @@ def test_13_a_schema_that_is_too_new(tmp_path: Path) -> None:
     make_store(tmp_path, {"alpha": {"patterns": [old("new", version="3.0.0")]}})
     answer = aml(tmp_path, "prune")
     assert answer.status == 13
-    assert "3.0.0" in answer.out + answer.err
+    assert "newer than this AML" in answer.err
 
 
 def test_130_interrupted(tmp_path: Path) -> None:
