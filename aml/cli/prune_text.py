@@ -125,9 +125,10 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
             _budget_reasons(report),
             "run aml prune again later, or lift the budget with --max-loss 100%",
         )
-    if report.total("came_back") and not invocation.quiet:
+    came_back = report.total("came_back")
+    if came_back and not invocation.quiet:
         invocation.note(
-            f"{count(report.total('came_back'), 'record')} came back since an earlier run: a live agent wrote its cached copy",
+            f"{count(came_back, 'record')} came back since an earlier run: a live agent wrote its cached copy",
             "prune while agents are idle, or restart them",
         )
 

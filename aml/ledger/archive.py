@@ -7,7 +7,7 @@ one file by one run: why it went, where it stood, and its exact text.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,19 +51,17 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
         return self.text.encode()
 
 
-def prepare_archives(store: Store, agents: Iterable[str]) -> None:
+def prepare_archives(store: Store, agents: Sequence[str]) -> None:
     """Make the folders that archives of these agents go to, and have all of them on disk. Raises FileAccessError.
 
     Synced even where they exist: a run that died may have made them a moment before a power cut.
     """
     prepare_folder(store.keep)
-    folders = [store.keep / "archives" / agent for agent in agents]
-    for folder in folders:
-        make_private_folder(folder)
-    if folders:
-        for folder in (store.keep / "archives", store.keep, store.keep.parent):
-            with explained("write", folder):
-                sync_folder(folder)
+    for agent in agents:
+        make_private_folder(store.keep / "archives" / agent)
+    for folder in (store.keep / "archives", store.keep, store.keep.parent):
+        with explained("write", folder):
+            sync_folder(folder)
 
 
 def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) -> None:

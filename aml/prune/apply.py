@@ -147,6 +147,8 @@ def apply_plan(
         return apply_file(store, file, run, history.get(file.agent, AgentHistory()), notes, policy)
 
     touched = [file for file in plan.files if file.removals]
+    if not touched:
+        return {}
     prepare_archives(store, sorted({file.agent for file in touched}))
     ordinary = [file for file in touched if file.size < _LARGE_BYTES]
     large = [file for file in touched if file.size >= _LARGE_BYTES]
