@@ -56,9 +56,9 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         invocation.out.write("\n")
     _write_reasons(invocation, report)
     strange = [
-        [file.agent, file.kind, f"{position:,}", reason]
+        [file.agent, file.kind, f"{record.position:,}", record.reason]
         for file in report.files
-        for position, reason in (file.unreadable_records if invocation.verbose else ())
+        for record in (file.unreadable_records if invocation.verbose else ())
     ]
     if strange:
         headers = ["agent", "kind", "position", "kept as it is, because"]

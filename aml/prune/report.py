@@ -9,11 +9,17 @@ from aml.prune.apply import FileOutcome
 from aml.prune.plan import FilePlan, PrunePlan
 
 
+class UnreadableRecord(Struct, frozen=True):
+    """An element that was not judged: its position in the file, counted from 0, and why."""
+
+    position: int
+    reason: str
+
+
 class FileReport(Struct, frozen=True):
     """One file. Counts are records; ``removed`` is what would be removed in a dry run. Sizes in bytes on disk.
 
-    ``unreadable_records`` gives position and reason of each element that was not judged; ``too_new`` counts those among
-    them that have a schema newer than AML knows.
+    ``too_new`` counts those among the unreadable records that have a schema newer than AML knows.
     """
 
     agent: str
@@ -26,7 +32,7 @@ class FileReport(Struct, frozen=True):
     protected_by_reason: dict[str, int]
     deferred: int
     unreadable: int
-    unreadable_records: tuple[tuple[int, str], ...]
+    unreadable_records: tuple[UnreadableRecord, ...]
     too_new: int
     came_back: int
     bytes_before: int
@@ -116,7 +122,7 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
         protected_by_reason=applied.protected,
         deferred=len(applied.deferred),
         unreadable=len(applied.unreadable),
-        unreadable_records=applied.unreadable,
+        unreadable_records=tuple(UnreadableRecord(position, reason) for position, reason in applied.unreadable),
         too_new=applied.too_new,
         came_back=applied.came_back,
         bytes_before=outcome.bytes_before if outcome else applied.size,
