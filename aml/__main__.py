@@ -1,5 +1,6 @@
 """Entry point: answers ``aml --version`` before anything heavy is imported."""
 
+import gc
 import sys
 
 
@@ -13,6 +14,8 @@ def main() -> int:
     if sys.platform == "win32":
         sys.stderr.write("aml: Windows is not supported yet; use Linux, macOS, or the Windows Subsystem for Linux\n")
         return 1
+    # a short-lived process makes many objects and hardly any cycles: the collector would only walk them in vain
+    gc.set_threshold(200_000, 50, 50)
     from aml.cli.main import run_process
 
     return run_process()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -137,8 +136,6 @@ def _as_usage_error(error: ClickException) -> UsageError:
 
 def run_process() -> int:
     """Run the command line of this process: real streams, environment, clock, signals."""
-    # records are many small objects without cycles: the collector would only walk them in vain
-    gc.set_threshold(200_000, 50, 50)
     for number in _INTERRUPTS:
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):

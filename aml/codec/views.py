@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_args
@@ -47,6 +46,8 @@ def view_record(raw: bytes, view: type[RecordView]) -> Seen:
 
 
 def _view_untyped(raw: bytes, view: type[RecordView]) -> Seen:
+    import json  # few records ever come here
+
     try:
         found = json.loads(raw, parse_constant=_refuse_constant)
     except RecursionError:

@@ -138,9 +138,7 @@ class RecordView(Struct, gc=False):
 
     @property
     def tag_names(self) -> tuple[str, ...]:
-        if not isinstance(self.tags, list):
-            return ()
-        return tuple(tag for tag in self.tags if isinstance(tag, str))
+        return tuple([tag for tag in self.tags if type(tag) is str]) if type(self.tags) is list else ()
 
     @property
     def is_inactive(self) -> bool:
@@ -256,16 +254,21 @@ class PatternView(RecordView, gc=False):
     @property
     def value(self) -> float:
         success, confidence, executions, saved = self.success, self.confidence, self.executions, self.saved_ms
-        if executions is None:
-            executions = _UNKNOWN_EXECUTIONS
-        if saved is None:
-            saved = _UNKNOWN_SAVED_MS
-        return (
-            0.4 * (_UNKNOWN_SUCCESS if success is None else success)
-            + 0.3 * (_UNKNOWN_CONFIDENCE if confidence is None else confidence)
-            + 0.2 * (executions / 50 if executions < 50 else 1.0)
-            + 0.1 * (saved / 1000 if saved < 1000 else 1.0)
+        return _pattern_value(
+            _UNKNOWN_SUCCESS if success is None else success,
+            _UNKNOWN_CONFIDENCE if confidence is None else confidence,
+            _UNKNOWN_EXECUTIONS if executions is None else executions,
+            _UNKNOWN_SAVED_MS if saved is None else saved,
         )
+
+
+def _pattern_value(success: float, confidence: float, executions: float, saved_ms: float) -> float:
+    return (
+        0.4 * success
+        + 0.3 * confidence
+        + 0.2 * (executions / 50 if executions < 50 else 1.0)
+        + 0.1 * (saved_ms / 1000 if saved_ms < 1000 else 1.0)
+    )
 
 
 class SolutionView(RecordView, gc=False):

@@ -16,18 +16,19 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 #: From here on a number counts milliseconds: as seconds it would lie beyond the year 5000.
 _MILLISECONDS_FROM = 1e11
 
+_from_iso = datetime.fromisoformat
+
 
 def parse_timestamp(value: object) -> float | None:
     """Seconds since 1970 UTC of an ISO 8601 string (naive means UTC) or of epoch seconds or milliseconds, else None."""
     if type(value) is str:
         try:
-            moment = datetime.fromisoformat(value)
+            moment = _from_iso(value)
+            # the runtime writes UTC; the odd cases go the long way
+            seconds = moment.timestamp() if moment.tzinfo is UTC else _seconds(moment)
         except ValueError:
             rare = _parse_rare_iso(value)
-            if rare is None:
-                return None
-            moment = rare
-        seconds = _seconds(moment)
+            seconds = None if rare is None else _seconds(rare)
     elif type(value) is int or type(value) is float:
         seconds = _parse_number(value)
     else:

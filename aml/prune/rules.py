@@ -171,9 +171,9 @@ def protection_of(view: RecordView, value: float, now: float, protection: Protec
     if protection.ids and view.ident in protection.ids:
         return "its id is pinned in the settings"
     if view.tags:
-        pinned = next((tag for tag in view.tag_names if tag in protection.tags), None)
-        if pinned is not None:
-            return f"it carries the tag {pinned}"
+        for tag in view.tag_names:
+            if tag in protection.tags:
+                return f"it carries the tag {tag}"
     created = view.created
     if created is not None and now - created < protection.new_days * SECONDS_PER_DAY:
         return "it was created in the last days"
