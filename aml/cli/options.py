@@ -6,9 +6,17 @@ from typing import Annotated
 
 import typer
 
+from aml.cli.completion import complete_agent
+
 Agents = Annotated[
     list[str] | None,
-    typer.Option("--agent", metavar="NAME", help="Only this agent; may be repeated.", show_default=False),
+    typer.Option(
+        "--agent",
+        metavar="NAME",
+        help="Only this agent; may be repeated.",
+        show_default=False,
+        autocompletion=complete_agent,
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]

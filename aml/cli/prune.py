@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aml.cli.completion import complete_prune_run
 from aml.cli.invocation import Invocation
 from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.progress import shown_progress
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.config import parse_share
-from aml.errors import AmlError, ExitStatus, UsageError
+from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.plan import PrunePlan
-from aml.store.open import find_store, open_store
 from aml.workflows import Conditions, prune, prune_history, prune_options, prune_undo
 
 _EXAMPLES = """\b
@@ -78,15 +77,17 @@ def prune_command(
         question = f"Remove {count(plan.removals, 'record')} of {count(agents, 'agent')}, archived first?"
         return typer.confirm(question, err=True)
 
-    report = prune(
-        invocation.open_store(),
-        options,
-        now=invocation.now,
-        dry_run=dry_run,
-        conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
-        confirm=confirm,
-        explain=invocation.json or invocation.verbose,
-    )
+    with shown_progress(invocation) as progress:
+        report = prune(
+            invocation.open_store(),
+            options,
+            now=invocation.now,
+            dry_run=dry_run,
+            conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            confirm=confirm,
+            progress=progress,
+            explain=invocation.json or invocation.verbose,
+        )
     for note in report.notes:
         invocation.warn(note)
     return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
@@ -103,20 +104,10 @@ def history_command(
     return invocation.answer({"runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, runs))
 
 
-def _complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Ids of the runs that can be undone; completion runs outside an invocation, so the store is looked up anew."""
-    named = ctx.find_root().params.get("store") or os.environ.get("AML_STORE")
-    try:
-        runs = prune_history(open_store(named or find_store(Path.cwd())))
-    except AmlError:
-        return []
-    return [run.id for run in runs if run.operation == "prune" and run.id.startswith(incomplete)]
-
-
 @app.command("undo", epilog="\b\nExamples:\n  aml prune undo RUN --dry-run\n  aml prune undo RUN --id ID")
 def undo_command(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.", autocompletion=_complete_run)],
+    run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.", autocompletion=complete_prune_run)],
     ids: Annotated[
         list[str] | None,
         typer.Option("--id", metavar="ID", help="Only this record; may be repeated.", show_default=False),

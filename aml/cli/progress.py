@@ -1,0 +1,30 @@
+"""What is being worked on, shown on standard error while it lasts, and on a terminal only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from aml.cli.invocation import Invocation
+from aml.cli.text import printable
+
+_CLEAR_LINE = "\r\x1b[2K"
+_WIDTH = 60
+
+
+@contextmanager
+def shown_progress(invocation: Invocation) -> Iterator[Callable[[str], None]]:
+    """A function to be told what comes next; the line it keeps is gone afterwards."""
+    if not invocation.err.isatty() or invocation.quiet or invocation.json:
+        yield lambda _: None
+        return
+
+    def show(what: str) -> None:
+        invocation.err.write(f"{_CLEAR_LINE}{printable(what)[:_WIDTH]} ...")
+        invocation.err.flush()
+
+    try:
+        yield show
+    finally:
+        invocation.err.write(_CLEAR_LINE)
+        invocation.err.flush()
