@@ -16,9 +16,13 @@ def main() -> int:
         return 1
     # a short-lived process makes many objects and hardly any cycles: the collector would only walk them in vain
     gc.set_threshold(200_000, 50, 50)
-    from aml.cli.main import run_process
+    try:
+        from aml.cli.main import run_process
 
-    return run_process()
+        return run_process()
+    except KeyboardInterrupt:
+        # before the command could begin, or after it had ended
+        return 130
 
 
 if __name__ == "__main__":

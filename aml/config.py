@@ -7,6 +7,7 @@ and what is allowed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aml.errors import SettingsError
-from aml.fs.access import explained
+from aml.fs.files import read_regular
 
 Days = Annotated[float, Meta(ge=0, le=36_500)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -47,7 +48,9 @@ class ClockSettings(Struct, frozen=True):
 
 
 class PruneSettings(Struct, frozen=True):
-    strategies: Annotated[Strategies, Meta(description="which strategies run by default: time, performance")] = (
+    strategies: Annotated[
+        Strategies, Meta(min_length=1, description="which strategies run by default: time, performance")
+    ] = (
         "time",
         "performance",
     )
@@ -178,11 +181,10 @@ def parse_share(text: str) -> float:
 def _read_file(file: Path) -> list[tuple[str, str, Any]]:
     import tomllib
 
-    with explained("read", file):
-        data = file.read_bytes()
+    data = read_regular(file)
     try:
         document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"{file} is not valid TOML: {error}", advice="aml config init --print shows a valid one"
         ) from error
@@ -222,7 +224,7 @@ def _checked(section: str, key: str, value: Any, origin: str) -> Any:
         return msgspec.convert(value, type=field)
     except msgspec.ValidationError as error:
         raise SettingsError(
-            f"{origin}: {section}.{key} = {value!r} is not allowed", advice=f"allowed: {_allowed(field)}"
+            f"{origin}: {section}.{key} = {_toml(value)} is not allowed", advice=f"allowed: {_allowed(field)}"
         ) from error
 
 
@@ -239,7 +241,7 @@ def _allowed(field: Any) -> str:
     high = next((meta.le for meta in metas if meta.le is not None), None)
     numbers = "a whole number" if kind is int else "a number"
     share = ", or a percentage such as 30%" if (low, high) == (0, 1) else ""
-    return f"{numbers} from {low:g} to {high:g}{share}"
+    return f"{numbers} from {low:,} to {high:,}{share}"
 
 
 def _share_or_text(value: str) -> float | str:
@@ -280,4 +282,6 @@ def as_toml(effective: Effective) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return msgspec.json.encode(value).decode()

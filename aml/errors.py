@@ -10,6 +10,7 @@
     ├── NotFoundError             1  no record, run or backup of that id, or several
     ├── ClockError                1  this machine's clock contradicts the run journal
     ├── FileAccessError           1  the system refused a call on a path
+    ├── InterruptedRunError     130  somebody asked for the run to stop
     └── ChangedError              1  a file changed between looking and writing
 
 Every message says what failed, on which path, and what to do next. Nothing here imports anything of ours.
@@ -111,6 +112,12 @@ class ClockError(AmlError):
 
 class FileAccessError(AmlError):
     """The operating system refused a call; the message names the call's aim, the path and the system's reason."""
+
+
+class InterruptedRunError(AmlError):
+    """Somebody asked for the run to stop."""
+
+    status = ExitStatus.INTERRUPTED
 
 
 class ChangedError(AmlError):

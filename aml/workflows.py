@@ -35,6 +35,8 @@ from aml.store.open import Store, refuse_network_store
 #: A run by another host within the last hour is worth a warning.
 _OTHER_HOST_SECONDS = 3600.0
 
+_LONGEST_TIMEOUT = 86_400
+
 #: What a journal entry's state is after a run that ended with a status.
 _STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
 
@@ -50,6 +52,8 @@ class Conditions(Struct, frozen=True):
     @classmethod
     def of(cls, settings: Settings, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
         timeout = settings.locks.timeout_seconds if lock_timeout is None else lock_timeout
+        if not 0 <= timeout <= _LONGEST_TIMEOUT:
+            raise UsageError(f"a lock timeout cannot be {timeout:g} s", advice=f"say 0 to {_LONGEST_TIMEOUT:,} seconds")
         return cls(
             locks=LockPolicy(timeout=timeout),
             clock=ClockLimits(settings.clock.max_behind_minutes, settings.clock.max_ahead_days),
@@ -110,13 +114,13 @@ def prune(
     now: float | None = None,
     dry_run: bool = False,
     conditions: Conditions | None = None,
-    confirm: Callable[[PrunePlan], bool] | None = None,
+    confirm: Callable[[PruneReport], bool] | None = None,
     progress: Callable[[str], None] = lambda _: None,
     explain: bool = True,
 ) -> PruneReport:
     """Remove low-value records by rules; every one is archived first and can be put back with ``prune_undo``.
 
-    ``now`` in seconds since 1970 UTC. ``confirm`` sees the plan before anything is changed and may say no; ``progress``
+    ``now`` in seconds since 1970 UTC. ``confirm`` sees what a dry run would report and may say no; ``progress``
     is told the file that comes next. ``explain`` lists every record in the report, with its reason.
     Raises AmlError; what befalls single files is in the report.
     """
@@ -134,12 +138,18 @@ def prune(
         history = read_history(journal, moment, options.limits.window_days)
         plan = plan_store(store, agents, options, moment, history, explain=explain)
         return build_report(plan, {}, run=None, dry_run=True, notes=notes)
+    if confirm is not None:
+        # asked before any lock is taken: nobody else shall wait for an answer
+        history = read_history(journal, moment, options.limits.window_days)
+        preview = build_report(
+            plan_store(store, agents, options, moment, history, explain=explain), {}, run=None, dry_run=True
+        )
+        if preview.total("removed") and not confirm(preview):
+            return structs.replace(preview, notes=("nothing was changed: not confirmed",))
     with _changing(store, journal, "prune", moment, conditions) as (locks, found):
         notes = (*found, *strangers)
         history = read_history(journal, moment, options.limits.window_days)
         plan = plan_store(store, agents, options, moment, history, explain=explain)
-        if plan.removals and confirm is not None and not confirm(plan):
-            return build_report(plan, {}, run=None, dry_run=True, notes=(*notes, "nothing was changed: not confirmed"))
         return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
 
 
@@ -166,7 +176,7 @@ def _apply_prune(
         _finish(journal, run, "failed" if isinstance(error, AmlError) else "interrupted")
         raise
     report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
-    if report.status is ExitStatus.FAILED:
+    if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
         # a call that failed half-way may have succeeded: what is on disk tells
         settle(store, journal, run)
         found = {(file.agent, file.kind): file for file in run.files}
@@ -241,6 +251,7 @@ def prune_undo(
                 f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
             )
         run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
+        run.clock_doubted = clock_doubt(journal.newest(), moment, conditions.clock) is not None
         journal.write(run)
         done: list[FileUndo] = []
         try:
@@ -252,7 +263,7 @@ def prune_undo(
         report = UndoReport(run.id, target.id, False, done)
         run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
         run.counts = {"restored": sum(file.restored for file in done)}
-        if report.status is ExitStatus.FAILED:
+        if any(file.status == ExitStatus.FAILED for file in done):
             settle(store, journal, run)
         _finish(journal, run, _STATES.get(report.status, "failed"))
         return report
@@ -271,7 +282,7 @@ def _changing(
         refuse_doubtful_clock(clock_doubt(newest, now, conditions.clock), trusted=conditions.trust_clock)
         with lock_notes(store) as locks:
             notes = recover(store, journal)
-            yield locks, (*notes, *_other_host(newest, now))
+            yield locks, (*locks.problems, *notes, *_other_host(newest, now))
 
 
 def _other_host(newest: Run | None, now: float) -> list[str]:

@@ -45,7 +45,10 @@ def wants_json(words: Sequence[str]) -> bool:
 
 def _name_store(words: list[str], commands: Collection[str]) -> list[str]:
     """``PATH COMMAND ...`` as ``--store PATH COMMAND ...``; a command word wins over a folder of that name."""
-    if len(words) > 1 and not words[0].startswith("-") and words[0] not in commands and words[1] in commands:
+    if len(words) < 2 or words[0].startswith("-") or words[0] in commands:
+        return words
+    # a word with a separator can only be a path, even where the command after it is misspelt
+    if words[1] in commands or "/" in words[0]:
         return ["--store", words[0], *words[1:]]
     return words
 

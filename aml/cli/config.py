@@ -1,16 +1,15 @@
 """``aml config``: the settings in effect, where each comes from, and a file to start from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aml.cli.invocation import Invocation
+from aml.cli.options import GLOBAL_OPTIONS
 from aml.cli.text import write_table
 from aml.config import as_toml, load_settings
-from aml.errors import ExitStatus, StoreNotFoundError, UsageError
+from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError
 from aml.fs.durable import write_durably
 
 app = typer.Typer(
@@ -18,11 +17,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Show the settings in effect, or write a settings file.",
-    epilog="\b\nExamples:\n  aml config show\n  aml config init --print",
+    epilog="\b\nExamples:\n  aml config show\n  aml config init --print" + GLOBAL_OPTIONS,
 )
 
 
-@app.command("show", epilog="\b\nExample:\n  aml config show --json")
+@app.command("show", epilog="\b\nExample:\n  aml config show --json" + GLOBAL_OPTIONS)
 def show_command(ctx: typer.Context) -> int:
     """Print every setting that is in effect, and where it comes from."""
     invocation = Invocation.of(ctx)
@@ -35,7 +34,7 @@ def show_command(ctx: typer.Context) -> int:
     return invocation.answer({"settings": listed}, ExitStatus.DONE, write_text)
 
 
-@app.command("path", epilog="\b\nExample:\n  aml config path")
+@app.command("path", epilog="\b\nExample:\n  aml config path" + GLOBAL_OPTIONS)
 def path_command(ctx: typer.Context) -> int:
     """Print the path of the settings file, whether it exists or not."""
     invocation = Invocation.of(ctx)
@@ -44,7 +43,7 @@ def path_command(ctx: typer.Context) -> int:
     return invocation.answer(data, ExitStatus.DONE, lambda: _print(invocation, str(path)))
 
 
-@app.command("init", epilog="\b\nExamples:\n  aml config init --print\n  aml config init")
+@app.command("init", epilog="\b\nExamples:\n  aml config init --print\n  aml config init" + GLOBAL_OPTIONS)
 def init_command(
     ctx: typer.Context,
     print_only: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
@@ -56,7 +55,7 @@ def init_command(
         return invocation.answer({"text": text}, ExitStatus.DONE, lambda: _print(invocation, text))
     path = _settings_path(invocation)
     if path.exists():
-        raise UsageError(f"{path} exists already", advice="edit it, or move it away first")
+        raise FileAccessError(f"{path} exists already", advice="edit it, or move it away first")
     write_durably(path, text.encode(), mode=0o644)
     return invocation.answer({"path": str(path)}, ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
 

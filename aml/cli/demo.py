@@ -1,7 +1,5 @@
 """``aml demo``: a realistic sample store, and AML at work on it."""
 
-from __future__ import annotations
-
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aml.cli.invocation import Invocation
+from aml.cli.options import GLOBAL_OPTIONS
 from aml.demo.sample import write_sample_store
 from aml.errors import AmlError, ExitStatus, UsageError
 from aml.fs.access import explained
@@ -21,7 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _DEFAULT_FOLDER = "aml-demo"
 
 
-@app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml")
+@app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml" + GLOBAL_OPTIONS)
 def demo_command(
     ctx: typer.Context,
     folder: Annotated[
@@ -83,8 +82,8 @@ class _Tour:
 def _new_project(invocation: Invocation, folder: Path | None) -> Path:
     if folder is not None:
         chosen = invocation.folder / folder
-        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
-            raise UsageError(f"{chosen} exists and is not empty", advice="name a new folder for the sample")
+        if chosen.exists() and not (chosen.is_dir() and chosen != invocation.folder and not any(chosen.iterdir())):
+            raise UsageError(f"{chosen} exists already", advice="name a new folder for the sample")
         return chosen
     number = 1
     while (chosen := invocation.folder / (_DEFAULT_FOLDER if number == 1 else f"{_DEFAULT_FOLDER}-{number}")).exists():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -68,7 +70,18 @@ class Invocation:
         return self.folder / named if named else find_store(self.folder)
 
     def open_store(self) -> Store:
-        return open_store(self.store_path(), max_unpacked_bytes=self.settings.store.max_unpacked_mb << 20)
+        path = self.store_path()
+        try:
+            return open_store(path, max_unpacked_bytes=self.settings.store.max_unpacked_mb << 20)
+        except StoreNotFoundError as error:
+            if self.store_option or not self.environment.get("AML_STORE"):
+                raise
+            raise StoreNotFoundError(f"{error.message} (AML_STORE names that path)", advice=error.advice) from error
+
+    def spell(self, *words: str) -> str:
+        """A command line that means this store, to be typed as it is."""
+        store = ["--store", self.store_option] if self.store_option else []
+        return shlex.join(["aml", *store, *words])
 
     def settings_path(self) -> Path | None:
         """The settings file in effect, whether it exists or not; None where there is no store to belong to."""
@@ -109,8 +122,11 @@ class Invocation:
 
     def note(self, *lines: str) -> None:
         """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""
-        for number, line in enumerate(lines):
-            self.err.write(f"{'     ' if number else 'aml: '}{printable(line)}\n")
+        # a log that is full must not change what the command does, nor its exit status
+        with suppress(OSError):
+            for number, line in enumerate(lines):
+                self.err.write(f"{'     ' if number else 'aml: '}{printable(line)}\n")
+            self.err.flush()
 
     def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:
         """Give the answer of a command, in JSON or by ``write_text``, and return its exit status."""
@@ -144,7 +160,13 @@ class Invocation:
         except UnicodeEncodeError:
             # a path whose bytes are not UTF-8; its escapes say which
             text = msgspec.json.encode(_encodable(msgspec.to_builtins(envelope)))
-        self.out.write(msgspec.json.format(text, indent=2).decode() + "\n")
+        formatted = msgspec.json.format(text, indent=2).decode()
+        if (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
+            # what this stream cannot encode must be escaped as JSON does it
+            import json
+
+            formatted = json.dumps(json.loads(formatted), indent=2)
+        self.out.write(formatted + "\n")
 
 
 def _encodable(data: Any) -> Any:

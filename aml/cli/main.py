@@ -1,7 +1,5 @@
 """Parses a command line, runs the command, and turns whatever happens into an exit status."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -18,7 +16,7 @@ from aml import __version__
 from aml.cli.argv import arrange, wants_json
 from aml.cli.groups import COMMANDS, LazyGroup
 from aml.cli.invocation import Invocation, Streams
-from aml.errors import AmlError, ExitStatus, FileAccessError, UsageError
+from aml.errors import AmlError, ExitStatus, InterruptedRunError, UsageError
 from aml.fs.access import explain
 
 _EPILOG = (
@@ -31,7 +29,12 @@ _EPILOG = (
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
-    cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
 )
 
 
@@ -52,7 +55,10 @@ def _root(
     ] = None,
     repository: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="The backup repository; default: AML_REPOSITORY, else STORE-backup."),
+        typer.Option(
+            metavar="PATH",
+            help="The backup repository; default: AML_REPOSITORY, else STORE-backup.",
+        ),
     ] = None,
     config: Annotated[
         str | None,
@@ -76,6 +82,9 @@ def _root(
     invocation: Invocation = ctx.obj
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other", advice="say one of them")
+    for name, value in (("--store", store), ("--repository", repository), ("--config", config)):
+        if value == "":
+            raise UsageError(f"{name} is empty", advice="name a path, or leave the option out")
     invocation.store_option = store
     invocation.repository_option = repository or invocation.environment.get("AML_REPOSITORY")
     invocation.config_option = config
@@ -110,27 +119,27 @@ def run(
     except ClickException as error:
         if getattr(error, "ctx", None) is not None:
             Invocation.of(error.ctx)  # type: ignore[attr-defined]
-        return invocation.fail(_as_usage_error(error))
+        return invocation.fail(_as_usage_error(error, invocation.command))
     except AmlError as error:
         return invocation.fail(error)
     except typer.Abort:
         # ctrl-c or the end of the input where a question was asked
-        result = ExitStatus.INTERRUPTED
+        return invocation.fail(InterruptedRunError("not confirmed; nothing was changed"))
     except BrokenPipeError:
         raise
     except OSError as error:
-        return invocation.fail(
-            explain(error, "use", Path(str(error.filename))) if error.filename else FileAccessError(str(error))
-        )
+        path = Path(str(error.filename)) if error.filename else Path("standard output")
+        return invocation.fail(explain(error, "use" if error.filename else "write to", path))
     status = int(result) if isinstance(result, int) else int(ExitStatus.DONE)
     if status == ExitStatus.INTERRUPTED:
-        streams.err.write("aml: interrupted; every file is as it was or as it should be, and the next run clears up\n")
+        told = "interrupted; no record is lost: each file is either as it was or as the command leaves it"
+        return invocation.fail(InterruptedRunError(told))
     return status
 
 
-def _as_usage_error(error: ClickException) -> UsageError:
+def _as_usage_error(error: ClickException, command: str) -> UsageError:
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "aml"
+    path = context.command_path if context is not None else f"aml {command}".strip()
     return UsageError(error.format_message(), advice=f"{path} --help shows what is possible")
 
 
@@ -138,22 +147,38 @@ def run_process() -> int:
     """Run the command line of this process: real streams, environment, clock, signals."""
     for number in _INTERRUPTS:
         signal.signal(number, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    streams = _streams()
     try:
-        status = run(
-            sys.argv[1:],
-            streams=Streams(sys.stdout, sys.stderr, sys.stdin),
-            environment=os.environ,
-            clock=time.time,
-            folder=Path.cwd(),
-        )
-        sys.stdout.flush()
+        status = run(sys.argv[1:], streams=streams, environment=os.environ, clock=time.time, folder=_folder())
+        streams.out.flush()
     except BrokenPipeError:
         # the reader of our output has gone; point the stream nowhere, so that the interpreter does not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), streams.out.fileno())
+        status = int(ExitStatus.FAILED)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), streams.out.fileno())
+        streams.err.write(f"aml: cannot write the answer: {error.strerror}\n")
         status = int(ExitStatus.FAILED)
     return status
+
+
+def _streams() -> Streams:
+    """The standard streams; one that whoever started this process had closed is nowhere."""
+    # a process may be started with a stream closed, which the types do not know of
+    nowhere: Any = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115  (open for as long as the process lives)
+    found: list[Any] = [sys.stdout, sys.stderr, sys.stdin]
+    out, err, stdin = (stream or nowhere for stream in found)
+    for stream in (out, err):
+        stream.reconfigure(errors="backslashreplace")
+    return Streams(out, err, stdin)
+
+
+def _folder() -> Path:
+    """The current folder, or the root where it was removed under this process."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def _interrupt(_number: int, _frame: object) -> None:

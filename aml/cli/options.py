@@ -1,12 +1,13 @@
 """Options that several commands share, spelt once."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
 from aml.cli.completion import complete_agent
+
+#: Below the examples of each command's help.
+GLOBAL_OPTIONS = "\n\nGlobal options such as --store, --json, -q and -v may stand here as well; aml --help lists them."
 
 Agents = Annotated[
     list[str] | None,

@@ -1,34 +1,34 @@
 """``aml prune``: remove low-value records, look at earlier runs, put records back."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
 from aml.cli.completion import complete_prune_run
 from aml.cli.invocation import Invocation
-from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, TrustClock, Yes
 from aml.cli.progress import shown_progress
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.config import parse_share
 from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
-from aml.prune.plan import PrunePlan
+from aml.prune.report import PruneReport
 from aml.workflows import Conditions, prune, prune_history, prune_options, prune_undo
 
 _EXAMPLES = """\b
 Examples:
   aml prune --dry-run                     what would go, and why
   aml prune                               archive and remove it
-  aml prune --agent backend --strategy time
+  aml prune --agent backend-architect --strategy time
   aml prune --max-loss 100%               lift the loss budget
   aml prune history                       earlier runs
   aml prune undo RUN                      put a run's records back
 """
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES)
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES + GLOBAL_OPTIONS
+)
 
 
 @app.callback()
@@ -70,13 +70,11 @@ def prune_command(
         max_loss=None if max_loss is None else _share(max_loss),
     )
 
-    def confirm(plan: PrunePlan) -> bool:
-        if yes or not invocation.is_interactive:
-            return True
-        agents = sum(any(file.removals for file in one.files) for one in plan.agents)
-        question = f"Remove {count(plan.removals, 'record')} of {count(agents, 'agent')}, archived first?"
-        return typer.confirm(question, err=True)
+    def confirm(preview: PruneReport) -> bool:
+        write_prune(invocation, preview)
+        return typer.confirm(f"Remove {count(preview.total('removed'), 'record')}, archived first?", err=True)
 
+    asks = invocation.is_interactive and not yes and not dry_run
     with shown_progress(invocation) as progress:
         report = prune(
             invocation.open_store(),
@@ -84,16 +82,18 @@ def prune_command(
             now=invocation.now,
             dry_run=dry_run,
             conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
-            confirm=confirm,
+            confirm=confirm if asks else None,
             progress=progress,
             explain=invocation.json or invocation.verbose,
         )
     for note in report.notes:
         invocation.warn(note)
+    if asks and report.run is None:
+        return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
 
 
-@app.command("history", epilog="\b\nExample:\n  aml prune history --verbose")
+@app.command("history", epilog="\b\nExample:\n  aml prune history --verbose" + GLOBAL_OPTIONS)
 def history_command(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many runs to show, the newest first.")] = 20,
@@ -104,7 +104,9 @@ def history_command(
     return invocation.answer({"runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, runs))
 
 
-@app.command("undo", epilog="\b\nExamples:\n  aml prune undo RUN --dry-run\n  aml prune undo RUN --id ID")
+@app.command(
+    "undo", epilog="\b\nExamples:\n  aml prune undo RUN --dry-run\n  aml prune undo RUN --id ID" + GLOBAL_OPTIONS
+)
 def undo_command(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.", autocompletion=complete_prune_run)],
@@ -138,6 +140,8 @@ def _strategies(named: list[str] | None) -> tuple[str, ...]:
 
 
 def _share(text: str) -> float:
+    if text.strip() == "1":
+        raise UsageError("--max-loss 1 could mean 1% or all", advice="say 1% or 100%")
     try:
         return parse_share(text)
     except ValueError:

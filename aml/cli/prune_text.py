@@ -20,7 +20,7 @@ def write_prune(invocation: Invocation, report: PruneReport) -> None:
     if not (invocation.quiet and report.status is ExitStatus.DONE):
         if report.dry_run or invocation.verbose or invocation.out.isatty():
             _write_tables(invocation, report)
-        invocation.out.write(_summary(report) + "\n")
+        invocation.out.write(_summary(invocation, report) + "\n")
     _write_advice(invocation, report)
 
 
@@ -82,7 +82,7 @@ def _write_reasons(invocation: Invocation, report: PruneReport) -> None:
     rows = [
         [fate, *keys, f"{number:,}"]
         for fate, counts in (("remove" if report.dry_run else "removed", removed), ("protect", protected))
-        for keys, number in counts.items()
+        for keys, number in sorted(counts.items(), key=lambda one: (one[0][:-1], -one[1]))
     ]
     if rows:
         headers = ["", *(["agent"] if invocation.verbose else []), "kind", "rule or reason", "records"]
@@ -95,7 +95,7 @@ def _sizes(before: int, after: int | None) -> str:
     return size(before) if after is None or after == before else f"{size(before)} -> {size(after)}"
 
 
-def _summary(report: PruneReport) -> str:
+def _summary(invocation: Invocation, report: PruneReport) -> str:
     removed, records = report.total("removed"), report.total("records")
     verb = "would remove" if report.dry_run else "removed"
     parts = [f"prune: {verb} {removed:,} of {count(records, 'record')}"]
@@ -103,7 +103,7 @@ def _summary(report: PruneReport) -> str:
     parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in others.items() if number]
     if not report.dry_run and removed:
         parts.append(_sizes(report.total("bytes_before"), report.total("bytes_after")))
-        parts.append(f"undo with: aml prune undo {report.run}")
+        parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")
     return "; ".join(parts)
 
 
@@ -119,16 +119,16 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
             )
     deferred = report.total("deferred")
     if deferred:
-        verb = "waits" if deferred == 1 else "wait"
+        verb = "is" if deferred == 1 else "are"
         invocation.note(
-            f"{count(deferred, 'record')} {verb} for a later run, since the loss budget is used up:",
+            f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
             _budget_reasons(report),
-            "run aml prune again later, or lift the budget with --max-loss 100%",
+            "a later run takes the next ones; --max-loss 100% lifts the budget",
         )
     came_back = report.total("came_back")
     if came_back and not invocation.quiet:
         invocation.note(
-            f"{count(came_back, 'record')} came back since an earlier run: a live agent wrote its cached copy",
+            f"{count(came_back, 'record')} came back since an earlier run, most likely from the cache of a live agent",
             "prune while agents are idle, or restart them",
         )
 
@@ -146,12 +146,20 @@ def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
     if not runs:
         invocation.out.write("no run has pruned this store yet\n")
         return
-    rows = []
+    undone = Counter[str]()
     for run in runs:
-        removed = sum(len(file.removed) for file in run.files)
-        restored = sum(len(file.restored) for file in run.files)
-        what = f"undo of {run.target}" if run.target else "prune"
-        rows.append([run.id, run.started, what, run.state, f"{removed:,}", f"{restored:,}"])
+        undone[run.target or ""] += run.counts.get("restored", 0)
+    rows = [
+        [
+            run.id,
+            run.started,
+            f"undo of {run.target}" if run.target else "prune",
+            run.state,
+            f"{sum(len(file.removed) for file in run.files):,}",
+            f"{run.counts.get('restored', 0) if run.target else undone[run.id]:,}",
+        ]
+        for run in runs
+    ]
     headers = ["run", "started", "what", "state", "removed", "put back"]
     write_table(invocation.out, headers, rows, numeric=[False] * 4 + [True] * 2, color=invocation.color)
     if invocation.verbose:
@@ -178,8 +186,11 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
     there = sum(file.already_there for file in report.files)
     if not (invocation.quiet and report.status is ExitStatus.DONE):
         verb = "would put back" if report.dry_run else "put back"
-        already = f"; {there:,} were there already" if there else ""
+        already = f"; there already: {there:,}" if there else ""
         invocation.out.write(f"undo: {verb} {count(restored, 'record')} of run {report.target}{already}\n")
+    rows = [[file.agent, file.kind, key.id or "(no id)"] for file in report.files for key in file.keys]
+    if invocation.verbose and rows:
+        write_table(invocation.out, ["agent", "kind", "id"], rows, numeric=[False] * 3, color=invocation.color)
     for file in report.files:
         if file.problem:
             invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")

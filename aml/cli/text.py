@@ -39,6 +39,8 @@ def size(octets: int) -> str:
 
 Row = Sequence[str]
 
+_WIDEST = 10_000
+
 
 def write_table(out: TextIO, headers: Row, rows: Sequence[Row], *, numeric: Sequence[bool], color: bool) -> None:
     """A table: drawn by rich on a terminal, plain columns anywhere else. Cells are made printable."""
@@ -52,15 +54,19 @@ def write_table(out: TextIO, headers: Row, rows: Sequence[Row], *, numeric: Sequ
 def _draw(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool], color: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header, right in zip(headers, numeric, strict=True):
-        table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
+        # never folded inside a word: an id must stay whole, to be copied
+        table.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=out, no_color=not color, highlight=False).print(table)
+    measured = Measurement.get(Console(width=_WIDEST), Console(width=_WIDEST).options, table)
+    # a terminal that is narrower wraps the lines itself, and they stay whole when they are copied
+    Console(file=out, no_color=not color, highlight=False, width=measured.maximum, soft_wrap=True).print(table)
 
 
 def _align(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool]) -> None:

@@ -28,6 +28,9 @@ _RAW_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 #: The layout in which the agents' runtime writes the elements of an array.
 _RUNTIME_LEAD, _RUNTIME_TAIL = b"\n  ", b"\n"
 
+#: Deeper records are left as they are: how deep one can be read depends on the interpreter, and must not.
+MAX_DEPTH = 200
+
 Span = tuple[int, int]
 Element = bytes | msgspec.Raw
 
@@ -141,6 +144,20 @@ def split(text: bytes) -> RecordArray:
         return RecordArray(text, _RAW_ARRAY.decode(text))
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return _scan(text)
+
+
+def is_deeper_than(element: Element, levels: int) -> bool:
+    """Whether objects and arrays are nested in each other to more than so many levels."""
+    raw = bytes(element)
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    depth = 0
+    for token in _TOKEN.finditer(raw):
+        mark = token.group()
+        depth += (mark in (b"[", b"{")) - (mark in _CLOSES)
+        if depth > levels:
+            return True
+    return False
 
 
 def _opening(text: bytes) -> int:

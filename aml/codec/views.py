@@ -72,10 +72,12 @@ def _convert(found: dict[str, Any], view: type[msgspec.Struct]) -> Any:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Text that can be encoded: half a surrogate pair, which JSON can spell, is shown by its escape."""
+    """Scalars and lists of texts, encodable: half a surrogate pair, which JSON can spell, is shown by its escape."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
-    return [_without_surrogates(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [one.encode(errors="backslashreplace").decode() for one in value if isinstance(one, str)]
+    return None if isinstance(value, dict) else value
 
 
 @cache

@@ -49,30 +49,20 @@ def _advice(error: OSError, aim: str, path: Path) -> str:
 
 
 def _permission_advice(aim: str, path: Path) -> str:
-    right, letter = ("read", "r") if aim in ("read", "list") else ("write", "w")
-    subject = _nearest_obstacle(path, os.R_OK if letter == "r" else os.W_OK)
-    letters = letter + ("x" if subject.is_dir() else "")
-    try:
-        owner = subject.stat().st_uid
-    except OSError:
-        return f"{user_name()} may not {right} there"
-    lack = f"{user_name()} lacks the right to {right} {subject}"
-    if owner == os.geteuid():
-        return f"{lack}: chmod u+{letters} {subject}"
-    return f"{lack}, which belongs to another user: chown {user_name()} {subject}"
+    """Who lacks which right on which path, and the command that would mend it."""
+    reading = aim in ("read", "list")
+    for folder in reversed(path.parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK):
+            return _lack("enter", "x", folder)
+    # making, replacing, locking or removing a file are all writes to its folder
+    subject = path if reading or path.is_dir() else path.parent
+    if not os.access(subject, os.R_OK if reading else os.W_OK):
+        return _lack("read" if reading else "write to", "r" if reading else "w", subject)
+    return f"the system does not let {user_name()} do that, whatever the rights on {subject} say"
 
 
-def _nearest_obstacle(path: Path, right: int) -> Path:
-    """The outermost folder or file on the way to ``path`` that this process may not use."""
-    for part in reversed([path, *path.parents]):
-        try:
-            exists = part.exists()
-        except OSError:
-            exists = False
-        if not exists:
-            break
-        if part.is_dir() and part != path and not os.access(part, os.X_OK):
-            return part
-    if path.exists() and not os.access(path, right):
-        return path
-    return path.parent if path.parent.exists() else path
+def _lack(what: str, letter: str, subject: Path) -> str:
+    lack = f"{user_name()} lacks the right to {what} {subject}"
+    if subject.stat().st_uid == os.geteuid():
+        return f"{lack}: chmod u+{letter} {subject}"
+    return f"{lack}, which belongs to another user: chown {user_name()} {subject}, or run AML as its owner"

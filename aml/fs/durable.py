@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from aml.fs.access import explained
+from aml.errors import FileAccessError
+from aml.fs.access import explained, user_name
 
 #: Mode of what AML keeps for itself: text that the store no longer has belongs to its owner alone.
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
@@ -57,7 +58,17 @@ def make_private_folder(folder: Path) -> None:
                 os.mkdir(part, PRIVATE_FOLDER)
             except FileExistsError:
                 continue
+            if os.geteuid() == 0:
+                owner = os.stat(part.parent)
+                os.chown(part, owner.st_uid, owner.st_gid)
             sync_folder(part.parent)
+
+
+def give_to_owner_of(folder: Path, descriptor: int) -> None:
+    """Where AML runs as root, give a file of its own to the owner of its folder, who may be the one to run AML next."""
+    if os.geteuid() == 0:
+        owner = os.stat(folder)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def write_durably(
@@ -67,8 +78,13 @@ def write_durably(
 
     ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError.
     """
+
+    def adopt(descriptor: int) -> None:
+        os.fchmod(descriptor, mode)
+        give_to_owner_of(path.parent, descriptor)
+
     with explained("write", path):
-        _write_and_rename(path, data, lambda descriptor: os.fchmod(descriptor, mode), proof)
+        _write_and_rename(path, data, adopt, proof)
 
 
 def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> os.stat_result:
@@ -79,7 +95,7 @@ def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callab
     """
 
     def adopt(descriptor: int) -> None:
-        _adopt_owner(descriptor, like)
+        _adopt_owner(path, descriptor, like)
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
         _copy_attributes(path, descriptor)
 
@@ -117,10 +133,16 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _adopt_owner(descriptor: int, like: os.stat_result) -> None:
+def _adopt_owner(path: Path, descriptor: int, like: os.stat_result) -> None:
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
-        os.fchown(descriptor, like.st_uid, like.st_gid)
+        try:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        except PermissionError as error:
+            raise FileAccessError(
+                f"cannot rewrite {path}: {user_name()} may not give the new file its owner {like.st_uid}:{like.st_gid}",
+                advice="run AML as the user that owns the store",
+            ) from error
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:

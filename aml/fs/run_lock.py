@@ -12,7 +12,7 @@ import msgspec
 
 from aml.errors import LockedError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Holder(msgspec.Struct, frozen=True):
 def run_lock(path: Path, operation: str, started: str) -> Iterator[None]:
     """Hold the run lock at ``path``. Raises LockedError, naming the holder, where another run has it."""
     with explained("lock", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,6 +42,7 @@ def run_lock(path: Path, operation: str, started: str) -> Iterator[None]:
 
 def _sign(descriptor: int, path: Path, holder: Holder) -> None:
     with explained("write", path):
+        give_to_owner_of(path.parent, descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(holder), 0)
 

@@ -253,18 +253,19 @@ class _Watched(Struct, frozen=True):
         return age > policy.stale and self.still > policy.watch
 
 
-def remove_own_lock(lock: Path, mtimes_ns: frozenset[int]) -> bool:
-    """Remove a crashed AML run's lock folder; one that somebody else made meanwhile is left alone."""
+def remove_own_lock(lock: Path, mtimes_ns: frozenset[int]) -> None:
+    """Remove a crashed AML run's lock folder; one that somebody else made meanwhile is left alone.
+
+    Raises FileAccessError where the folder cannot be removed, such as when somebody put a file into it.
+    """
     try:
         found = os.stat(lock, follow_symlinks=False)
     except OSError:
-        return False
+        return
     own = found.st_mtime_ns in mtimes_ns or stat.S_IMODE(found.st_mode) & stat.S_ISVTX
-    if not (own and stat.S_ISDIR(found.st_mode)):
-        return False
-    with explained("remove the lock of a crashed run", lock):
-        os.rmdir(lock)
-    return True
+    if own and stat.S_ISDIR(found.st_mode):
+        with explained("remove the lock of a crashed run,", lock):
+            os.rmdir(lock)
 
 
 def boot_time() -> float:

@@ -13,10 +13,13 @@ from pathlib import Path
 import msgspec
 
 from aml.codec.compression import pack_lines, unpack
+from aml.codec.views import Unreadable, view_record
 from aml.errors import DamagedError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, sync_folder, write_durably
+from aml.fs.files import read_regular
 from aml.ledger.state import prepare_folder
+from aml.model.record import RecordView
 from aml.store.open import Store
 
 #: Archives are AML's own files, but a damaged one must still not take all memory.
@@ -77,8 +80,7 @@ def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) ->
 def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     """The records of an archive. Raises DamagedError where any line is not what was written."""
     path = store.keep / name
-    with explained("read", path):
-        data = path.read_bytes()
+    data = read_regular(path)
     try:
         text = unpack(data, max_bytes=_MAX_UNPACKED_BYTES)
         records = [msgspec.json.decode(line, type=ArchivedRecord) for line in text.splitlines()]
@@ -87,6 +89,8 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     if not records:
         raise _damaged(path, "it holds no records")
     for record in records:
+        if isinstance(view_record(record.raw, RecordView), Unreadable):
+            raise _damaged(path, f"the text of record {record.id} is no JSON object")
         if hashlib.sha256(record.raw).hexdigest() != record.sha256:
             raise _damaged(path, f"the text of record {record.id} does not fit its SHA-256")
     return records

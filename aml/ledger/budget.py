@@ -45,7 +45,9 @@ def budget(live: int, lost: int, allowance_used: bool, limits: Limits) -> Budget
         )
     if allowance > run_limit:
         return Budget(
-            allowance, run_limit, f"at most {allowance} records of a small agent in {limits.window_days:g} days"
+            allowance,
+            run_limit,
+            f"the allowance of a small agent, {allowance} records once in {limits.window_days:g} days",
         )
     return Budget(run_limit, run_limit, f"at most {limits.run_share:.0%} of an agent's records in a run")
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from aml.errors import AmlError, ExitStatus
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
 from aml.ledger.archive import ArchivedRecord, read_archive
@@ -28,13 +28,23 @@ def recover(store: Store, journal: Journal) -> list[str]:
     for run_id in journal.ids():
         run = journal.read(run_id)
         if run.is_unfinished:
-            settle(store, journal, run)
+            try:
+                settle(store, journal, run)
+                removed = sum(len(file.removed) for file in run.files)
+                told = f"{removed} records were removed by it, all archived"
+            except (DamagedError, FileAccessError, NotFoundError) as error:
+                # what it did cannot be told any more, and that must not stop every run from now on
+                told = f"what it did cannot be told: {error.message}"
             run.state = "interrupted"
             journal.write(run)
-            removed = sum(len(file.removed) for file in run.files)
-            notes.append(f"run {run.id} ({run.operation}) had died: {removed} records were removed by it, all archived")
-    for path in _leftovers(store):
-        remove_durably(path)
+            notes.append(f"run {run.id} ({run.operation}) had died: {told}")
+    for folder in _folders(store):
+        try:
+            for path in _files_in(folder):
+                if is_temporary(path.name):
+                    remove_durably(path)
+        except FileAccessError as error:
+            notes.append(f"not looked through for unfinished writes: {error.message}")
     return notes
 
 
@@ -83,12 +93,12 @@ def _hashes(store: Store, file: RunFile) -> list[str]:
     return [hashlib.sha256(element).hexdigest() for element in elements]
 
 
-def _leftovers(store: Store) -> list[Path]:
-    """AML's own unfinished writes beside the files they were meant for."""
+def _folders(store: Store) -> list[Path]:
+    """Where AML writes: its unfinished writes lie beside the files they were meant for."""
+    archives = store.keep / "archives"
     folders = [store.root / agent for agent in store.agents()]
-    folders += [store.state, store.state / "runs", store.keep, store.keep / "archives"]
-    folders += _folders_in(store.keep / "archives")
-    return [path for folder in folders if folder.is_dir() for path in _files_in(folder) if is_temporary(path.name)]
+    folders += [store.state, store.state / "runs", store.keep, archives, *_folders_in(archives)]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ that a live agent wrote a removed record back.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 from aml.errors import DamagedError, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
+from aml.fs.files import read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.store.layout import record_file
@@ -27,6 +29,7 @@ from aml.store.open import Store
 FORMAT = 1
 
 _SUFFIX = ".json"
+_RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class RecordKey(msgspec.Struct, frozen=True, array_like=True):
@@ -58,7 +61,10 @@ class RunFile(msgspec.Struct):
 
 
 class Run(msgspec.Struct):
-    """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC."""
+    """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC.
+
+    ``clock_doubted`` marks a run that went on although its clock contradicted the runs before it.
+    """
 
     id: str
     operation: str
@@ -72,6 +78,7 @@ class Run(msgspec.Struct):
     target: str | None = None
     files: list[RunFile] = []
     counts: dict[str, int] = {}
+    clock_doubted: bool = False
     format: int = FORMAT
 
     @property
@@ -137,12 +144,11 @@ class Journal:
     def read(self, run_id: str) -> Run:
         """Raises DamagedError where the run's file is not what AML writes."""
         path = self._path(run_id)
-        with explained("read", path):
-            data = path.read_bytes()
+        data = read_regular(path)
         try:
             run = msgspec.json.decode(data, type=Run)
             _check(run, run_id)
-        except (msgspec.MsgspecError, ValueError, UsageError) as error:
+        except (msgspec.MsgspecError, ValueError, UsageError, RecursionError) as error:
             raise DamagedError(
                 f"the run journal {path} is damaged: {error}",
                 advice="move that file away to go on; the archives of removed records are not touched by it",
@@ -150,14 +156,17 @@ class Journal:
         return run
 
     def since(self, moment: float) -> Iterator[Run]:
-        """Runs begun at or after ``moment`` (seconds since 1970 UTC), oldest first."""
+        """Runs begun at or after ``moment`` (seconds since 1970 UTC), in the order in which they really began."""
         first = _stamp(max(moment, 0.0))
-        return (self.read(run_id) for run_id in self.ids() if run_id >= first)
+        return (self.read(run_id) for run_id in sorted(self.ids(), key=_number) if run_id >= first)
 
     def newest(self) -> Run | None:
-        """The run that began last, by sequence and not by clock."""
-        ids = self.ids()
-        return self.read(max(ids, key=_number)) if ids else None
+        """The run that began last, by sequence and not by clock, of those whose clock was not in doubt."""
+        for run_id in sorted(self.ids(), key=_number, reverse=True):
+            run = self.read(run_id)
+            if not run.clock_doubted:
+                return run
+        return None
 
     def find(self, prefix: str) -> Run:
         """The run with that id or unique prefix of it. Raises NotFoundError, naming the nearest ones."""
@@ -174,6 +183,8 @@ class Journal:
         raise NotFoundError(f"there is no run {prefix!r}", advice=_nearest(prefix, ids))
 
     def _path(self, run_id: str) -> Path:
+        if not _RUN_ID.fullmatch(run_id):
+            raise NotFoundError(f"{run_id!r} is no id of a run", advice="aml prune history lists the runs")
         return self._folder / f"{run_id}{_SUFFIX}"
 
 

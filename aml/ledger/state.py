@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from aml.errors import FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, make_private_folder, write_all, write_durably
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, make_private_folder, write_all, write_durably
+from aml.fs.files import read_regular
 from aml.fs.runtime_lock import remove_own_lock
+from aml.store.layout import is_agent_name
 from aml.store.open import Store
 
 _IGNORE_ALL = b"# kept by AML: holds text that the store no longer has\n*\n"
@@ -47,7 +50,11 @@ class FileLockNotes:
     They need no fsync: after a power cut no lock is alive, and the agents' own rule for stale locks holds.
     """
 
-    def __init__(self, root: Path, path: Path, descriptor: int, released: dict[str, float]) -> None:
+    def __init__(
+        self, root: Path, path: Path, descriptor: int, released: dict[str, float], problems: Sequence[str]
+    ) -> None:
+        #: Locks of a crashed run that could not be cleared.
+        self.problems = problems
         self._root = root
         self._path = path
         self._cancelled = False
@@ -86,14 +93,19 @@ def lock_notes(store: Store) -> Iterator[FileLockNotes]:
     """Clear the locks that a crashed run left, then keep notes for this one. The run lock must be held."""
     path = store.state / "locks.jsonl"
     held, released = _read_notes(path)
+    problems = []
     for lock, mtimes_ns in held.items():
-        path_inside = store.root / lock
-        if ".." not in path_inside.parts and path_inside.is_relative_to(store.root):
-            remove_own_lock(path_inside, frozenset(mtimes_ns))
+        try:
+            remove_own_lock(store.root / lock, frozenset(mtimes_ns))
+        except FileAccessError as error:
+            # only that one file stays locked; everything else can go on
+            problems.append(f"{error.message}; remove it by hand")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with explained("write", path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
+        descriptor = os.open(path, flags, PRIVATE_FILE)
+        give_to_owner_of(path.parent, descriptor)
     try:
-        yield FileLockNotes(store.root, path, descriptor, released)
+        yield FileLockNotes(store.root, path, descriptor, released, problems)
     finally:
         os.close(descriptor)
 
@@ -102,15 +114,16 @@ def _read_notes(path: Path) -> tuple[dict[str, list[int]], dict[str, float]]:
     """Locks noted as held, with the times they may carry; and when others were given back."""
     held: dict[str, list[int]] = {}
     released: dict[str, float] = {}
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return held, released
-    for line in lines:
+    for line in read_regular(path).splitlines():
         try:
             note = msgspec.json.decode(line, type=_Note)
         except msgspec.MsgspecError:
             continue  # a line cut short by the crash: its lock was not made yet
+        agent, _, name = note.lock.partition("/")
+        if not is_agent_name(agent) or "/" in name or "\0" in name or not name.endswith(".lock"):
+            continue
         if note.released is not None:
             held.pop(note.lock, None)
             released[note.lock] = note.released

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 
 from msgspec import Struct
 
@@ -47,6 +49,8 @@ class UndoReport(Struct):
         problems = [file.status for file in self.files if file.problem]
         if problems and len(problems) == len(self.files) and set(problems) == {ExitStatus.LOCKED}:
             return ExitStatus.LOCKED
+        if problems and len(problems) == len(self.files) and set(problems) == {ExitStatus.DAMAGED}:
+            return ExitStatus.DAMAGED
         if ExitStatus.FAILED in problems:
             return ExitStatus.FAILED
         return ExitStatus.PARTIAL if problems or any(file.conflicts for file in self.files) else ExitStatus.DONE
@@ -68,19 +72,29 @@ class Wanted(Struct, frozen=True):
 def wanted_of(store: Store, journal: Journal, run: Run, ids: tuple[str, ...]) -> list[Wanted]:
     """What of a run is to be put back, file by file. Raises NotFoundError for an id that it did not remove."""
     files = [file for file in run.files if file.archive and file.removed]
-    found = [
-        Wanted(file.agent, file.kind, _whole_archive(store, file), ids, neighbours_of(store, journal, run, file))
-        for file in files
+    archives = [(file, _whole_archive(store, file)) for file in files]
+    known = sorted({record.id for _, records in archives for record in records if record.id is not None})
+    chosen = tuple(_resolve(ident, known, run) for ident in ids)
+    return [
+        Wanted(file.agent, file.kind, records, chosen, neighbours_of(store, journal, run, file))
+        for file, records in archives
     ]
-    known = {record.id for file in found for record in file.archived}
-    for ident in ids:
-        if ident not in known:
-            near = ", ".join(sorted(str(one) for one in known if one and one.startswith(ident))[:3])
-            raise NotFoundError(
-                f"run {run.id} removed no record {ident!r}",
-                advice=f"nearest: {near}" if near else "aml prune history --verbose lists what it removed",
-            )
-    return found
+
+
+def _resolve(ident: str, known: Sequence[str], run: Run) -> str:
+    """The id itself, or the only one that begins so."""
+    if ident in known:
+        return ident
+    fitting = [one for one in known if ident and one.startswith(ident)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise NotFoundError(f"{ident} fits {len(fitting)} records", advice=f"say more of it: {', '.join(fitting[:5])}")
+    near = ", ".join(get_close_matches(ident, known, n=3, cutoff=0.4))
+    raise NotFoundError(
+        f"run {run.id} removed no record {ident!r}",
+        advice=f"nearest: {near}" if near else "aml prune history --verbose lists what it removed",
+    )
 
 
 def _whole_archive(store: Store, file: RunFile) -> list[ArchivedRecord]:

@@ -23,6 +23,9 @@ _UNKNOWN_SUCCESS, _UNKNOWN_CONFIDENCE, _UNKNOWN_EXECUTIONS, _UNKNOWN_SAVED_MS = 
 #: A development speed of 1.5 counts as the full score; the runtime's scale runs from 0 to 2.
 FULL_SPEED = 1.5
 
+#: To how many digits scores are meant: what should be 0.85 must not miss a limit of 0.85 by binary rounding.
+_DIGITS = 9
+
 
 def ratio(value: object, limit: float = 1.0) -> float | None:
     """``value`` as a float where it is a number from 0 to ``limit``, else None."""
@@ -138,7 +141,9 @@ class RecordView(Struct, gc=False):
 
     @property
     def tag_names(self) -> tuple[str, ...]:
-        return tuple([tag for tag in self.tags if type(tag) is str]) if type(self.tags) is list else ()
+        if type(self.tags) is list:
+            return tuple([tag for tag in self.tags if type(tag) is str])
+        return (self.tags,) if type(self.tags) is str else ()
 
     @property
     def is_inactive(self) -> bool:
@@ -263,11 +268,12 @@ class PatternView(RecordView, gc=False):
 
 
 def _pattern_value(success: float, confidence: float, executions: float, saved_ms: float) -> float:
-    return (
+    return round(
         0.4 * success
         + 0.3 * confidence
         + 0.2 * (executions / 50 if executions < 50 else 1.0)
-        + 0.1 * (saved_ms / 1000 if saved_ms < 1000 else 1.0)
+        + 0.1 * (saved_ms / 1000 if saved_ms < 1000 else 1.0),
+        _DIGITS,
     )
 
 
@@ -295,7 +301,9 @@ class SolutionView(RecordView, gc=False):
         prevented = float(prevented) if isinstance(prevented, bool) else amount(prevented)
         verified = amount(_first(self.verifiedCount, self.verified_count))
         basis = 0.7 if self.worked else 0.3
-        return min(1.0, basis + min(0.05 * (verified or 0.0), 0.2) + min(0.02 * (prevented or 0.0), 0.1))
+        return round(
+            min(1.0, basis + min(0.05 * (verified or 0.0), 0.2) + min(0.02 * (prevented or 0.0), 0.1)), _DIGITS
+        )
 
 
 class DecisionView(RecordView, gc=False):
@@ -329,7 +337,7 @@ class DecisionView(RecordView, gc=False):
             ratio(metrics.maintainability),
         ]
         known = [score for score in scores if score is not None]
-        return sum(known) / len(known) if known else None
+        return round(sum(known) / len(known), _DIGITS) if known else None
 
     @property
     def success(self) -> float | None:
@@ -339,4 +347,4 @@ class DecisionView(RecordView, gc=False):
     def value(self) -> float:
         score, again = self.outcome_score, self.would_repeat
         change = 0.0 if again is None else 0.1 if again else -0.1
-        return max(0.1, min(1.0, (0.5 if score is None else score) + change))
+        return round(max(0.1, min(1.0, (0.5 if score is None else score) + change)), _DIGITS)

@@ -16,12 +16,17 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 #: From here on a number counts milliseconds: as seconds it would lie beyond the year 5000.
 _MILLISECONDS_FROM = 1e11
 
+#: A whole day, as in 2026-11-20. Less is a part of a date, or a number that only looks like one.
+_SHORTEST = 10
+
 _from_iso = datetime.fromisoformat
 
 
 def parse_timestamp(value: object) -> float | None:
     """Seconds since 1970 UTC of an ISO 8601 string (naive means UTC) or of epoch seconds or milliseconds, else None."""
     if type(value) is str:
+        if len(value) < _SHORTEST or value.isdigit():
+            return None
         try:
             moment = _from_iso(value)
             # the runtime writes UTC; the odd cases go the long way

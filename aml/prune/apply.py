@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
 from aml.codec.json_array import RecordArray, split
 from aml.codec.views import Unreadable, view_record
-from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError
 from aml.fs.durable import remove_durably
 from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
@@ -18,7 +19,7 @@ from aml.ledger.history import AgentHistory
 from aml.ledger.runs import RecordKey, RunFile, archive_name
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
-from aml.prune.plan import FilePlan, FileScan, PrunePlan, finding_of, plan_agent, replan_file, scan_file
+from aml.prune.plan import AgentPlan, FilePlan, FileScan, PrunePlan, finding_of, plan_agent, replan_file, scan_file
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead
@@ -116,7 +117,16 @@ def _scan_or_problem(
         readable = getattr(error, "readable", 0)
         records = "1 record" if readable == 1 else f"{readable} records"
         hint = f"; {records} before the damage can be read" if readable else ""
-        return FilePlan(file.agent, file.kind, problem=f"{error}{hint}", problem_status=error.status)
+        problem = f"{error}{hint}"
+        return FilePlan(file.agent, file.kind, size=_size(file), problem=problem, problem_status=error.status)
+
+
+def _size(file: RecordFile) -> int:
+    """Bytes on disk of a file that cannot be read; 0 where not even that can be told."""
+    try:
+        return os.stat(file.path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
 
 
 def _scan(
@@ -144,8 +154,9 @@ def apply_plan(
 
     def work(file: FilePlan) -> FileOutcome:
         progress(f"{file.agent}/{file.kind}")
-        return apply_file(store, file, run, history.get(file.agent, AgentHistory()), notes, policy)
+        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()), notes, policy)
 
+    agents = {agent.agent: agent for agent in plan.agents}
     touched = [file for file in plan.files if file.removals]
     if not touched:
         return {}
@@ -157,7 +168,13 @@ def apply_plan(
 
 
 def apply_file(
-    store: Store, plan: FilePlan, run: PruneRun, history: AgentHistory, notes: LockNotes, policy: LockPolicy
+    store: Store,
+    plan: FilePlan,
+    agent: AgentPlan,
+    run: PruneRun,
+    history: AgentHistory,
+    notes: LockNotes,
+    policy: LockPolicy,
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
     file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
@@ -170,7 +187,7 @@ def apply_file(
                 array = content.array()
                 if content.sha256 != plan.sha256:
                     scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
-                    plan = replan_file(plan, scan)
+                    plan = replan_file(agent, plan, scan, run.options)
                 return _remove(store, held, content, array, plan, run)
         except ChangedError as error:
             if attempt == _ATTEMPTS:
@@ -246,7 +263,7 @@ def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> Iterator[Arc
         raw = array.raw(ordinal)
         seen = view_record(raw, view)
         if isinstance(seen, Unreadable):
-            raise AssertionError(f"record {ordinal} of {plan.agent}/{plan.kind} was judged, but {seen.reason}")
+            raise DamagedError(f"record {ordinal} was judged, but cannot be read again: {seen.reason}")
         finding = finding_of(seen, rule, len(raw), run.options, run.now)
         yield ArchivedRecord(
             run=run.id,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from aml.codec.json_array import RecordArray
+from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable, view_records
 from aml.ledger.budget import Budget, budget
 from aml.ledger.history import AgentHistory, RemovedKeys
@@ -77,10 +77,16 @@ class FilePlan(Struct, frozen=True):
 
 
 class AgentPlan(Struct, frozen=True):
-    """What would happen to one agent. ``live`` counts its records before the run, readable or not."""
+    """What would happen to one agent.
+
+    ``live`` counts its records before the run, readable or not; ``lost`` those that went within the window of the loss
+    budget and are not there now; ``allowance_used`` tells whether the allowance for small agents is taken.
+    """
 
     agent: str
     live: int
+    lost: int
+    allowance_used: bool
     budget: Budget
     files: tuple[FilePlan, ...]
 
@@ -102,7 +108,10 @@ class PrunePlan(Struct, frozen=True):
 
 
 class FileScan(Struct):
-    """What the rules say about one file, before the loss budget."""
+    """What the rules say about one file, before the loss budget.
+
+    ``first_of`` maps the ordinal of a condemned record, where others may be identical to it, to that of the first one.
+    """
 
     agent: str
     kind: str
@@ -120,6 +129,7 @@ class FileScan(Struct):
     present: set[RecordKey] = field(default_factory=set)
     came_back: int = 0
     shared_ids: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    first_of: dict[int, int] = field(default_factory=dict)
 
 
 def scan_file(
@@ -139,7 +149,7 @@ def scan_file(
     """
     scan = FileScan(agent, kind, len(array))
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
-    _judge(scan, seen, options, now)
+    _judge(scan, seen, array, options, now)
     if explain:
         for ordinal, rule in zip(scan.ordinals, scan.rules, strict=True):
             view = seen[ordinal]
@@ -148,10 +158,11 @@ def scan_file(
     _look_for_removed(scan, seen, array, removed)
     if scan.ordinals:
         scan.shared_ids = _shared_ids(seen)
+        scan.first_of = _identical(scan, array)
     return scan
 
 
-def _judge(scan: FileScan, seen: Sequence[Seen], options: PruneOptions, now: float) -> None:
+def _judge(scan: FileScan, seen: Sequence[Seen], array: RecordArray, options: PruneOptions, now: float) -> None:
     rules = rules_for(KIND_BY_PLURAL[scan.kind], options.strategies)
     thresholds, protection = options.thresholds, options.protection
     for ordinal, view in enumerate(seen):
@@ -163,13 +174,15 @@ def _judge(scan: FileScan, seen: Sequence[Seen], options: PruneOptions, now: flo
             if applies(view, now, thresholds):
                 value = view.value
                 why = protection_of(view, value, now, protection)
-                if why is None:
+                if why is not None:
+                    scan.protected[why] += 1
+                elif is_deeper_than(array.elements[ordinal], MAX_DEPTH):
+                    scan.unreadable.append((ordinal, f"it is nested more than {MAX_DEPTH} levels deep"))
+                else:
                     scan.ordinals.append(ordinal)
                     scan.rules.append(place)
                     scan.values.append(round(value, 6))
                     scan.ids.append(view.ident)
-                else:
-                    scan.protected[why] += 1
                 break
 
 
@@ -208,6 +221,16 @@ def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
     return {ident: tuple(found) for ident, found in ordinals.items() if len(found) > 1}
 
 
+def _identical(scan: FileScan, array: RecordArray) -> dict[int, int]:
+    """Condemned records that share their id, or have none: the ordinal of the first that is identical to each."""
+    firsts: dict[bytes, int] = {}
+    return {
+        ordinal: firsts.setdefault(hashlib.sha256(array.elements[ordinal]).digest(), ordinal)
+        for ordinal, ident in zip(scan.ordinals, scan.ids, strict=True)
+        if ident is None or ident in scan.shared_ids
+    }
+
+
 def plan_agent(
     agent: str, parts: Sequence[FileScan | FilePlan], history: AgentHistory, options: PruneOptions
 ) -> AgentPlan:
@@ -221,20 +244,25 @@ def plan_agent(
     allowed = budget(live, lost, history.allowance_used, options.limits)
     chosen = _least_valuable(scans, allowed.limit)
     files = [part if isinstance(part, FilePlan) else plan_file(part, chosen[part.kind]) for part in parts]
-    return AgentPlan(agent, live, allowed, tuple(files))
+    return AgentPlan(agent, live, lost, history.allowance_used, allowed, tuple(files))
 
 
 def _least_valuable(scans: Sequence[FileScan], limit: int) -> dict[str, set[int]]:
-    """For each kind the ordinals of what goes: at most ``limit`` records, ties broken by kind, id and position."""
+    """For each kind the ordinals of what goes: at most ``limit`` records, ties broken by kind, id and position.
+
+    Identical records go together or stay together: were one left, nobody could tell later which of them is missing.
+    """
     if sum(len(scan.ordinals) for scan in scans) <= limit:
         return {scan.kind: set(scan.ordinals) for scan in scans}
     ranked = sorted(
-        (value, _KIND_RANK[scan.kind], ident or "", ordinal)
+        (value, _KIND_RANK[scan.kind], ident or "", scan.first_of.get(ordinal, ordinal), ordinal)
         for scan in scans
         for value, ident, ordinal in zip(scan.values, scan.ids, scan.ordinals, strict=True)
     )
+    while 0 < limit < len(ranked) and ranked[limit - 1][:4] == ranked[limit][:4]:
+        limit -= 1
     chosen: dict[str, set[int]] = {scan.kind: set() for scan in scans}
-    for _, rank, _, ordinal in ranked[:limit]:
+    for _, rank, _, _, ordinal in ranked[:limit]:
         chosen[KINDS[rank].plural].add(ordinal)
     return chosen
 
@@ -273,6 +301,13 @@ def _twins(scan: FileScan, gone: set[int]) -> dict[int, tuple[int, ...]]:
     return {ordinal: twins for ordinal, twins in staying.items() if twins}
 
 
-def replan_file(before: FilePlan, scan: FileScan) -> FilePlan:
-    """The plan for a file that an agent changed since: no more records go than were planned to."""
-    return plan_file(scan, _least_valuable([scan], len(before.removals))[scan.kind])
+def replan_file(agent: AgentPlan, before: FilePlan, scan: FileScan, options: PruneOptions) -> FilePlan:
+    """The plan for a file that an agent changed since.
+
+    No more records go than were planned to, and no more than the budget of the agent allows as it is now.
+    """
+    live = agent.live - before.records + scan.records
+    allowed = budget(live, agent.lost, agent.allowance_used, options.limits).limit
+    elsewhere = sum(len(file.removals) for file in agent.files if file.kind != before.kind)
+    limit = max(0, min(len(before.removals), allowed - elsewhere))
+    return plan_file(scan, _least_valuable([scan], limit)[scan.kind])

@@ -19,7 +19,8 @@ class UnreadableRecord(Struct, frozen=True):
 class FileReport(Struct, frozen=True):
     """One file. Counts are records; ``removed`` is what would be removed in a dry run. Sizes in bytes on disk.
 
-    ``too_new`` counts those among the unreadable records that have a schema newer than AML knows.
+    ``attempted`` tells whether the run tried to change the file. ``too_new`` counts those among the unreadable records
+    that have a schema newer than AML knows.
     """
 
     agent: str
@@ -40,6 +41,7 @@ class FileReport(Struct, frozen=True):
     archive: str | None
     problem: str | None
     status: int
+    attempted: bool
 
 
 class RecordReport(Struct, frozen=True):
@@ -130,6 +132,7 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
         archive=outcome.archive if outcome else None,
         problem=outcome.problem if outcome else plan.problem,
         status=int(status),
+        attempted=outcome is not None,
     )
 
 
@@ -149,7 +152,7 @@ def _status(files: tuple[FileReport, ...]) -> ExitStatus:
     problems = [ExitStatus(file.status) for file in files if file.problem]
     if any(file.too_new for file in files):
         found.add(ExitStatus.SCHEMA)
-    if ExitStatus.FAILED in problems:
+    if any(file.status == ExitStatus.FAILED and (file.attempted or len(problems) == len(files)) for file in files):
         found.add(ExitStatus.FAILED)
     wanted = [file for file in files if file.removed or file.status]
     if problems and len(problems) == len(wanted) and set(problems) == {ExitStatus.LOCKED}:

@@ -172,11 +172,11 @@ def protection_of(view: RecordView, value: float, now: float, protection: Protec
         return "its id is pinned in the settings"
     if view.tags:
         for tag in view.tag_names:
-            if tag in protection.tags:
+            if tag in protection.tags or tag.casefold() in protection.tags:
                 return f"it carries the tag {tag}"
     created = view.created
     if created is not None and now - created < protection.new_days * SECONDS_PER_DAY:
-        return "it was created in the last days"
+        return f"it was created in the last {protection.new_days:g} days"
     confidence = view.confidence
     is_high = value >= protection.value
     if not is_high and (confidence is None or confidence < protection.value):

@@ -56,7 +56,18 @@ class Store(Struct, frozen=True):
     def record_files(self, agent: str) -> tuple[RecordFile, ...]:
         """An agent's record files that exist, in the order of the kinds."""
         files = (record_file(self.root, agent, kind) for kind in KINDS)
-        return tuple(file for file in files if os.path.lexists(file.path))
+        return tuple(file for file in files if _is_there(file.path))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something of that name exists, or cannot be ruled out for want of rights."""
+    try:
+        os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _is_utf8(name: str) -> bool:
@@ -66,7 +77,7 @@ def _is_utf8(name: str) -> bool:
 
 def settings_file_for(root: Path) -> Path:
     """The settings of the project that a store belongs to: aml.toml beside the memory folder."""
-    return root.with_name("aml.toml")
+    return root.parent / "aml.toml"
 
 
 def find_store(start: Path) -> Path:
@@ -88,6 +99,11 @@ def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
         raise StoreNotFoundError(
             f"no store at {path}: {what}", advice="name the memory folder itself, such as .loom/memory"
         )
+    for inside in (DEFAULT_STORE, Path(DEFAULT_STORE.name)):
+        if (root / inside).is_dir() and (inside is DEFAULT_STORE or root.name == DEFAULT_STORE.parts[0]):
+            raise StoreNotFoundError(
+                f"{path} is not a store, but holds one", advice=f"say --store {Path(path) / inside}"
+            )
     if root == Path(root.anchor):
         raise UsageError(f"{root} cannot be a store", advice="name the memory folder itself, such as .loom/memory")
     return Store(root, max_unpacked_bytes)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from aml.codec.compression import pack
 from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import replace_durably, write_durably
+from aml.fs.durable import replace_durably, sync_folder, write_durably
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -94,6 +94,7 @@ def transaction(store: Store, file: RecordFile, notes: LockNotes, policy: LockPo
     if not os.path.lexists(folder):
         with explained("create", folder):
             os.mkdir(folder, stat.S_IMODE(os.stat(store.root).st_mode))
+            sync_folder(store.root)
     refuse_link(folder)
     with RuntimeLock(file.path, notes, policy) as lock:
         yield Transaction(store, file, lock)

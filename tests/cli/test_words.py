@@ -164,7 +164,7 @@ def test_config(tmp_path: Path) -> None:
     assert settings.exists()
     before = tree_digest(project)
     again = aml(project, "config", "init")
-    assert (again.status, tree_digest(project)) == (2, before), "an existing file is never overwritten"
+    assert (again.status, tree_digest(project)) == (1, before), "an existing file is never overwritten"
     settings.write_text("[prune]\nunused_days = 5\n", encoding="utf-8")
     shown = aml(project, "config", "show", environment={"AML_PRUNE_MAX_LOSS": "10%"}).out
     rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.startswith("prune.")}

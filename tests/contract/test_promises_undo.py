@@ -297,12 +297,18 @@ def test_identical_duplicates_go_and_come_back_each_for_itself(tmp_path: Path) -
     assert _only(memory, run).already_there == 3
 
 
-def test_identical_duplicates_of_which_the_budget_left_some(tmp_path: Path) -> None:
-    records = [stale("x"), fresh("a"), stale("x"), fresh("b"), stale("x"), fresh("c"), stale("x"), fresh("d")]
+@pytest.mark.parametrize("nameless", [False, True])
+def test_identical_records_go_together_or_stay_together(tmp_path: Path, nameless: bool) -> None:
+    """Were one of them left, nobody could tell later how many are missing."""
+    twin = {key: value for key, value in stale("x").items() if key != "id" or not nameless}
+    records = [twin, fresh("a"), twin, fresh("b"), twin, fresh("c"), twin, fresh("d")]
     memory = make_store(tmp_path, {"alpha": {"patterns": records}})
-    run = run_prune(memory, max_loss=0.25).run
-    assert _ids(memory).count("x") == 2
-    assert _only(memory, str(run)).restored == 2
+    report = run_prune(memory, max_loss=0.25)
+    assert (report.total("removed"), report.total("deferred")) == (0, 4)
+    assert _file(memory).read_bytes() == encode_array(records)
+    run = run_prune(memory, max_loss=0.5).run
+    assert _ids(memory) == ["a", "b", "c", "d"]
+    assert _only(memory, str(run)).restored == 4
     assert _file(memory).read_bytes() == encode_array(records)
 
 

@@ -203,7 +203,8 @@ def test_ids_are_text(ident: Any, expected: str | None) -> None:
 
 def test_tags_are_the_texts_among_them() -> None:
     assert view({"tags": ["a", 1, None, "b", ["c"]]}, PATTERN).tag_names == ("a", "b")
-    assert view({"tags": "keep"}, PATTERN).tag_names == ()
+    assert view({"tags": "keep"}, PATTERN).tag_names == ("keep",)
+    assert view({"tags": {"keep": True}}, PATTERN).tag_names == ()
 
 
 def test_only_false_is_inactive() -> None:
