@@ -226,21 +226,21 @@ class PatternView(RecordView, gc=False):
     @property
     def success(self) -> float | None:
         figures = self.metrics
-        if self.performance is None and figures is not None and type(figures.successRate) is float:
+        if self.performance is None and figures is not None and figures.success_rate is None:
             return ratio(figures.successRate)
         return ratio(self._figure("success_rate", "successRate"))
 
     @property
     def executions(self) -> float | None:
         figures = self.metrics
-        if self.performance is None and figures is not None and type(figures.executionCount) is int:
+        if self.performance is None and figures is not None and figures.execution_count is None:
             return amount(figures.executionCount)
         return amount(self._figure("execution_count", "executionCount"))
 
     @property
     def saved_ms(self) -> float | None:
         figures = self.metrics
-        if self.performance is None and figures is not None and type(figures.avgTimeSavedMs) is int:
+        if self.performance is None and figures is not None and figures.avg_time_saved_ms is None:
             return amount(figures.avgTimeSavedMs)
         return amount(self._figure("avg_time_saved_ms", "avgTimeSavedMs"))
 
