@@ -1,0 +1,1 @@
+"""The backup repository: content-addressed chunks in packs, and one manifest for each backup."""

@@ -1,0 +1,222 @@
+"""A repository in a local folder: private, durable, and never through a link."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from aml.errors import DamagedError, LockedError
+from aml.fs.access import explained
+from aml.fs.durable import PRIVATE_FILE, is_temporary, make_private_folder, remove_durably, write_durably
+from aml.fs.run_lock import Holder
+from aml.repository.destination import (
+    MAX_VALUE_BYTES,
+    Entry,
+    check_key,
+    check_prefix,
+    missing,
+    too_large,
+    too_short,
+)
+
+LOCK_NAME = "lock"
+
+_POLL_SECONDS = 0.05
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class LocalFolder:
+    """A folder as a destination; folders are made 0700 and files 0600.
+
+    The folder itself may be reached through a link; nothing below it is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def prepare(self) -> None:
+        make_private_folder(self.root)
+        ignore = self.root / ".gitignore"
+        if not os.path.lexists(ignore):
+            write_durably(ignore, b"*\n")
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        make_private_folder(path.parent)
+        write_durably(path, data)
+
+    def get(self, key: str, *, limit: int = MAX_VALUE_BYTES) -> bytes:
+        with self._opened(key) as descriptor:
+            size = os.fstat(descriptor).st_size
+            if size > limit:
+                raise too_large(key, limit)
+            return _read(descriptor, 0, size)
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        with self._opened(key) as descriptor:
+            if offset + length > os.fstat(descriptor).st_size:
+                raise too_short(key, offset, length)
+            part = _read(descriptor, offset, length)
+        if len(part) != length:
+            raise too_short(key, offset, length)
+        return part
+
+    def entries(self, prefix: str) -> list[Entry]:
+        check_prefix(prefix)
+        folder = prefix.rpartition("/")[0]
+        if folder:
+            self._refuse_links(folder)
+        entries: list[Entry] = []
+        self._collect(folder, prefix, entries)
+        return sorted(entries, key=lambda entry: entry.key)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        if path.parent.is_dir():
+            remove_durably(path)
+
+    @contextmanager
+    def hold(self, *, exclusive: bool, purpose: str, timeout: float) -> Iterator[None]:
+        path = self.root / LOCK_NAME
+        with explained("lock", path):
+            descriptor = _open_lock(path, exclusive=exclusive)
+        if descriptor is None:
+            yield
+            return
+        try:
+            _wait(descriptor, path, exclusive=exclusive, timeout=timeout)
+            if exclusive:
+                started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                holder = Holder(purpose, os.getpid(), os.uname().nodename, started)
+                with explained("write", path):
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def remove_strays(self) -> int:
+        found = 0
+        for folder, folders, names in os.walk(self.root):
+            here = Path(folder)
+            if here == self.root:
+                # everything else here belongs to the ledger, or to the agents' runtime
+                folders[:] = [name for name in folders if name in ("packs", "index", "snapshots")]
+            for name in names:
+                if is_temporary(name):
+                    remove_durably(here / name)
+                    found += 1
+        return found
+
+    def _collect(self, folder: str, prefix: str, entries: list[Entry]) -> None:
+        path = self.root / folder
+        with explained("list", path):
+            try:
+                found = list(os.scandir(path))
+            except FileNotFoundError:
+                return
+        for one in found:
+            key = f"{folder}/{one.name}" if folder else one.name
+            if one.name.startswith(".") or not (key.startswith(prefix) or prefix.startswith(f"{key}/")):
+                continue
+            if one.is_dir(follow_symlinks=False):
+                self._collect(key, prefix, entries)
+            elif one.is_file(follow_symlinks=False) and key.startswith(prefix):
+                with explained("read", path / one.name):
+                    try:
+                        about = one.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                entries.append(Entry(key, about.st_size, about.st_mtime))
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        self._refuse_links(key)
+        return self.root / key
+
+    def _refuse_links(self, key: str) -> None:
+        path = self.root
+        for name in key.split("/"):
+            path = path / name
+            if os.path.islink(path):
+                raise DamagedError(f"{path} is a link, which a repository never holds", advice="remove that link")
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[int]:
+        path = self._path(key)
+        with explained("read", path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                raise missing(key, str(self.root)) from None
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise DamagedError(f"{path} is no regular file")
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+
+def _read(descriptor: int, offset: int, length: int) -> bytes:
+    """So many bytes, or fewer where the file ends; one read does for any file on a local disk."""
+    data = os.pread(descriptor, length, offset)
+    while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def _open_lock(path: Path, *, exclusive: bool) -> int | None:
+    """The lock file, made where it is missing; None for a reader where it can be neither opened nor made."""
+    flags = (os.O_RDWR if exclusive else os.O_RDONLY) | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, PRIVATE_FILE)
+    except OSError as error:
+        if exclusive or error.errno not in _READ_ONLY:
+            raise
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        # on a read-only medium without a lock file there is no writer to keep out
+        if error.errno in (*_READ_ONLY, errno.ENOENT):
+            return None
+        raise
+
+
+def _wait(descriptor: int, path: Path, *, exclusive: bool, timeout: float) -> None:
+    wanted = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    end = time.monotonic() + timeout
+    while True:
+        with explained("lock", path):
+            try:
+                fcntl.flock(descriptor, wanted | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                return
+        if time.monotonic() >= end:
+            raise _locked(descriptor, path)
+        time.sleep(_POLL_SECONDS)
+
+
+def _locked(descriptor: int, path: Path) -> LockedError:
+    advice = "wait for it to end; the lock goes with its process"
+    try:
+        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+    except msgspec.MsgspecError:
+        return LockedError(f"another AML run uses the repository at {path.parent}", advice=advice)
+    return LockedError(
+        f"the repository at {path.parent} is in use; its last writer was aml {holder.operation} "
+        f"(pid {holder.pid} on {holder.host}, started {holder.started})",
+        advice=advice,
+    )

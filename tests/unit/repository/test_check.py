@@ -1,0 +1,170 @@
+"""Verification: every flipped bit is found or changes nothing, and a finding says what it touches."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from aml.errors import AmlError
+from aml.repository.check import Tier, check
+from aml.repository.destination import InMemory
+from aml.repository.repository import DESCRIPTION_KEY, reading
+from aml.repository.snapshots import snapshot_key
+from tests.unit.repository.repositories import HOUR, NOW, Tree, back_up, contents, copy_of, records
+
+TREE = {"alice/patterns.json": records(300), "bob/solutions.json": records(40, seed=2), "config.json": b"{}"}
+LATER = {**TREE, "bob/solutions.json": records(60, seed=3)}
+
+
+@pytest.fixture(scope="module")
+def pristine() -> InMemory:
+    destination = InMemory()
+    back_up(destination, TREE)
+    back_up(destination, LATER, moment=NOW + HOUR)
+    return destination
+
+
+def flipped(destination: InMemory, key: str, bit: int) -> InMemory:
+    copy = copy_of(destination)
+    data = bytearray(copy.values[key])
+    data[bit >> 3] ^= 1 << (bit & 7)
+    copy.values[key] = bytes(data)
+    return copy
+
+
+def restored(destination: InMemory) -> list[Tree]:
+    """Everything that can be read of each backup. Raises AmlError where something cannot."""
+    with reading(destination) as reader:
+        found = reader.snapshots()
+        if found.flaws:
+            raise AmlError(found.flaws[0].reason)
+        return [contents(reader, snapshot) for snapshot in found.readable]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_flipped_bit_is_found_or_changes_nothing(pristine: InMemory, seed: int) -> None:
+    rng = Random(seed)
+    keys = sorted(pristine.values)
+    for _ in range(400):
+        key = rng.choice(keys)
+        damaged = flipped(pristine, key, rng.randrange(8 * len(pristine.values[key])))
+        if check(damaged, "packs").findings:
+            continue
+        assert restored(damaged) == [TREE, LATER], key
+
+
+@pytest.mark.parametrize("kind", ["repository.json", "snapshots/", "index/"])
+def test_every_bit_of_the_small_files(pristine: InMemory, kind: str) -> None:
+    for key in [key for key in pristine.values if key.startswith(kind)][:1]:
+        for bit in range(0, 8 * len(pristine.values[key]), 1 if kind == DESCRIPTION_KEY else 5):
+            damaged = flipped(pristine, key, bit)
+            if not check(damaged, "quick").findings:
+                assert restored(damaged) == [TREE, LATER]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_read_of_a_damaged_pack_is_right_or_refused(pristine: InMemory, seed: int) -> None:
+    """Never wrong data without an error; and deep finds what packs finds."""
+    rng = Random(seed)
+    packs = [key for key in pristine.values if key.startswith("packs/")]
+    for _ in range(40):
+        key = rng.choice(packs)
+        damaged = flipped(pristine, key, rng.randrange(8 * len(pristine.values[key])))
+        assert check(damaged, "deep").findings
+        try:
+            assert restored(damaged) == [TREE, LATER]
+        except AmlError:
+            continue
+
+
+def damaged_member(pristine: InMemory) -> tuple[InMemory, str]:
+    """A repository whose first member is damaged, which only the first file's chunks are in."""
+    with reading(pristine) as reader:
+        listing = reader.read_listing(reader.snapshots().readable[0].manifest.listings[0])
+        (entry, *_) = [one for one in listing.files if one.path == "alice/patterns.json"] or listing.files
+        (place,) = reader.index.places(bytes.fromhex(entry.chunks[0]))
+    key = f"packs/{place.pack[:2]}/{place.pack}.gz"
+    return flipped(pristine, key, 8 * (place.member_offset + place.member_packed // 2)), key
+
+
+@pytest.mark.parametrize("tier", ["packs", "deep", "sample"])
+def test_a_finding_names_pack_chunks_backups_and_files(pristine: InMemory, tier: Tier) -> None:
+    damaged, key = damaged_member(pristine)
+    report = check(damaged, tier, sample=1.0)
+    (finding,) = report.findings
+    assert finding.key == key
+    assert finding.chunks
+    assert len(finding.snapshots) == 2
+    assert {(one.agent, one.path) for one in finding.files} >= {("alice", "alice/patterns.json")}
+    assert {one.snapshot for one in finding.files} == set(finding.snapshots)
+    assert "aml backup create" in finding.advice
+    assert check(damaged, "quick").findings == []
+
+
+def test_a_missing_pack_is_found_by_the_quick_tier(pristine: InMemory) -> None:
+    damaged = copy_of(pristine)
+    keys = [entry.key for entry in damaged.entries("packs/")]
+    damaged.delete(keys[0])
+    findings = {finding.key: finding for finding in check(damaged, "quick").findings}
+    assert findings[keys[0]].problem == "it is missing"
+    assert len(findings) > 1
+
+
+def test_a_pack_whose_size_is_wrong_is_found_by_the_quick_tier(pristine: InMemory) -> None:
+    damaged = copy_of(pristine)
+    key = damaged.entries("packs/")[0].key
+    damaged.values[key] += b"\0"
+    assert key in {finding.key for finding in check(damaged, "quick").findings}
+
+
+def test_a_damaged_manifest_is_named_and_others_are_read(pristine: InMemory) -> None:
+    with reading(pristine) as reader:
+        first, second = reader.snapshots().readable
+    damaged = flipped(pristine, snapshot_key(first.id), 400)
+    (finding,) = check(damaged, "deep").findings
+    assert finding.key == snapshot_key(first.id)
+    with reading(damaged) as reader:
+        assert contents(reader, second) == LATER
+
+
+def test_a_description_of_another_repository_is_found(pristine: InMemory) -> None:
+    damaged, other = copy_of(pristine), InMemory()
+    back_up(other, {})
+    damaged.values[DESCRIPTION_KEY] = other.values[DESCRIPTION_KEY]
+    (finding,) = check(damaged, "quick").findings
+    assert finding.key == DESCRIPTION_KEY
+    assert len(finding.snapshots) == 2
+
+
+def test_nothing_at_all_is_a_finding_and_no_error() -> None:
+    assert [finding.key for finding in check(InMemory(), "deep").findings] == [DESCRIPTION_KEY]
+
+
+def test_garbage_in_every_file_is_no_error(pristine: InMemory) -> None:
+    rng = Random(2)
+    for garbage in (b"", b"\x1f\x8b", rng.randbytes(300), b"{}", b"null"):
+        damaged = copy_of(pristine)
+        damaged.values = dict.fromkeys(damaged.values, garbage)
+        assert len(check(damaged, "deep").findings) >= len(damaged.values) - 1
+
+
+def test_a_sample_begins_with_what_was_checked_longest_ago() -> None:
+    destination = InMemory()
+    for number in range(6):
+        back_up(destination, {"a/x.json": records(20, seed=number)}, moment=NOW + number * HOUR)
+    packs = sorted(check(destination, "packs").packs)
+    assert len(packs) == 6
+    checked = {name: 100.0 + place for place, name in enumerate(packs)}
+    del checked[packs[4]]
+    assert check(destination, "sample", sample=0.01, checked=checked).packs == [packs[4]]
+    assert check(destination, "sample", sample=0.5, checked=checked).packs == [packs[4], packs[0], packs[1]]
+
+
+def test_what_was_no_json_is_noted_and_no_damage() -> None:
+    destination = InMemory()
+    back_up(destination, {"a/cut.json": b'[{"a": 1}, {"b"', "a/nan.json": b'[{"a": NaN}]', "a/x.md": b"# x"})
+    report = check(destination, "deep")
+    assert report.findings == []
+    assert len(report.notes) == 1
+    assert "a/cut.json" in report.notes[0]
