@@ -129,7 +129,9 @@ def prune(
     moment = time.time() if now is None else now
     agents = store.choose_agents(options.agents)
     journal = Journal(store)
-    strangers = tuple(f"left alone: the folder {name}, whose name is not UTF-8" for name in store.strangers())
+    strangers = tuple(
+        f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
+    )
     if dry_run:
         doubt = clock_doubt(journal.newest(), moment, conditions.clock)
         doubted = doubt is not None and not conditions.trust_clock

@@ -114,6 +114,8 @@ def run(
     try:
         result = command.main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
     except NoArgsIsHelpError as help_wanted:
+        if invocation.json:
+            return invocation.fail(UsageError("a command is missing", advice="aml --help lists them"))
         streams.out.write(help_wanted.format_message() + "\n")
         return int(ExitStatus.USAGE)
     except ClickException as error:

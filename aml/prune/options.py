@@ -34,6 +34,11 @@ class Protection(Struct, frozen=True):
     ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ("pinned", "keep")
 
+    @property
+    def folded_tags(self) -> tuple[str, ...]:
+        """The tags without regard to case, as records are compared with them."""
+        return tuple(tag.casefold() for tag in self.tags)
+
 
 class PruneOptions(Struct, frozen=True):
     """A prune. ``agents`` empty means all of them."""

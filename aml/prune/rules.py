@@ -172,7 +172,7 @@ def protection_of(view: RecordView, value: float, now: float, protection: Protec
         return "its id is pinned in the settings"
     if view.tags:
         for tag in view.tag_names:
-            if tag in protection.tags or tag.casefold() in protection.tags:
+            if tag.casefold() in protection.folded_tags:
                 return f"it carries the tag {tag}"
     created = view.created
     if created is not None and now - created < protection.new_days * SECONDS_PER_DAY:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from aml.errors import FileAccessError, StoreNotFoundError, UsageError
 from aml.fs.access import explained
+from aml.fs.files import is_there
 from aml.fs.mounts import network_file_system
 from aml.model.kinds import KINDS
 from aml.store.layout import RecordFile, choose, is_agent_name, record_file
@@ -42,7 +43,7 @@ class Store(Struct, frozen=True):
         return tuple(name for name in self._folders() if is_agent_name(name) and _is_utf8(name))
 
     def strangers(self) -> tuple[str, ...]:
-        """Names of folders that would be agents if their names were UTF-8; nothing there is ever touched."""
+        """Names of folders that would be agents if their names were text here; nothing there is ever touched."""
         return tuple(name for name in self._folders() if is_agent_name(name) and not _is_utf8(name))
 
     def _folders(self) -> list[str]:
@@ -56,22 +57,11 @@ class Store(Struct, frozen=True):
     def record_files(self, agent: str) -> tuple[RecordFile, ...]:
         """An agent's record files that exist, in the order of the kinds."""
         files = (record_file(self.root, agent, kind) for kind in KINDS)
-        return tuple(file for file in files if _is_there(file.path))
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something of that name exists, or cannot be ruled out for want of rights."""
-    try:
-        os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return True
+        return tuple(file for file in files if is_there(file.path))
 
 
 def _is_utf8(name: str) -> bool:
-    # the system gives bytes of a name that are not UTF-8 as lone surrogates
+    # the system gives bytes that are no text in this locale as lone surrogates
     return not any("\ud800" <= one <= "\udfff" for one in name)
 
 

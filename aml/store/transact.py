@@ -11,6 +11,7 @@ from aml.codec.compression import pack
 from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import replace_durably, sync_folder, write_durably
+from aml.fs.files import is_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -34,7 +35,7 @@ class Transaction:
     @staticmethod
     def peek(store: Store, file: RecordFile) -> Content | None:
         """The content of a file without its lock, or None where there is no such file."""
-        return read_content(file, store.max_unpacked_bytes) if os.path.lexists(file.path) else None
+        return read_content(file, store.max_unpacked_bytes) if is_there(file.path) else None
 
     def create(self, text: bytes) -> int:
         """Make a file that is not there, in the form that the agent's other files have; returns its bytes on disk."""
@@ -43,7 +44,7 @@ class Transaction:
         path = self._file.path
 
         def prove() -> None:
-            if os.path.lexists(path):
+            if is_there(path):
                 raise ChangedError(f"{path} was made without its lock while AML held it")
             self._lock.prove()
 
@@ -91,7 +92,7 @@ def transaction(store: Store, file: RecordFile, notes: LockNotes, policy: LockPo
     Raises LockedError where an agent keeps it past the timeout, DamagedError where the agent's folder is a link.
     """
     folder = file.path.parent
-    if not os.path.lexists(folder):
+    if not is_there(folder):
         with explained("create", folder):
             os.mkdir(folder, stat.S_IMODE(os.stat(store.root).st_mode))
             sync_folder(store.root)
