@@ -20,7 +20,7 @@ from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.budget import Limits
 from aml.ledger.clock import ClockLimits, clock_doubt, refuse_doubtful_clock
 from aml.ledger.history import AgentHistory, read_history
-from aml.ledger.recovery import recover, settle
+from aml.ledger.recovery import recover, settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
@@ -175,7 +175,8 @@ def _apply_prune(
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
     except BaseException as error:
         settle(store, journal, run)
-        _finish(journal, run, "failed" if isinstance(error, AmlError) else "interrupted")
+        state = "failed" if isinstance(error, AmlError) else "interrupted"
+        _finish(journal, run, settled_state(state, run))
         raise
     report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
     if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
@@ -191,7 +192,7 @@ def _apply_prune(
     run.counts = {
         name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
     }
-    _finish(journal, run, _STATES.get(report.status, "failed"))
+    _finish(journal, run, settled_state(_STATES.get(report.status, "failed"), run))
     return report
 
 

@@ -167,12 +167,15 @@ def run_process() -> int:
 def _streams() -> Streams:
     """The standard streams; one that whoever started this process had closed is nowhere."""
     # a process may be started with a stream closed, which the types do not know of
-    nowhere: Any = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115  (open for as long as the process lives)
     found: list[Any] = [sys.stdout, sys.stderr, sys.stdin]
-    out, err, stdin = (stream or nowhere for stream in found)
+    out, err, stdin = (stream or _nowhere() for stream in found)
     for stream in (out, err):
         stream.reconfigure(errors="backslashreplace")
     return Streams(out, err, stdin)
+
+
+def _nowhere() -> Any:
+    return open(os.devnull, "r+", encoding="utf-8")
 
 
 def _folder() -> Path:

@@ -28,16 +28,12 @@ def recover(store: Store, journal: Journal) -> list[str]:
     for run_id in journal.ids():
         run = journal.read(run_id)
         if run.is_unfinished:
-            try:
-                settle(store, journal, run)
-                removed = sum(len(file.removed) for file in run.files)
-                told = f"{removed} records were removed by it, all archived"
-            except (DamagedError, FileAccessError, NotFoundError) as error:
-                # what it did cannot be told any more, and that must not stop every run from now on
-                told = f"what it did cannot be told: {error.message}"
-            run.state = "interrupted"
+            problems = settle(store, journal, run)
+            run.state = settled_state("interrupted", run)
             journal.write(run)
-            notes.append(f"run {run.id} ({run.operation}) had died: {told}")
+            removed = sum(len(file.removed) for file in run.files)
+            told = f"{removed} records were removed by it, all archived"
+            notes.append(f"run {run.id} ({run.operation}) had died: {'; '.join([told, *problems])}")
     for folder in _folders(store):
         try:
             for path in _files_in(folder):
@@ -48,23 +44,46 @@ def recover(store: Store, journal: Journal) -> list[str]:
     return notes
 
 
-def settle(store: Store, journal: Journal, run: Run) -> None:
-    """Write into ``run`` what it really did, told by its archives and by what the store holds now."""
+def settle(store: Store, journal: Journal, run: Run) -> list[str]:
+    """Write into ``run`` what it really did, told by its archives and by what the store holds now.
+
+    Returns what could not be told, such as for an archive that cannot be read: its file keeps the archive's name.
+    """
     if run.operation == "undo" and run.target:
-        _settle_undo(store, journal.read(run.target), run)
-        return
+        try:
+            _settle_undo(store, journal.read(run.target), run)
+        except (DamagedError, FileAccessError, NotFoundError) as error:
+            return [error.message]
+        return []
+    problems = []
     for file in run.files:
-        if file.archive and (store.keep / file.archive).exists():
-            archived = read_archive(store, file.archive)
-            there = still_there(_hashes(store, file), archived)
-            file.removed = [_key(record) for record in archived if record.ordinal not in there]
-            file.shared = [record.id for record in archived if record.twins and record.id is not None]
-            if not file.removed:
-                remove_durably(store.keep / file.archive)
+        try:
+            _settle_file(store, file)
+        except (DamagedError, FileAccessError) as error:
+            problems.append(error.message)
+    return problems
+
+
+def settled_state(state: str, run: Run) -> str:
+    """The state of a settled run: a file of which nothing could be told keeps it begun, to be looked at again."""
+    return "begun" if any(file.archive and not file.removed for file in run.files) else state
+
+
+def _settle_file(store: Store, file: RunFile) -> None:
+    path = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path
+    file.bytes_after = path.stat().st_size if path.exists() else 0
+    if file.removed and file.archive:
+        read_archive(store, file.archive)
+        return  # settled before, and still to be undone
+    if file.archive and (store.keep / file.archive).exists():
+        archived = read_archive(store, file.archive)
+        there = still_there(_hashes(store, file), archived)
+        file.removed = [_key(record) for record in archived if record.ordinal not in there]
+        file.shared = [record.id for record in archived if record.twins and record.id is not None]
         if not file.removed:
-            file.archive = None
-        path = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path
-        file.bytes_after = path.stat().st_size if path.exists() else 0
+            remove_durably(store.keep / file.archive)
+    if not file.removed:
+        file.archive = None
 
 
 def _settle_undo(store: Store, target: Run, undo: Run) -> None:

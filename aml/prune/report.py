@@ -45,7 +45,11 @@ class FileReport(Struct, frozen=True):
 
 
 class RecordReport(Struct, frozen=True):
-    """One record that goes (``fate`` removed) or that waits for the next run (deferred)."""
+    """One record that a rule condemns.
+
+    Its ``fate``: it is removed (or would be, in a dry run), deferred to a later run, or left, since its file could not
+    be changed.
+    """
 
     agent: str
     kind: str
@@ -102,7 +106,7 @@ def build_report(
         dry_run=dry_run,
         strategies=plan.options.strategies,
         files=reports,
-        records=tuple(one for file, outcome in files for one in _record_reports(outcome.plan if outcome else file)),
+        records=tuple(one for file, outcome in files for one in _record_reports(file, outcome, dry_run)),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
         notes=notes,
         status=ExitStatus.DONE if dry_run else _status(reports),
@@ -136,10 +140,12 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
     )
 
 
-def _record_reports(plan: FilePlan) -> list[RecordReport]:
+def _record_reports(file: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> list[RecordReport]:
+    plan = outcome.plan if outcome else file
     if not plan.findings:
         return []
-    fates = ((plan.removals, "removed"), (plan.deferred, "deferred"))
+    gone = dry_run or (outcome is not None and outcome.removed > 0)
+    fates = ((plan.removals, "removed" if gone else "left"), (plan.deferred, "deferred"))
     found = [(plan.findings[ordinal], fate) for chosen, fate in fates for ordinal in chosen.ordinals]
     return [
         RecordReport(plan.agent, plan.kind, one.id, fate, one.rule, one.reason, one.figures, one.value, one.size)

@@ -1,0 +1,514 @@
+"""What somebody meets who uses AML for the first time: wrong paths, odd values, missing rights, the question."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import PROJECT, Answer, aml, aml_child, kept, old, small_store
+from tests.contract.pruning import run_prune, run_undo
+from tests.support.stores import make_store, read_array, tree_digest
+
+NOBODY = 65534
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+# ---- which store
+
+
+@pytest.mark.parametrize(
+    "words", [["prune"], ["prune", "-q"], ["prune", "history"], ["prune", "--dry-run"]], ids=" ".join
+)
+@pytest.mark.parametrize("named", ["", ".loom"])
+def test_a_folder_that_holds_a_store_is_not_taken_for_one(tmp_path: Path, named: str, words: list[str]) -> None:
+    project = small_store(tmp_path / "project")
+    before = tree_digest(tmp_path)
+    answer = aml(tmp_path, "--store", str(project / named), *words)
+    assert answer.status == 10
+    assert str(project / ".loom/memory") in answer.err
+    assert answer.out == ""
+    assert tree_digest(tmp_path) == before
+    assert _names_in(tmp_path) == ["project"], "nothing is made beside it"
+    assert _names_in(project) == [".loom"]
+    assert _names_in(project / ".loom") == ["memory"]
+
+
+def test_the_advice_about_the_store_works_as_it_stands(tmp_path: Path) -> None:
+    small_store(tmp_path / "project")
+    advice = aml(tmp_path, "--store", "project", "prune").err
+    found = re.search(r"--store \S+", advice)
+    assert found is not None
+    assert aml(tmp_path, *shlex.split(found.group()), "prune", "--dry-run").status == 0
+
+
+@pytest.mark.parametrize("words", [["prune", "--dry-run"], ["prune"], ["prune", "history"], ["config", "show"]])
+def test_the_root_folder_is_no_store(tmp_path: Path, words: list[str]) -> None:
+    if words != ["config", "show"]:
+        answer = aml(tmp_path, "--store", "/", *words)
+        assert answer.status == 2
+        assert answer.err.startswith("aml: / cannot be a store")
+        assert aml(tmp_path, "--store", "/", *words, "--json").envelope["exit"] == 2
+    else:
+        assert aml(tmp_path, "--store", "/", *words).status in (0, 2, 10)
+
+
+@pytest.mark.parametrize("option", ["--store", "--config", "--repository"])
+@pytest.mark.parametrize("glued", [False, True], ids=["apart", "with ="])
+def test_an_empty_path_is_not_the_default(tmp_path: Path, option: str, glued: bool) -> None:
+    """An unset variable in a script, as in --store "$STORE", must not prune whatever store is near."""
+    project = small_store(tmp_path)
+    before = tree_digest(project)
+    words = [f"{option}="] if glued else [option, ""]
+    answer = aml(project, *words, "prune", "--yes")
+    assert answer.status == 2
+    assert option in answer.err
+    assert tree_digest(project) == before
+
+
+def test_a_path_from_the_environment_is_named_as_such(tmp_path: Path) -> None:
+    answer = aml(tmp_path, "prune", environment={"AML_STORE": str(tmp_path / "none")})
+    assert answer.status == 10
+    assert "AML_STORE" in answer.err
+
+
+@pytest.mark.parametrize(
+    "command", [["backup", "auto"], ["monitor", "health"], ["optimize", "index"], ["prun", "--dry-run"]], ids=" ".join
+)
+def test_after_a_path_it_is_the_command_that_is_unknown(tmp_path: Path, command: list[str]) -> None:
+    memory = small_store(tmp_path) / ".loom/memory"
+    answer = aml(tmp_path, str(memory), *command)
+    assert answer.status == 2
+    assert f"'{command[0]}'" in answer.err
+    assert str(memory) not in answer.err
+
+
+# ---- odd values
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e400", "-1", "1e9"])
+@pytest.mark.timeout(20)
+def test_a_lock_timeout_that_never_ends_is_refused(tmp_path: Path, seconds: str) -> None:
+    project = small_store(tmp_path)
+    (project / ".loom/memory/alpha/patterns.json.lock").mkdir()
+    before = tree_digest(project)
+    for words in (["prune"], ["prune", "undo", "x"]):
+        assert aml(project, *words, f"--lock-timeout={seconds}").status == 2
+    assert tree_digest(project) == before
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e400"])
+@pytest.mark.timeout(20)
+def test_a_lock_timeout_of_the_settings_that_never_ends_is_refused(tmp_path: Path, seconds: str) -> None:
+    project = small_store(tmp_path)
+    (project / ".loom/memory/alpha/patterns.json.lock").mkdir()
+    answer = aml(project, "prune", environment={"AML_LOCKS_TIMEOUT_SECONDS": seconds})
+    assert answer.status == 2
+    assert "AML_LOCKS_TIMEOUT_SECONDS" in answer.err
+
+
+@pytest.mark.parametrize("words", [["prune"], ["prune", "--dry-run"], ["config", "show"]], ids=" ".join)
+def test_no_strategies_at_all_is_an_error(tmp_path: Path, words: list[str]) -> None:
+    project = small_store(tmp_path)
+    before = tree_digest(project / ".loom/memory")
+    assert aml(project, *words, environment={"AML_PRUNE_STRATEGIES": ""}).status == 2
+    (project / ".loom/aml.toml").write_text("[prune]\nstrategies = []\n", encoding="utf-8")
+    answer = aml(project, *words)
+    assert answer.status == 2
+    for part in ("prune.strategies", "time", "performance", str(project / ".loom/aml.toml")):
+        assert part in answer.err
+    assert tree_digest(project / ".loom/memory") == before
+
+
+@pytest.mark.parametrize("text", ["1", " 1 "])
+def test_a_loss_of_one_is_asked_for_in_plain(tmp_path: Path, text: str) -> None:
+    make_store(tmp_path, {"alpha": {"patterns": [old(str(number)) for number in range(10)]}})
+    before = tree_digest(tmp_path)
+    answer = aml(tmp_path, "prune", "--max-loss", text)
+    assert answer.status == 2
+    assert "1%" in answer.err
+    assert "100%" in answer.err
+    assert tree_digest(tmp_path) == before
+    assert "10 of 10" in aml(tmp_path, "prune", "--dry-run", "--max-loss", "100%").out
+
+
+# ---- ways back
+
+
+def test_the_undo_that_is_printed_works_from_anywhere(tmp_path: Path) -> None:
+    project = small_store(tmp_path / "a project")
+    path = project / ".loom/memory/alpha/patterns.json"
+    before = path.read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    answer = aml(elsewhere, "--store", str(path.parent.parent), "prune", "--yes")
+    assert path.read_bytes() != before
+    printed = shlex.split(answer.out.partition("undo with: ")[2])
+    assert printed[0] == "aml"
+    assert aml(elsewhere, *printed[1:]).status == 0
+    assert path.read_bytes() == before
+
+
+def _ids(answer: Answer) -> tuple[str, list[str]]:
+    """The run and the ids of the records that it removed."""
+    data = answer.envelope["data"]
+    return data["run"], [record["id"] for record in data["records"] if record["fate"] == "removed"]
+
+
+def test_history_counts_as_put_back_what_was_put_back(tmp_path: Path) -> None:
+    records = [old(f"o{number}") for number in range(4)]
+    make_store(tmp_path, {"alpha": {"patterns": [*records, *(kept(f"k{n}") for n in range(4))]}})
+    memory = tmp_path / ".loom/memory"
+    run = run_prune(memory).run
+    for ids in (["o1"], ["o1"], [], []):
+        run_undo(memory, run, *ids)
+    rows = [line.split() for line in aml(tmp_path, "prune", "history").out.splitlines()]
+    put_back = {row[0]: int(row[-1]) for row in rows[1:]}
+    assert [put_back[row[0]] for row in rows[1:] if "undo" in row] == [0, 3, 0, 1]
+    assert put_back[str(run)] == 4
+
+
+def test_a_record_is_named_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    names = ["23b22c99-aaaa", "23b22c77-bbbb", "99999999-cccc"]
+    make_store(tmp_path, {"alpha": {"patterns": [*(old(name) for name in names), *(kept(f"k{n}") for n in range(4))]}})
+    path = tmp_path / ".loom/memory/alpha/patterns.json"
+    run, removed = _ids(aml(tmp_path, "prune", "--json"))
+    assert sorted(removed) == sorted(names)
+    assert run_undo(tmp_path / ".loom/memory", run, "23b22c99").files[0].restored == 1
+    assert [one["id"] for one in read_array(path) if one["id"] in names] == ["23b22c99-aaaa"]
+    several = aml(tmp_path, "prune", "undo", run, "--id", "23b22c")
+    assert several.status == 1
+    assert "23b22c99-aaaa" in several.err
+    assert "23b22c77-bbbb" in several.err
+    typo = aml(tmp_path, "prune", "undo", run, "--id", "99999999-cccd")
+    assert typo.status == 1
+    assert "99999999-cccc" in typo.err
+    for nothing in ("", "xyz"):
+        assert aml(tmp_path, "prune", "undo", run, "--id", nothing).status in (1, 2)
+    assert [one["id"] for one in read_array(path) if one["id"] in names] == ["23b22c99-aaaa"]
+
+
+def test_a_run_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    run, _ = _ids(aml(small_store(tmp_path), "prune", "--json"))
+    answer = aml(tmp_path, "prune", "undo", run[:-1] + ("0" if run[-1] != "0" else "1"))
+    assert answer.status == 1
+    assert run in answer.err
+
+
+# ---- the report
+
+
+def test_the_size_of_a_damaged_file_is_told(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    damaged = project / ".loom/memory/alpha/solutions.json"
+    damaged.write_bytes(b"[" + b" " * 5000 + b"{")
+    for words in (["prune", "--dry-run", "--json"], ["prune", "--json"]):
+        files = {file["kind"]: file for file in aml(project, *words).envelope["data"]["files"]}
+        assert files["solutions"]["bytes_before"] == damaged.stat().st_size
+        assert files["solutions"]["bytes_after"] == damaged.stat().st_size
+        assert files["solutions"]["problem"]
+    assert "4.9 KiB" in aml(project, "prune", "--dry-run").out
+
+
+# ---- the question
+
+
+class _Terminal:
+    """A child of this process whose three standard streams are a terminal."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._master, slave = pty.openpty()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "aml", *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(PROJECT), "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def read_until(self, words: str) -> None:
+        deadline = time.monotonic() + 20
+        while words not in self.seen and time.monotonic() < deadline:
+            if not self._read():
+                break
+        assert words in self.seen, self.seen
+
+    def answer(self, line: str) -> int:
+        """Type a line, and read on to the end; returns the exit status."""
+        os.write(self._master, f"{line}\n".encode())
+        while self._read():
+            pass
+        os.close(self._master)
+        return self._child.wait(timeout=20)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 20)
+        if not ready:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:
+            return False  # the other side is closed
+        self.seen += data.decode()
+        return bool(data)
+
+
+def test_the_question_comes_after_the_tables_and_holds_no_lock(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    before = tree_digest(project / ".loom/memory")
+    terminal = _Terminal(project, "prune")
+    terminal.read_until("Remove 1 record")
+    shown, _, _ = terminal.seen.partition("Remove 1 record")
+    assert "alpha" in shown
+    assert "unused_too_long" in shown
+    assert list(project.rglob("*.lock")) == [], "agents are not kept waiting"
+    meanwhile = aml(project, "prune", "--max-loss", "0%", now=time.time())
+    assert meanwhile.status == 3, "another run is not kept waiting either"
+    terminal.seen = ""
+    assert terminal.answer("n") == 0
+    assert "unused_too_long" not in terminal.seen, "after no, one line"
+    assert "not" in terminal.seen
+    assert tree_digest(project / ".loom/memory") == before
+
+
+def test_yes_does_what_was_shown(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    terminal = _Terminal(project, "prune")
+    terminal.read_until("Remove 1 record")
+    assert terminal.answer("y") == 0
+    assert "removed 1 of 5 records" in terminal.seen
+    assert len(read_array(project / ".loom/memory/alpha/patterns.json")) == 4
+
+
+def test_what_changed_while_the_question_waited_is_planned_again(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    path = project / ".loom/memory/alpha/patterns.json"
+    terminal = _Terminal(project, "prune")
+    terminal.read_until("Remove 1 record")
+    pinned = [one | {"tags": ["pinned"]} for one in read_array(path)]
+    path.write_text(json.dumps(pinned), encoding="utf-8")
+    assert terminal.answer("y") == 0
+    assert read_array(path) == pinned, "a record that was pinned meanwhile stays"
+
+
+def test_tables_are_never_folded_inside_an_id(tmp_path: Path) -> None:
+    run, _ = _ids(aml(small_store(tmp_path), "prune", "--json"))
+    terminal = _Terminal(tmp_path, "prune", "history")
+    terminal.read_until(run)
+    assert terminal.answer("") == 0
+
+
+# ---- the Python API
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "aml.prune(store, dry_run=True)",
+        "aml.PruneOptions()",
+        "aml.prune_history(store)",
+        "from aml import PruneOptions",
+        "from aml import *",
+        "import aml.prune.rules",
+        "aml.UndoReport, aml.PruneReport",
+    ],
+)
+def test_the_function_prune_stays_a_function(tmp_path: Path, first: str) -> None:
+    memory = small_store(tmp_path) / ".loom/memory"
+    script = (
+        f"import aml\nstore = aml.open_store({str(memory)!r})\n{first}\n"
+        "for _ in range(2):\n    print(aml.prune(store, dry_run=True).total('removed'))\n"
+        "from aml import prune\nprint(prune(store, aml.PruneOptions(), dry_run=True).total('removed'))\n"
+        "import aml.prune.options\nprint(callable(aml.prune), callable(prune))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["1", "1", "1", "True", "True"]
+
+
+# ---- rights
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """A folder that any user can get to, with a store of two agents in it that belongs to whoever runs AML below."""
+    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
+    folder.chmod(0o755)
+    make_store(folder, {name: {"patterns": [old("o"), kept("k1"), kept("k2")]} for name in ("alpha", "beta")})
+    _give(folder, NOBODY)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and os.geteuid() != 0:
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _give(folder: Path, user: int) -> None:
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, user, user)
+
+
+#: What a child does: load all that a run loads, give up root's rights, which no mode binds, then run.
+_AS_NOBODY = """
+import json, os, sys, tempfile, time
+from pathlib import Path
+from tests.cli.running import aml, small_store
+with tempfile.TemporaryDirectory() as scratch:
+    project = small_store(Path(scratch))
+    for words in (["prune", "--json"], ["prune", "-v"], ["prune", "history"], ["prune", "undo", "x"]):
+        aml(project, *words)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+answer = aml(Path("/"), "--store", *sys.argv[1:], now=time.time())
+print(json.dumps([answer.status, answer.out, answer.err]))
+"""
+
+
+def _unprivileged(folder: Path, *words: str) -> Answer:
+    """One call by a user whom modes bind: the present one, or where that is root, nobody."""
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, str(folder / ".loom/memory"), *words],
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return Answer(*json.loads(done.stdout))
+
+
+LACKS = [
+    (".loom/memory/alpha", 0o500, "u+w"),
+    (".loom/memory/alpha", 0o600, "u+x"),
+    (".loom/memory", 0o600, "u+x"),
+    (".loom/memory", 0o300, "u+r"),
+    (".loom", 0o600, "u+x"),
+    (".loom", 0o500, "u+w"),
+    (".loom/memory/alpha/patterns.json", 0o200, "u+r"),
+    (".loom/memory.aml/runs", 0o300, "u+r"),
+    (".loom/memory.aml/runs", 0o500, "u+w"),
+    (".loom/memory-backup/archives", 0o500, "u+w"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "mode", "advised"), LACKS, ids=lambda part: oct(part) if isinstance(part, int) else part
+)
+def test_a_missing_right_is_named_with_the_command_that_mends_it(
+    commons: Path, lacking: str, mode: int, advised: str
+) -> None:
+    if "memory.aml" in lacking or "memory-backup" in lacking:
+        assert _unprivileged(commons, "prune", "--max-loss", "0%").status == 3
+        (commons / ".loom/memory-backup/archives").mkdir(parents=True, exist_ok=True)
+        _give(commons, NOBODY)
+    subject = commons / lacking
+    subject.chmod(mode)
+    answer = _unprivileged(commons, "prune", "--max-loss", "100%")
+    assert answer.status in (1, 3, 10), answer.err
+    assert "Traceback" not in answer.err
+    assert f"chmod {advised} {subject}" in answer.err
+    user = "nobody" if os.geteuid() == 0 else ""
+    assert f"{user} lacks the right to" in answer.err
+    subprocess.run(["chmod", advised, str(subject)], check=True)
+    mended = _unprivileged(commons, "prune", "--max-loss", "100%")
+    assert mended.status == 0, mended.err
+    assert len(read_array(commons / ".loom/memory/alpha/patterns.json")) == 2
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_an_agent_that_cannot_be_read_is_told_by_dry_run_and_run_alike(commons: Path, mode: int) -> None:
+    """Neither left out without a word, nor a reason to leave the others alone."""
+    agent = commons / ".loom/memory/beta"
+    agent.chmod(mode)
+    if mode == 0o100:
+        (agent / "patterns.json").chmod(0o000)
+    planned = _unprivileged(commons, "prune", "--dry-run", "--json").envelope
+    answer = _unprivileged(commons, "prune", "--json")
+    done = answer.envelope
+    for envelope in (planned, done):
+        files = {(file["agent"], file["kind"]): file for file in envelope["data"]["files"]}
+        assert files["alpha", "patterns"]["removed"] == 1
+        assert str(agent) in files["beta", "patterns"]["problem"]
+    assert (planned["exit"], done["exit"], answer.status) == (0, 3, 3)
+    assert len(read_array(commons / ".loom/memory/alpha/patterns.json")) == 2
+    text = _unprivileged(commons, "prune", "--dry-run")
+    assert "left alone: beta/" in text.err
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_an_agent_that_cannot_be_read_asked_for_by_name_is_a_failure(commons: Path, mode: int) -> None:
+    agent = commons / ".loom/memory/beta"
+    agent.chmod(mode)
+    answer = _unprivileged(commons, "prune", "--agent", "beta")
+    assert answer.status == 1
+    assert str(agent) in answer.err
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_an_undo_tells_what_it_cannot_reach_in_dry_run_and_run_alike(commons: Path, mode: int) -> None:
+    run = _unprivileged(commons, "prune", "--json").envelope["data"]["run"]
+    (commons / ".loom/memory/beta").chmod(mode)
+    for words in (["--dry-run"], []):
+        undone = _unprivileged(commons, "prune", "undo", run, "--json", *words).envelope
+        assert undone["errors"] == []
+        files = {file["agent"]: file for file in undone["data"]["files"]}
+        assert str(commons / ".loom/memory/beta") in files["beta"]["problem"]
+        assert (files["alpha"]["restored"], files["beta"]["restored"]) == (1, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_what_root_writes_belongs_to_the_owner_of_the_folder(commons: Path) -> None:
+    """One call by root must not lock the owner out of the store's own state."""
+    out = aml(commons, "prune", "--json", now=time.time())
+    assert out.status == 0
+    run = out.envelope["data"]["run"]
+    written = [path for path in (commons / ".loom").rglob("*") if path.lstat().st_uid != NOBODY]
+    assert written == []
+    assert [path for path in (commons / ".loom").rglob("*") if path.lstat().st_gid != NOBODY] == []
+    history = _unprivileged(commons, "prune", "history")
+    assert history.status == 0, history.err
+    assert run in history.out
+    assert _unprivileged(commons, "prune").status == 0
+
+
+# ---- answers
+
+
+@pytest.mark.parametrize("words", [["config"], []], ids=["config", "nothing"])
+def test_json_is_answered_even_where_a_command_is_missing(tmp_path: Path, words: list[str]) -> None:
+    answer = aml(small_store(tmp_path), "--json", *words)
+    assert (answer.status, answer.envelope["exit"]) == (2, 2)
+
+
+def test_help_works_by_its_short_name(tmp_path: Path) -> None:
+    assert aml_child(tmp_path, "-h").out.startswith("Usage: aml")
