@@ -161,6 +161,8 @@ def run_process() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), streams.out.fileno())
         streams.err.write(f"aml: cannot write the answer: {error.strerror}\n")
         status = int(ExitStatus.FAILED)
+    # all is done and said: a signal from now on could only make the interpreter complain while it ends
+    _ignore_interrupts()
     return status
 
 
@@ -188,6 +190,10 @@ def _folder() -> Path:
 
 def _interrupt(_number: int, _frame: object) -> None:
     # the first one starts the clearing up, which a second one must not break off
+    _ignore_interrupts()
+    raise KeyboardInterrupt
+
+
+def _ignore_interrupts() -> None:
     for number in _INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
