@@ -132,26 +132,24 @@ def prune(
     strangers = tuple(
         f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
     )
+
+    def look() -> tuple[PrunePlan, dict[str, AgentHistory]]:
+        history = read_history(journal, moment, options.limits.window_days)
+        return plan_store(store, agents, options, moment, history, explain=explain), history
+
     if dry_run:
         doubt = clock_doubt(journal.newest(), moment, conditions.clock)
         doubted = doubt is not None and not conditions.trust_clock
         notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
-        notes += strangers
-        history = read_history(journal, moment, options.limits.window_days)
-        plan = plan_store(store, agents, options, moment, history, explain=explain)
-        return build_report(plan, {}, run=None, dry_run=True, notes=notes)
+        return build_report(look()[0], {}, run=None, dry_run=True, notes=(*notes, *strangers))
     if confirm is not None:
         # asked before any lock is taken: nobody else shall wait for an answer
-        history = read_history(journal, moment, options.limits.window_days)
-        preview = build_report(
-            plan_store(store, agents, options, moment, history, explain=explain), {}, run=None, dry_run=True
-        )
+        preview = build_report(look()[0], {}, run=None, dry_run=True)
         if preview.total("removed") and not confirm(preview):
             return structs.replace(preview, notes=("nothing was changed: not confirmed",))
     with _changing(store, journal, "prune", moment, conditions) as (locks, found):
         notes = (*found, *strangers)
-        history = read_history(journal, moment, options.limits.window_days)
-        plan = plan_store(store, agents, options, moment, history, explain=explain)
+        plan, history = look()
         return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
 
 

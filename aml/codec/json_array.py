@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import ClassVar
 
 import msgspec
 
@@ -49,8 +48,6 @@ class DamagedArrayError(DamagedError):
 
 class RecordArray:
     """One whole JSON array: its text, and the exact bytes of each element in order."""
-
-    _unlocated: ClassVar[tuple[Span, ...]] = ()
 
     def __init__(self, text: bytes, elements: Sequence[Element], spans: Sequence[Span] | None = None) -> None:
         self.text = text

@@ -29,4 +29,3 @@ DECISION = Kind("decision", "decisions", DecisionView)
 #: In the order in which AML reads, reports and breaks ties.
 KINDS = (PATTERN, SOLUTION, DECISION)
 KIND_BY_PLURAL = {kind.plural: kind for kind in KINDS}
-KIND_BY_FILE = {kind.file_name: kind for kind in KINDS}

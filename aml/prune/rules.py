@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from aml.model.kinds import DECISION, PATTERN, SOLUTION, Kind
 from aml.model.record import RecordView
-from aml.model.timestamps import SECONDS_PER_DAY
+from aml.model.timestamps import SECONDS_PER_DAY, days_between
 from aml.prune.options import Protection, Thresholds
 
 Figures = dict[str, float | bool | str | None]
@@ -39,7 +39,7 @@ def _older(moment: float | None, now: float, days: float) -> bool:
 
 
 def _aged(what: str, moment: float | None, now: float, limit: float) -> tuple[str, Figures]:
-    age = (now - (moment or now)) / SECONDS_PER_DAY
+    age = days_between(moment, now) or 0.0
     return f"{what} {age:.0f} days ago, limit {limit:g}", {"age_days": round(age, 2), "limit_days": limit}
 
 
@@ -87,7 +87,7 @@ def _why_old_failed_solution(view: RecordView, now: float, limits: Thresholds) -
 
 
 def _is_inactive(view: RecordView, now: float, limits: Thresholds) -> bool:
-    return view.active is False and _older(view.last_used, now, limits.inactive_days)
+    return view.is_inactive and _older(view.last_used, now, limits.inactive_days)
 
 
 def _why_inactive(view: RecordView, now: float, limits: Thresholds) -> tuple[str, Figures]:

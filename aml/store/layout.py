@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from aml.errors import UsageError
-from aml.model.kinds import KIND_BY_PLURAL, Kind
+from aml.model.kinds import Kind
 
 #: Top-level names that the runtime, older scripts or AML use for something else than an agent.
 _RESERVED = frozenset({"global", "audit", "config", "backup", "backups", "monitoring"})
@@ -22,11 +22,6 @@ class RecordFile(Struct, frozen=True):
     kind: str
     path: Path
 
-    @property
-    def relative(self) -> str:
-        """Path inside the store, with forward slashes."""
-        return f"{self.agent}/{self.path.name}"
-
 
 def is_agent_name(name: str) -> bool:
     """Whether a real folder of that name at a store's top level belongs to an agent."""
@@ -38,10 +33,6 @@ def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:
     if not is_agent_name(agent) or "/" in agent or "\0" in agent:
         raise UsageError(f"{agent!r} cannot be the name of an agent", advice="an agent is one folder inside the store")
     return RecordFile(agent, kind.plural, root / agent / kind.file_name)
-
-
-def kind_of(file: RecordFile) -> Kind:
-    return KIND_BY_PLURAL[file.kind]
 
 
 def choose(wanted: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[str, ...]:

@@ -34,10 +34,6 @@ class Store(Struct, frozen=True):
         """The folder beside the store for what must outlive it: archives of removed records."""
         return self.root.with_name(self.root.name + "-backup")
 
-    @property
-    def settings_file(self) -> Path:
-        return settings_file_for(self.root)
-
     def agents(self) -> tuple[str, ...]:
         """Names of all agents, sorted. Links are not followed: what they point at belongs to somebody else."""
         return tuple(name for name in self._folders() if is_agent_name(name) and _is_utf8(name))
