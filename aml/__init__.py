@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
     from aml.store.open import open_store as open_store
-    from aml.workflows import prune as prune
-    from aml.workflows import prune_history as prune_history
-    from aml.workflows import prune_undo as prune_undo
+    from aml.workflows.prune import prune as prune
+    from aml.workflows.prune import prune_history as prune_history
+    from aml.workflows.prune import prune_undo as prune_undo
 
 _HOMES = {
     "aml.errors": (
@@ -53,7 +53,7 @@ _HOMES = {
     "aml.prune.options": ("PruneOptions",),
     "aml.prune.report": ("PruneReport",),
     "aml.store.open": ("Store", "open_store"),
-    "aml.workflows": ("prune", "prune_history", "prune_undo"),
+    "aml.workflows.prune": ("prune", "prune_history", "prune_undo"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -13,7 +13,7 @@ from aml.demo.sample import write_sample_store
 from aml.errors import AmlError, ExitStatus, UsageError
 from aml.fs.access import explained
 from aml.store.open import DEFAULT_STORE, open_store
-from aml.workflows import prune_history
+from aml.workflows.prune import prune_history
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

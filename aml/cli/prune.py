@@ -14,7 +14,8 @@ from aml.config import parse_share
 from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.report import PruneReport
-from aml.workflows import Conditions, prune, prune_history, prune_options, prune_undo
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune, prune_history, prune_options, prune_undo
 
 _EXAMPLES = """\b
 Examples:

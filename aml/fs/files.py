@@ -32,3 +32,22 @@ def read_regular(path: Path) -> bytes:
             return stream.read()
     finally:
         os.close(descriptor)
+
+
+def read_whole(path: Path | str) -> tuple[bytes, os.stat_result, os.stat_result]:
+    """All bytes of a file in one open, and what it was before and after; raises OSError.
+
+    A link is refused, and a writer is never waited for: a pipe in place of a file must not hang a cron job.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        data = os.read(descriptor, before.st_size + 1) if stat.S_ISREG(before.st_mode) else b""
+        if len(data) != before.st_size:
+            parts = [data]
+            while part := os.read(descriptor, 1 << 20):
+                parts.append(part)
+            data = b"".join(parts)
+        return data, before, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)

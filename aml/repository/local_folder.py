@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from aml.errors import DamagedError, LockedError
-from aml.fs.access import explained
+from aml.fs.access import explain, explained
 from aml.fs.durable import PRIVATE_FILE, is_temporary, make_private_folder, remove_durably, write_durably
 from aml.fs.run_lock import Holder
 from aml.repository.destination import (
@@ -41,6 +41,7 @@ class LocalFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._root = str(root)
 
     def __str__(self) -> str:
         return str(self.root)
@@ -120,8 +121,8 @@ class LocalFolder:
         return found
 
     def _collect(self, folder: str, prefix: str, entries: list[Entry]) -> None:
-        path = self.root / folder
-        with explained("list", path):
+        path = f"{self._root}/{folder}"
+        with _explained("list", path):
             try:
                 found = list(os.scandir(path))
             except FileNotFoundError:
@@ -133,7 +134,7 @@ class LocalFolder:
             if one.is_dir(follow_symlinks=False):
                 self._collect(key, prefix, entries)
             elif one.is_file(follow_symlinks=False) and key.startswith(prefix):
-                with explained("read", path / one.name):
+                with _explained("read", one.path):
                     try:
                         about = one.stat(follow_symlinks=False)
                     except FileNotFoundError:
@@ -141,21 +142,25 @@ class LocalFolder:
                 entries.append(Entry(key, about.st_size, about.st_mtime))
 
     def _path(self, key: str) -> Path:
+        return Path(self._checked(key))
+
+    def _checked(self, key: str) -> str:
         check_key(key)
         self._refuse_links(key)
-        return self.root / key
+        # a Path costs more than opening the file, and a repository has thousands
+        return f"{self._root}/{key}"
 
     def _refuse_links(self, key: str) -> None:
-        path = self.root
+        path = self._root
         for name in key.split("/"):
-            path = path / name
+            path = f"{path}/{name}"
             if os.path.islink(path):
                 raise DamagedError(f"{path} is a link, which a repository never holds", advice="remove that link")
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[int]:
-        path = self._path(key)
-        with explained("read", path):
+        path = self._checked(key)
+        with _explained("read", path):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except (FileNotFoundError, NotADirectoryError):
@@ -166,6 +171,15 @@ class LocalFolder:
                 yield descriptor
             finally:
                 os.close(descriptor)
+
+
+@contextmanager
+def _explained(aim: str, path: str) -> Iterator[None]:
+    """As ``explained``, for a path that is not worth making a Path of unless something fails."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, aim, Path(path)) from error
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:

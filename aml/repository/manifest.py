@@ -130,7 +130,11 @@ class Totals(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """One backup. ``unread`` are the paths that could not be read: a backup with any is incomplete."""
+    """One backup. ``unread`` are the paths that could not be read: a backup with any is incomplete.
+
+    ``clock_doubted`` tells that the clock could not be believed when it was made. ``source`` is the path of the store
+    at that time: it is for people to read, and decides nothing.
+    """
 
     format: int
     repository: str
@@ -147,6 +151,8 @@ class Manifest(Struct, frozen=True):
     redactions: list[Redaction]
     totals: Totals
     listings: list[ListingRef]
+    clock_doubted: bool = False
+    source: str = ""
 
     @property
     def complete(self) -> bool:

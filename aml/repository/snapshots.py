@@ -118,6 +118,12 @@ def list_snapshots(destination: Destination) -> Snapshots:
     return Snapshots(readable, flaws)
 
 
+def newest_believed(destination: Destination) -> Snapshot | None:
+    """The backup with the highest sequence number whose clock was not doubted. Raises FileAccessError."""
+    believed = [one for one in list_snapshots(destination).readable if not one.manifest.clock_doubted]
+    return believed[-1] if believed else None
+
+
 def delete_snapshot(destination: Destination, identity: str) -> None:
     """Take a backup away: the first step of a rotation, before any pack goes."""
     destination.delete(snapshot_key(identity))

@@ -15,6 +15,7 @@ from aml.codec.compression import is_gzip, pack, unpack
 from aml.codec.json_array import RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.access import explained
+from aml.fs.files import read_whole
 from aml.store.layout import RecordFile
 
 #: How often a file is read again that somebody changes in place while it is read.
@@ -85,7 +86,7 @@ def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
             if not stat.S_ISREG(found.st_mode):
                 what = "a link" if stat.S_ISLNK(found.st_mode) else "no regular file"
                 raise DamagedError(f"it is {what}, which AML does not follow")
-            data, before, after = _read_whole(file)
+            data, before, after = read_whole(file.path)
         if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
             return Content(file, data, after, max_unpacked_bytes)
     raise ChangedError(
@@ -133,16 +134,3 @@ def _read_ready(file: RecordFile, max_unpacked_bytes: int) -> Content | AmlError
     except BaseException as error:  # noqa: BLE001  (raised again by whoever takes it)
         return error
     return content
-
-
-def _read_whole(file: RecordFile) -> tuple[bytes, os.stat_result, os.stat_result]:
-    # never wait for a writer: a named pipe in place of a file must not hang a cron job
-    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        before = os.fstat(descriptor)
-        parts = []
-        while part := os.read(descriptor, max(before.st_size, 1 << 16)):
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts), before, os.fstat(descriptor)
-    finally:
-        os.close(descriptor)

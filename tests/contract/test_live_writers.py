@@ -25,7 +25,8 @@ from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.budget import Limits
 from aml.prune.options import PruneOptions
 from aml.store.open import open_store
-from aml.workflows import Conditions, prune
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune
 from tests.support.live_writer import (
     Acknowledged,
     Writer,

@@ -13,7 +13,8 @@ from aml.config import PruneSettings
 from aml.errors import ExitStatus
 from aml.prune.report import PruneReport
 from aml.store.open import open_store
-from aml.workflows import Conditions, prune, prune_options
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune, prune_options
 from tests.contract.pruning import (
     IMPATIENT,
     UNLIMITED,

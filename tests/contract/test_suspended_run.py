@@ -28,7 +28,8 @@ from aml.ledger.budget import Limits
 from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import open_store
-from aml.workflows import Conditions, prune, prune_history, prune_undo
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune, prune_history, prune_undo
 from tests.support.live_writer import agent_lock, append_record, fresh_pattern, unused_pattern
 from tests.support.stores import make_store, read_array, record_spans, write_array
 
@@ -40,7 +41,8 @@ from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.budget import Limits
 from aml.prune.options import PruneOptions
 from aml.store.open import open_store
-from aml.workflows import Conditions, prune
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune
 options = PruneOptions(limits=Limits(run_share=1.0, window_share=1.0))
 policy = LockPolicy(timeout=30, renew=0.2, trusted=1.0, stale=4.0, watch=1.0)
 sys.exit(prune(open_store(sys.argv[1]), options, conditions=Conditions(locks=policy)).status)

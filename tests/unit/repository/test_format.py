@@ -100,7 +100,7 @@ def test_index_and_manifest_are_as_told(tmp_path: Path) -> None:
         assert hashlib.sha256(first[: pack["lengths"][0]]).hexdigest() == pack["sha256"][:64]
     manifest = json.loads(gzip.decompress((tmp_path / "snapshots" / f"{snapshot.id}.json.gz").read_bytes()))
     told = re.findall(
-        r"^\| `([a-z]+)`(?:, `([a-z]+)`)? \|", DOCUMENT.read_text().partition("## Snapshots")[2], re.MULTILINE
+        r"^\| `([a-z_]+)`(?:, `([a-z_]+)`)? \|", DOCUMENT.read_text().partition("## Snapshots")[2], re.MULTILINE
     )
     fields = {name for pair in told for name in pair if name}
     assert set(manifest) <= fields

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from aml.errors import DamagedError, NotFoundError
 from aml.repository.destination import InMemory
+from aml.repository.local_folder import LocalFolder
 from aml.repository.manifest import (
     FileEntry,
     FolderEntry,
     Listing,
+    ListingRef,
     Scope,
     Unread,
     check_paths,
@@ -26,7 +30,9 @@ from aml.repository.manifest import (
 from aml.repository.snapshots import (
     Snapshot,
     delete_snapshot,
+    identify,
     list_snapshots,
+    newest_believed,
     read_snapshot,
     snapshot_key,
     write_snapshot,
@@ -97,6 +103,47 @@ def test_latest_goes_by_sequence_and_at_by_time() -> None:
         found.find("latest", scope=Scope(("b",)))
     delete_snapshot(destination, first.id)
     assert first not in list_snapshots(destination).readable
+
+
+def test_the_newest_believed_goes_by_sequence_and_passes_over_doubted_clocks() -> None:
+    destination = InMemory()
+    assert newest_believed(destination) is None
+    put(destination, 1, NOW + HOUR)
+    believed = put(destination, 2, NOW, source="/home/somebody/project/.loom/memory")
+    doubted = put(destination, 3, NOW + 9000 * HOUR, clock_doubted=True)
+    assert newest_believed(destination) == believed
+    found = list_snapshots(destination)
+    assert found.find("latest") == doubted
+    assert read_snapshot(destination, believed.id).manifest.source == "/home/somebody/project/.loom/memory"
+
+
+def test_a_manifest_without_the_optional_fields_is_read() -> None:
+    destination = InMemory()
+    fields = msgspec.to_builtins(manifest_of("r"))
+    del fields["clock_doubted"], fields["source"]
+    text = msgspec.json.encode(fields)
+    identity = f"20261121T031332.123456Z-{hashlib.sha256(text).hexdigest()[:8]}"
+    destination.put(snapshot_key(identity), gzip.compress(text))
+    manifest = read_snapshot(destination, identity).manifest
+    assert (manifest.clock_doubted, manifest.source) == (False, "")
+
+
+def test_a_thousand_are_listed_at_once(tmp_path: Path) -> None:
+    destination = LocalFolder(tmp_path / "repository")
+    listings = [ListingRef(f"agent-{number}", "ab" * 32, 5, ["cd" * 32], 3, 4) for number in range(6)]
+    for number in range(1000):
+        manifest = manifest_of("r", sequence=number + 1, time=NOW + number * HOUR, listings=listings)
+        text = msgspec.json.encode(manifest)
+        path = destination.root / snapshot_key(identify(manifest.time, text))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text, 1))
+    best = 9.0
+    for _ in range(4):
+        start = time.perf_counter()
+        assert len(list_snapshots(destination).readable) == 1000
+        best = min(best, time.perf_counter() - start)
+    # 40 ms are meant; a busy machine takes longer
+    assert best < 0.4
 
 
 def test_a_prefix_must_be_unique() -> None:

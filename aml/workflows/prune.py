@@ -1,28 +1,21 @@
-"""What a user means by one command: run lock, recovery, plan, confirmation, apply, journal.
-
-The only place that composes operations; the command line and the Python API both call it.
-"""
+"""Prune: plan, confirmation, backup, apply, journal; what earlier runs did, and undoing one."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from msgspec import Struct, structs, to_builtins
+from msgspec import structs, to_builtins
 
 from aml import __version__
-from aml.config import PruneSettings, Settings
+from aml.config import PruneSettings
 from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
-from aml.fs.run_lock import run_lock
-from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.budget import Limits
-from aml.ledger.clock import ClockLimits, clock_doubt, refuse_doubtful_clock
+from aml.ledger.clock import clock_doubt
 from aml.ledger.history import AgentHistory, read_history
-from aml.ledger.recovery import recover, settle, settled_state
+from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name
-from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
+from aml.ledger.state import FileLockNotes
 from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
 from aml.model.timestamps import to_iso
 from aml.prune.apply import PruneRun, apply_plan, plan_store
@@ -30,36 +23,11 @@ from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
 from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
-from aml.store.open import Store, refuse_network_store
-
-#: A run by another host within the last hour is worth a warning.
-_OTHER_HOST_SECONDS = 3600.0
-
-_LONGEST_TIMEOUT = 86_400
+from aml.store.open import Store
+from aml.workflows.conditions import Conditions, changing
 
 #: What a journal entry's state is after a run that ended with a status.
 _STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
-
-
-class Conditions(Struct, frozen=True):
-    """What a run may take for granted: patience with locks, trust in the clock and in the file system."""
-
-    locks: LockPolicy = LockPolicy()
-    clock: ClockLimits = ClockLimits()
-    trust_clock: bool = False
-    allow_network_store: bool = False
-
-    @classmethod
-    def of(cls, settings: Settings, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
-        timeout = settings.locks.timeout_seconds if lock_timeout is None else lock_timeout
-        if not 0 <= timeout <= _LONGEST_TIMEOUT:
-            raise UsageError(f"a lock timeout cannot be {timeout:g} s", advice=f"say 0 to {_LONGEST_TIMEOUT:,} seconds")
-        return cls(
-            locks=LockPolicy(timeout=timeout),
-            clock=ClockLimits(settings.clock.max_behind_minutes, settings.clock.max_ahead_days),
-            trust_clock=trust_clock,
-            allow_network_store=settings.store.allow_network_store,
-        )
 
 
 def prune_options(
@@ -147,7 +115,7 @@ def prune(
         preview = build_report(look()[0], {}, run=None, dry_run=True)
         if preview.total("removed") and not confirm(preview):
             return structs.replace(preview, notes=("nothing was changed: not confirmed",))
-    with _changing(store, journal, "prune", moment, conditions) as (locks, found):
+    with changing(store, journal, "prune", moment, conditions) as (locks, found):
         notes = (*found, *strangers)
         plan, history = look()
         return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
@@ -244,7 +212,7 @@ def prune_undo(
         return UndoReport(None, target.id, True, [preview_file(store, file) for file in wanted])
     moment = time.time() if now is None else now
     # ages play no part in undo, so no clock is too wrong for it
-    with _changing(store, journal, "undo", moment, structs.replace(conditions, trust_clock=True)) as (locks, _):
+    with changing(store, journal, "undo", moment, structs.replace(conditions, trust_clock=True)) as (locks, _):
         target = journal.read(target.id)
         wanted = wanted_of(store, journal, target, ids)
         if not wanted:
@@ -268,26 +236,3 @@ def prune_undo(
             settle(store, journal, run)
         _finish(journal, run, _STATES.get(report.status, "failed"))
         return report
-
-
-@contextmanager
-def _changing(
-    store: Store, journal: Journal, operation: str, now: float, conditions: Conditions
-) -> Iterator[tuple[FileLockNotes, tuple[str, ...]]]:
-    """Everything that comes before a change: one run at a time, on a sound file system, with a believable clock, and
-    with whatever a crashed run left cleared away."""
-    refuse_network_store(store, allowed=conditions.allow_network_store)
-    prepare_folder(store.state)
-    with run_lock(run_lock_path(store), operation, to_iso(now)):
-        newest = journal.newest()
-        refuse_doubtful_clock(clock_doubt(newest, now, conditions.clock), trusted=conditions.trust_clock)
-        with lock_notes(store) as locks:
-            notes = recover(store, journal)
-            yield locks, (*locks.problems, *notes, *_other_host(newest, now))
-
-
-def _other_host(newest: Run | None, now: float) -> list[str]:
-    here = os.uname().nodename
-    if newest is None or newest.host in ("", here) or not 0 <= now - newest.started_at < _OTHER_HOST_SECONDS:
-        return []
-    return [f"{newest.host} ran {newest.operation} here at {newest.started}; two machines must not maintain one store"]
