@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aml.errors import DamagedError as DamagedError
     from aml.errors import ExitStatus as ExitStatus
     from aml.errors import FileAccessError as FileAccessError
+    from aml.errors import HookError as HookError
     from aml.errors import LockedError as LockedError
     from aml.errors import NotFoundError as NotFoundError
     from aml.errors import SchemaError as SchemaError
@@ -42,6 +43,7 @@ _HOMES = {
         "DamagedError",
         "ExitStatus",
         "FileAccessError",
+        "HookError",
         "LockedError",
         "NotFoundError",
         "SchemaError",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,7 +21,9 @@ from aml.fs.files import read_regular
 
 Days = Annotated[float, Meta(ge=0, le=36_500)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Number = Annotated[int, Meta(ge=0, le=1_000_000)]
 Names = tuple[str, ...]
+Command = tuple[str, ...]
 Strategies = tuple[Literal["time", "performance"], ...]
 
 
@@ -32,6 +34,59 @@ class StoreSettings(Struct, frozen=True):
     max_unpacked_mb: Annotated[
         int, Meta(ge=1, le=1 << 20, description="largest unpacked size of one gzip file, in MiB; more counts as damage")
     ] = 1024
+
+
+class BackupSettings(Struct, frozen=True):
+    repository: Annotated[
+        str,
+        Meta(description="where backups go, from the folder that holds the store; empty means STORE-backup beside it"),
+    ] = ""
+    compression: Annotated[
+        Literal["fast", "default", "max"], Meta(description="how hard new data is packed: fast, default or max")
+    ] = "default"
+    full_days: Annotated[
+        Days, Meta(description="auto: days after which every file is read again, for a full backup")
+    ] = 7.0
+    verify_share: Annotated[Share, Meta(description="auto: share of the packs that each run reads back and checks")] = (
+        0.10
+    )
+    retries: Annotated[
+        int, Meta(ge=0, le=20, description="auto: how often a step is tried again after a lock or an I/O error")
+    ] = 5
+    retry_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="auto: the first pause before that; each further one is twice as long")
+    ] = 2.0
+
+
+class RotateSettings(Struct, frozen=True):
+    keep_last: Annotated[Number, Meta(description="how many of the newest backups stay")] = 3
+    keep_hourly: Annotated[Number, Meta(description="in how many of the last hours with a backup the newest stays")] = 0
+    keep_daily: Annotated[Number, Meta(description="the same for days")] = 0
+    keep_weekly: Annotated[Number, Meta(description="the same for weeks")] = 0
+    keep_monthly: Annotated[Number, Meta(description="the same for months")] = 0
+    keep_yearly: Annotated[Number, Meta(description="the same for years")] = 0
+    keep_within_days: Annotated[Days, Meta(description="all backups of so many days stay")] = 30.0
+    keep_tags: Annotated[Names, Meta(description="backups with one of these tags stay")] = ()
+    max_backups: Annotated[Number, Meta(description="beyond so many the oldest go, 0: no limit")] = 0
+    archive_days: Annotated[
+        Days, Meta(description="how long archives of removed records are kept; undo is possible so long")
+    ] = 365.0
+
+
+class HookSettings(Struct, frozen=True):
+    before_backup: Annotated[Command, Meta(description="command run before a backup; if it fails, there is none")] = ()
+    after_backup: Annotated[Command, Meta(description="command run after a backup that succeeded")] = ()
+    after_partial_backup: Annotated[Command, Meta(description="command run after an incomplete backup")] = ()
+    after_failed_backup: Annotated[Command, Meta(description="command run after a backup that failed")] = ()
+    before_prune: Annotated[
+        Command, Meta(description="command run before a prune; if it fails, nothing is removed")
+    ] = ()
+    after_prune: Annotated[Command, Meta(description="command run after a prune that succeeded")] = ()
+    after_partial_prune: Annotated[Command, Meta(description="command run after a prune that left something out")] = ()
+    after_failed_prune: Annotated[Command, Meta(description="command run after a prune that failed")] = ()
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=86_400, description="how long a command may take; then it is killed, and has failed")
+    ] = 600.0
 
 
 class LockSettings(Struct, frozen=True):
@@ -76,6 +131,9 @@ class PruneSettings(Struct, frozen=True):
         365.0
     )
     protect_new_days: Annotated[Days, Meta(description="records created in the last so many days are protected")] = 7.0
+    backup: Annotated[
+        bool, Meta(description="back the store up before records are removed; if that fails, none is")
+    ] = True
     pinned_ids: Annotated[Names, Meta(description="ids of records that no rule removes")] = ()
     pinned_tags: Annotated[Names, Meta(description="tags that protect a record from every rule")] = ("pinned", "keep")
     max_loss: Annotated[
@@ -96,6 +154,9 @@ class Settings(Struct, frozen=True):
     locks: LockSettings = LockSettings()
     clock: ClockSettings = ClockSettings()
     prune: PruneSettings = PruneSettings()
+    backup: BackupSettings = BackupSettings()
+    rotate: RotateSettings = RotateSettings()
+    hooks: HookSettings = HookSettings()
 
 
 class Setting(Struct, frozen=True):
@@ -235,7 +296,11 @@ def _allowed(field: Any) -> str:
         return "true or false"
     if kind is Strategies:
         return f"a list of {' and '.join(get_args(get_args(kind)[0]))}"
-    if kind is Names:
+    if kind is str:
+        return "a text"
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if kind == Names:
         return "a list of texts"
     low = next((meta.ge for meta in metas if meta.ge is not None), None)
     high = next((meta.le for meta in metas if meta.le is not None), None)
@@ -252,8 +317,15 @@ def _share_or_text(value: str) -> float | str:
 
 
 def _from_text(section: str, key: str, text: str) -> Any:
-    """The value of an environment variable: numbers and booleans as in TOML, lists parted by commas."""
+    """The value of an environment variable: numbers and booleans as in TOML, lists parted by commas.
+
+    The words of a command are those that a shell would see.
+    """
     kind = get_args(_field_type(section, key))[0]
+    if kind is str or get_origin(kind) is Literal:
+        return text
+    if section == "hooks" and kind == Command:
+        return _words(text)
     if kind in (Names, Strategies):
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind is bool:
@@ -262,6 +334,16 @@ def _from_text(section: str, key: str, text: str) -> Any:
         )
     try:
         return int(text) if kind is int else float(text)
+    except ValueError:
+        return text
+
+
+def _words(text: str) -> list[str] | str:
+    """A command line as a shell would part it into words; the text itself where quotes do not match."""
+    import shlex
+
+    try:
+        return shlex.split(text)
     except ValueError:
         return text
 

@@ -11,6 +11,7 @@
     ├── ClockError                1  this machine's clock contradicts the run journal
     ├── FileAccessError           1  the system refused a call on a path
     ├── InterruptedRunError     130  somebody asked for the run to stop
+    ├── HookError                 1  a user's command that was to run before an operation failed
     └── ChangedError              1  a file changed between looking and writing
 
 Every message says what failed, on which path, and what to do next. Nothing here imports anything of ours.
@@ -112,6 +113,10 @@ class ClockError(AmlError):
 
 class FileAccessError(AmlError):
     """The operating system refused a call; the message names the call's aim, the path and the system's reason."""
+
+
+class HookError(AmlError):
+    """The user's command that was to run before an operation failed, so the operation did not begin."""
 
 
 class InterruptedRunError(AmlError):

@@ -33,3 +33,17 @@ def complete_prune_run(ctx: typer.Context, incomplete: str) -> list[str]:
         return [run_id for run_id in fitting if journal.read(run_id).operation == "prune"]
     except AmlError:
         return []
+
+
+def complete_backup(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of backups, the newest first, and ``latest``, that begin with what was typed."""
+    from aml.repository.local_folder import LocalFolder
+    from aml.repository.snapshots import list_snapshots
+
+    try:
+        named = ctx.find_root().params.get("repository") or os.environ.get("AML_REPOSITORY")
+        folder = Path(named) if named else _store(ctx).keep
+        ids = [one.id for one in reversed(list_snapshots(LocalFolder(folder)).readable)]
+    except AmlError:
+        ids = []
+    return [ident for ident in ("latest", *ids) if ident.startswith(incomplete)]

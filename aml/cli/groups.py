@@ -12,6 +12,7 @@ from typer.main import get_command
 #: Command word -> module, and the line that help shows without importing it.
 COMMANDS = {
     "prune": ("aml.cli.prune", "Remove low-value records by rules; see and undo earlier runs."),
+    "backup": ("aml.cli.backup", "Make backups, verify them, restore from them, and let the old ones go."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }

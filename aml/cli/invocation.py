@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,8 @@ import msgspec
 from aml.cli.text import printable
 from aml.config import Effective, Settings, load_settings
 from aml.errors import AmlError, ExitStatus, StoreNotFoundError
-from aml.store.open import Store, find_store, open_store, settings_file_for
+from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, settings_file_for
+from aml.workflows.conditions import Conditions
 
 #: Version of the JSON answers: raised when a field changes its meaning or goes.
 JSON_SCHEMA = 1
@@ -48,6 +50,7 @@ class Invocation:
         self.command = ""
         self.store_option: str | None = None
         self.repository_option: str | None = None
+        self.named_repository: str | None = None
         self.config_option: str | None = None
         self.json = False
         self.quiet = False
@@ -78,10 +81,41 @@ class Invocation:
                 raise
             raise StoreNotFoundError(f"{error.message} (AML_STORE names that path)", advice=error.advice) from error
 
+    def open_place(self) -> Store:
+        """The store, or where it was: backups can be looked at and restored when the store itself is gone."""
+        try:
+            return self.open_store()
+        except StoreNotFoundError:
+            store = Store(Path(os.path.realpath(self._lost_store_path())), self.settings.store.max_unpacked_mb << 20)
+            if os.path.lexists(store.root) or not (store.keep.is_dir() or self.repository_option):
+                raise
+            return store
+
+    def _lost_store_path(self) -> Path:
+        """Where a store should be: as named, or beside the nearest repository upwards. Raises StoreNotFoundError."""
+        named = self.store_option or self.environment.get("AML_STORE")
+        if named:
+            return self.folder / named
+        for folder in (self.folder, *self.folder.parents):
+            if Store(folder / DEFAULT_STORE).keep.is_dir():
+                return folder / DEFAULT_STORE
+        return find_store(self.folder)
+
+    def conditions(self, store: Store, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
+        """What a run on that store finds given: settings, and what the command line says beside them."""
+        settings = self.settings
+        repository: Path | None = None
+        if self.repository_option:
+            repository = self.folder / self.repository_option
+        elif settings.backup.repository:
+            repository = store.root.parent / settings.backup.repository
+        return Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock, repository=repository)
+
     def spell(self, *words: str) -> str:
         """A command line that means this store, to be typed as it is."""
         store = ["--store", self.store_option] if self.store_option else []
-        return shlex.join(["aml", *store, *words])
+        repository = ["--repository", self.named_repository] if self.named_repository else []
+        return shlex.join(["aml", *store, *repository, *words])
 
     def settings_path(self) -> Path | None:
         """The settings file in effect, whether it exists or not; None where there is no store to belong to."""

@@ -86,6 +86,7 @@ def _root(
         if value == "":
             raise UsageError(f"{name} is empty", advice="name a path, or leave the option out")
     invocation.store_option = store
+    invocation.named_repository = repository
     invocation.repository_option = repository or invocation.environment.get("AML_REPOSITORY")
     invocation.config_option = config
     invocation.quiet = quiet

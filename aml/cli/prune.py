@@ -14,7 +14,6 @@ from aml.config import parse_share
 from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.report import PruneReport
-from aml.workflows.conditions import Conditions
 from aml.workflows.prune import prune, prune_history, prune_options, prune_undo
 
 _EXAMPLES = """\b
@@ -50,14 +49,18 @@ def prune_command(
             metavar="SHARE", help="Most of an agent's records that may go, such as 30%; 100% lifts every limit."
         ),
     ] = None,
+    no_backup: Annotated[
+        bool, typer.Option("--no-backup", help="Do not back the store up first; records are archived all the same.")
+    ] = False,
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
 ) -> int:
     """Remove records that are old, failed or never worked.
 
-    What is removed is archived first, with the rule and the figures, and "aml prune undo" puts it back. A loss budget
-    bounds what one run may remove from an agent. Records that are valuable, pinned or new always stay.
+    What is removed is archived first, with the rule and the figures, and "aml prune undo" puts it back; the store is
+    backed up before. A loss budget bounds what one run may remove from an agent. Records that are valuable, pinned or
+    new always stay.
     """
     if ctx.invoked_subcommand is not None:
         return int(ExitStatus.DONE)
@@ -76,16 +79,19 @@ def prune_command(
         return typer.confirm(f"Remove {count(preview.total('removed'), 'record')}, archived first?", err=True)
 
     asks = invocation.is_interactive and not yes and not dry_run
+    store = invocation.open_store()
     with shown_progress(invocation) as progress:
         report = prune(
-            invocation.open_store(),
+            store,
             options,
             now=invocation.now,
             dry_run=dry_run,
-            conditions=Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            backup=settings.prune.backup and not no_backup,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
             confirm=confirm if asks else None,
             progress=progress,
             explain=invocation.json or invocation.verbose,
+            warn=invocation.warn,
         )
     for note in report.notes:
         invocation.warn(note)
@@ -123,13 +129,14 @@ def undo_command(
     invocation = Invocation.of(ctx)
     if not run:
         raise UsageError("the id of a run is empty", advice="aml prune history lists the runs")
+    store = invocation.open_store()
     report = prune_undo(
-        invocation.open_store(),
+        store,
         run,
         tuple(ids or ()),
         now=invocation.now,
         dry_run=dry_run,
-        conditions=Conditions.of(invocation.settings, lock_timeout=lock_timeout),
+        conditions=invocation.conditions(store, lock_timeout=lock_timeout),
     )
     status = ExitStatus.DONE if dry_run else report.status
     return invocation.answer(report, status, lambda: write_undo(invocation, report))

@@ -76,6 +76,16 @@ def unpack(data: bytes, *, max_bytes: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def unpack_single(data: bytes, *, max_bytes: int) -> bytes | None:
+    """The content of a gzip file of exactly one member; None where there are several. Raises as ``unpack`` does."""
+    part, rest = _unpack_member(data, max_bytes, max_bytes)
+    if rest:
+        if not is_gzip(rest):
+            raise DamagedError(f"{len(rest)} bytes of something else follow the gzip data")
+        return None
+    return part
+
+
 def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes]:
     inflater = _new_inflater()
     try:

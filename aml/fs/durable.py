@@ -79,12 +79,12 @@ def write_durably(
     ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError.
     """
 
-    def adopt(descriptor: int) -> None:
+    def prepare(descriptor: int) -> None:
         os.fchmod(descriptor, mode)
         give_to_owner_of(path.parent, descriptor)
 
     with explained("write", path):
-        _write_and_rename(path, data, adopt, proof)
+        _write_and_rename(path, data, prepare, proof)
 
 
 def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> os.stat_result:
@@ -94,24 +94,23 @@ def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callab
     whatever ``proof`` raises; the file is then as it was, and no temporary file is left.
     """
 
-    def adopt(descriptor: int) -> None:
-        _adopt_owner(path, descriptor, like)
+    def take_over(descriptor: int) -> None:
+        adopt(path, descriptor, like)
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-        _copy_attributes(path, descriptor)
 
     with explained("write", path):
-        return _write_and_rename(path, data, adopt, proof)
+        return _write_and_rename(path, data, take_over, proof)
 
 
 def _write_and_rename(
-    path: Path, data: bytes, adopt: Callable[[int], None], proof: Callable[[], None]
+    path: Path, data: bytes, prepare: Callable[[int], None], proof: Callable[[], None]
 ) -> os.stat_result:
     temporary = temporary_for(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         try:
             write_all(descriptor, data)
-            adopt(descriptor)
+            prepare(descriptor)
             sync_file(descriptor)
             put = os.fstat(descriptor)
         finally:
@@ -131,6 +130,31 @@ def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def adopt(path: Path, descriptor: int, like: os.stat_result) -> None:
+    """Give an open file the owner and attributes of the file at ``path``, whose place it will take.
+
+    Raises OSError, and FileAccessError where this process may not give it that owner.
+    """
+    _adopt_owner(path, descriptor, like)
+    _copy_attributes(path, descriptor)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Flush all that was written to the file system of a folder: for many files at once. Raises OSError."""
+    if sys.platform == "linux":
+        import ctypes
+
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(folder))
+        finally:
+            os.close(descriptor)
+    else:
+        os.sync()
 
 
 def _adopt_owner(path: Path, descriptor: int, like: os.stat_result) -> None:

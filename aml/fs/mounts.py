@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from aml.errors import FileAccessError
+
 _NETWORK = re.compile(
     r"(nfs\d?|cifs|smb\w*|9p|afs|afpfs|webdav|ceph|glusterfs|lustre|gpfs|beegfs|ocfs2|gfs2|fuse.*|macfuse|osxfuse)"
 )
@@ -18,6 +20,16 @@ def network_file_system(path: Path) -> str | None:
     """The type of the network file system that ``path`` lies on, or None for a local one."""
     kind = _file_system_type(path)
     return kind if kind is not None and _NETWORK.fullmatch(kind) else None
+
+
+def refuse_network(path: Path, *, allowed: bool) -> None:
+    """Raise FileAccessError where what is to be changed lies on a network file system and that is not allowed."""
+    kind = None if allowed else network_file_system(path)
+    if kind is not None:
+        raise FileAccessError(
+            f"{path} lies on a network file system ({kind}), where neither locks nor renames can be counted on",
+            advice="run AML on the machine that holds the disk, or set store.allow_network_store = true",
+        )
 
 
 def _file_system_type(path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import msgspec
 from aml.errors import LockedError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of
+from aml.fs.flock import lock_within
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -25,15 +25,16 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def run_lock(path: Path, operation: str, started: str) -> Iterator[None]:
-    """Hold the run lock at ``path``. Raises LockedError, naming the holder, where another run has it."""
+def run_lock(path: Path, operation: str, started: str, *, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the run lock at ``path``.
+
+    Raises LockedError, naming the holder, where another run keeps it for longer than ``timeout`` seconds.
+    """
     with explained("lock", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _locked(descriptor, path) from None
+        if not lock_within(descriptor, timeout):
+            raise _locked(descriptor, path)
         _sign(descriptor, path, Holder(operation, os.getpid(), os.uname().nodename, started))
         yield
     finally:

@@ -16,16 +16,32 @@ class ClockLimits(Struct, frozen=True):
     ahead_days: float = 60.0
 
 
-def clock_doubt(newest: Run | None, now: float, limits: ClockLimits) -> str | None:
-    """Why now (seconds since 1970 UTC) contradicts the newest run, or None where it does not."""
+class Witness(Struct, frozen=True):
+    """Something that AML did at ``time`` (seconds since 1970 UTC) by a clock that was believed."""
+
+    what: str
+    time: float
+
+
+def witness_of(run: Run | None) -> Witness | None:
+    return None if run is None else Witness(f"run ({run.id})", run.started_at)
+
+
+def newest_of(*witnesses: Witness | None) -> Witness | None:
+    """The latest of several, or None where there is none."""
+    return max((one for one in witnesses if one is not None), key=lambda one: one.time, default=None)
+
+
+def clock_doubt(newest: Witness | None, now: float, limits: ClockLimits) -> str | None:
+    """Why now (seconds since 1970 UTC) contradicts what AML did last, or None where it does not."""
     if newest is None:
         return None
-    since = now - newest.started_at
+    since, when = now - newest.time, to_iso(newest.time)
     if since < -limits.behind_minutes * 60:
-        return f"the clock says {to_iso(now)}, but the newest run ({newest.id}) began later, at {newest.started}"
+        return f"the clock says {to_iso(now)}, but the newest {newest.what} was made later, at {when}"
     if since > limits.ahead_days * SECONDS_PER_DAY:
         days = since / SECONDS_PER_DAY
-        return f"the clock says {to_iso(now)}, {days:.0f} days after the newest run ({newest.id}, {newest.started})"
+        return f"the clock says {to_iso(now)}, {days:.0f} days after the newest {newest.what}, at {when}"
     return None
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct, field
 
+from aml.codec.json_array import RecordArray
+from aml.codec.views import Seen, Unreadable
 from aml.ledger.runs import Journal, RecordKey, Run
 from aml.model.timestamps import SECONDS_PER_DAY
 
@@ -28,6 +31,23 @@ class RemovedKeys(Struct):
             if key.id is not None and key.id not in self.shared:
                 index.setdefault(key.id, set()).add(key)
         return index
+
+    def carried(self, seen: Sequence[Seen], array: RecordArray) -> Iterator[set[RecordKey]]:
+        """The keys that each element of an array carries, of those that carry any; ``seen`` are their views."""
+        if not self.keys:
+            return
+        by_id = self.by_id()
+        nothing: set[RecordKey] = set()
+        for ordinal, view in enumerate(seen):
+            if isinstance(view, Unreadable):
+                continue
+            ident = view.ident
+            if ident is None or ident in self.shared:
+                keys = self.keys & {RecordKey.of(ident, hashlib.sha256(array.elements[ordinal]).hexdigest())}
+            else:
+                keys = by_id.get(ident, nothing)
+            if keys:
+                yield keys
 
 
 class AgentHistory(Struct):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.fs.access import explained
@@ -21,13 +23,22 @@ from aml.store.layout import record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
 
+#: Ends a run that died: sets its state and returns a note.
+Ending = Callable[[Run], str]
 
-def recover(store: Store, journal: Journal) -> list[str]:
-    """Settle every unfinished run and clear unfinished writes; returns a note for each. The run lock must be held."""
+
+def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = MappingProxyType({})) -> list[str]:
+    """Settle every unfinished run and clear unfinished writes; returns a note for each. The run lock must be held.
+
+    ``endings`` are for operations that are not settled by looking, by their names.
+    """
     notes = []
     for run_id in journal.ids():
         run = journal.read(run_id)
-        if run.is_unfinished:
+        if run.is_unfinished and run.operation in endings:
+            notes.append(endings[run.operation](run))
+            journal.write(run)
+        elif run.is_unfinished:
             problems = settle(store, journal, run)
             run.state = settled_state("interrupted", run)
             journal.write(run)

@@ -46,7 +46,8 @@ class RecordKey(msgspec.Struct, frozen=True, array_like=True):
 class RunFile(msgspec.Struct):
     """What a run did to one record file. ``archive`` is relative to the folder kept beside the store.
 
-    ``shared`` are ids of removed records that other records, which stayed, carry as well.
+    ``shared`` are ids of removed records that other records, which stayed, carry as well. ``expired`` tells that there
+    was an archive, which grew so old that it was removed.
     """
 
     agent: str
@@ -58,6 +59,7 @@ class RunFile(msgspec.Struct):
     bytes_before: int = 0
     bytes_after: int = 0
     used_allowance: bool = False
+    expired: bool = False
 
 
 class Run(msgspec.Struct):

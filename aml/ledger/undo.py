@@ -72,6 +72,10 @@ class Wanted(Struct, frozen=True):
 def wanted_of(store: Store, journal: Journal, run: Run, ids: tuple[str, ...]) -> list[Wanted]:
     """What of a run is to be put back, file by file. Raises NotFoundError for an id that it did not remove."""
     files = [file for file in run.files if file.archive and file.removed]
+    if not files and any(file.expired for file in run.files):
+        raise NotFoundError(
+            f"the archives of run {run.id} have expired", advice="a backup from before that run may hold its records"
+        )
     archives = [(file, _whole_archive(store, file)) for file in files]
     known = sorted({record.id for _, records in archives for record in records if record.id is not None})
     chosen = tuple(_resolve(ident, known, run) for ident in ids)

@@ -29,3 +29,4 @@ DECISION = Kind("decision", "decisions", DecisionView)
 #: In the order in which AML reads, reports and breaks ties.
 KINDS = (PATTERN, SOLUTION, DECISION)
 KIND_BY_PLURAL = {kind.plural: kind for kind in KINDS}
+KIND_BY_FILE_NAME = {kind.file_name: kind for kind in KINDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 #: The newest version of the records' schema that this AML reads.
 NEWEST = (2, 0, 0)
@@ -19,3 +20,13 @@ def is_too_new(version: object) -> bool:
         return False
     match = _VERSION.fullmatch(version)
     return match is not None and tuple(int(part) for part in match.groups()) > NEWEST
+
+
+def version_of(record: Mapping[str, object]) -> str:
+    """The schema version of a record, told by its own ``version`` from 2.0.0 on, and before that by its fields."""
+    version = record.get("version")
+    if isinstance(version, str) and _VERSION.fullmatch(version):
+        return version
+    if isinstance(record.get("metadata"), Mapping):
+        return "1.2.0"
+    return "1.1.0" if "tags" in record and "active" in record else "1.0.0"

@@ -194,19 +194,9 @@ def finding_of(view: RecordView, rule: int, size: int, options: PruneOptions, no
 
 def _look_for_removed(scan: FileScan, seen: Sequence[Seen], array: RecordArray, removed: RemovedKeys) -> None:
     """Which of the keys that earlier runs removed are here again, and how many records carry them."""
-    if not removed.keys:
-        return
-    by_id = removed.by_id()
-    nothing: set[RecordKey] = set()
-    for ordinal, view in enumerate(seen):
-        if isinstance(view, RecordView):
-            ident = view.ident
-            if ident is None or ident in removed.shared:
-                keys = removed.keys & {RecordKey.of(ident, hashlib.sha256(array.elements[ordinal]).hexdigest())}
-            else:
-                keys = by_id.get(ident, nothing)
-            scan.present |= keys
-            scan.came_back += bool(keys)
+    for keys in removed.carried(seen, array):
+        scan.present |= keys
+        scan.came_back += 1
 
 
 def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:

@@ -71,7 +71,8 @@ class AgentBudget(Struct, frozen=True):
 
 
 class PruneReport(Struct, frozen=True):
-    """A prune of one store. ``run`` is None for a dry run, and where it was not confirmed.
+    """A prune of one store. ``run`` is None for a dry run, and where it was not confirmed. ``backup`` is the id of the
+    backup that was made of the store before, if any.
 
     ``records`` lists the records one by one where that was asked for.
     """
@@ -84,6 +85,7 @@ class PruneReport(Struct, frozen=True):
     budgets: tuple[AgentBudget, ...]
     notes: tuple[str, ...]
     status: ExitStatus
+    backup: str | None = None
 
     def total(self, name: str) -> int:
         """Sum of one count over all files."""

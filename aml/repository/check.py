@@ -9,16 +9,18 @@ from typing import Literal
 from msgspec import Struct
 
 from aml.errors import DamagedError, FileAccessError, NotFoundError, SchemaError
-from aml.repository.check_data import Document, check_documents, check_pack
+from aml.repository.check_data import Document, PackResult, check_documents, check_packs
+from aml.repository.description import DESCRIPTION_KEY, Description, describe
 from aml.repository.destination import Destination
 from aml.repository.index import load_index
+from aml.repository.json_pieces import Piece
 from aml.repository.manifest import Listing, ListingRef
-from aml.repository.repository import DESCRIPTION_KEY, Description, Reader, describe
-from aml.repository.snapshots import Snapshot, Snapshots
+from aml.repository.reader import Reader
+from aml.repository.snapshots import Snapshot, Snapshots, snapshot_key
 from aml.repository.tables import pack_key
 
-#: quick: structure and sizes. packs: and the SHA-256 of every pack. deep: and every document put together, hashed and
-#: parsed, and every other chunk unpacked and hashed. sample: quick, and every chunk of some packs.
+#: quick: structure and sizes. packs: and the SHA-256 of every pack. deep: and every chunk unpacked and hashed, and
+#: documents parsed. sample: quick, and the SHA-256 and every chunk of some packs.
 Tier = Literal["quick", "packs", "deep", "sample"]
 
 _ADVICE_CHUNKS = "run aml backup create --full: it writes again what the store still has"
@@ -51,7 +53,8 @@ class Finding(Struct, frozen=True):
 class CheckReport(Struct, frozen=True):
     """What was checked (names of packs, number of chunks and backups), what is wrong, and what is worth a note.
 
-    A note is a document that is stored as it was, and is no whole JSON although its name says so.
+    A note is a document that is stored as it was, and is no whole JSON although its name says so. ``snapshot`` is the
+    id of the only backup that was looked at, if that was asked for.
     """
 
     tier: Tier
@@ -60,6 +63,7 @@ class CheckReport(Struct, frozen=True):
     snapshots: int
     chunks: int
     packs: list[str]
+    snapshot: str | None = None
 
 
 class _Listed(Struct):
@@ -70,51 +74,72 @@ class _Listed(Struct):
 
 
 def check(
-    destination: Destination, tier: Tier = "quick", *, sample: float = 0.1, checked: Mapping[str, float] | None = None
+    destination: Destination,
+    tier: Tier = "quick",
+    *,
+    sample: float = 0.1,
+    checked: Mapping[str, float] | None = None,
+    snapshot: str | None = None,
 ) -> CheckReport:
     """Verify a repository, whose lock the caller holds. Raises FileAccessError where its folder cannot be listed.
 
     ``sample`` is the share of all packs (0 to 1, at least one pack) that the tier of that name looks into: those
     whose time in ``checked`` (pack name to seconds since 1970) is the oldest, never checked ones first.
+
+    With ``snapshot``, the id of a backup, nothing is looked at but that backup, and the packs that hold chunks it
+    needs. Raises NotFoundError where there is none of that id.
     """
     findings: list[Finding] = []
     notes: list[str] = []
     description = _describe(destination, findings)
-    loaded = load_index(destination)
-    reader = Reader(destination, description, loaded)
-    findings += [
-        Finding(flaw.key, flaw.reason, advice=_ADVICE_INDEX if flaw.key.startswith("index/") else _ADVICE_CHUNKS)
-        for flaw in loaded.flaws
-    ]
-    findings += [Finding(pack_key(table.pack), "it is missing", advice=_ADVICE_CHUNKS) for table in loaded.missing]
-    snapshots = reader.snapshots()
-    listed = _Listed(snapshots, {})
-    findings += [Finding(flaw.key, flaw.reason, advice=_ADVICE_SNAPSHOT) for flaw in snapshots.flaws]
-    _check_structure(reader, listed, findings)
-    packs = _chosen(reader, tier, sample, checked or {})
-    verified: set[bytes] = set()
-    if tier == "deep":
-        verified = _check_contents(reader, listed, findings, notes)
-    bad: dict[str, tuple[str, list[bytes]]] = {}
-    for name in packs:
-        problem, chunks = check_pack(reader, name, verified, unpacked=tier != "packs")
-        if problem:
-            bad[name] = (problem, chunks)
-    for name, (problem, chunks) in bad.items():
-        findings.append(_explain(listed, pack_key(name), problem, {chunk.hex() for chunk in chunks}))
+    reader = Reader(destination, description, load_index(destination))
+    try:
+        listed = _Listed(_wanted(reader.snapshots(), snapshot), {})
+        findings += [Finding(flaw.key, flaw.reason, advice=_ADVICE_SNAPSHOT) for flaw in listed.snapshots.flaws]
+        _check_structure(reader, listed, findings)
+        names = _needed_packs(reader, listed) if snapshot is not None else sorted(reader.loaded.packs)
+        _check_index(reader, findings, names if snapshot is not None else None)
+        packs = _chosen(names, tier, sample, checked or {})
+        pieces = _check_packs(reader, packs, tier, listed, findings)
+        if tier == "deep":
+            _check_documents(reader, listed, pieces, findings, notes)
+    finally:
+        reader.close()
     findings.sort(key=lambda one: one.key)
-    return CheckReport(tier, findings, notes, len(snapshots.readable), len(reader.index), packs)
+    return CheckReport(tier, findings, notes, len(listed.snapshots.readable), len(reader.index), packs, snapshot)
 
 
-def check_new_packs(reader: Reader, names: Collection[str]) -> list[Finding]:
-    """Read packs back that were just written: file, table and every chunk of them. Names no backups and files."""
-    findings = []
-    for name in names:
-        problem, chunks = check_pack(reader, name, set(), unpacked=True)
-        if problem:
-            bad = tuple(chunk.hex() for chunk in chunks)
-            findings.append(Finding(pack_key(name), problem, bad, advice=_ADVICE_CHUNKS))
-    return findings
+def _wanted(snapshots: Snapshots, identity: str | None) -> Snapshots:
+    if identity is None:
+        return snapshots
+    readable = [one for one in snapshots.readable if one.id == identity]
+    flaws = [flaw for flaw in snapshots.flaws if flaw.key == snapshot_key(identity)]
+    if not readable and not flaws:
+        raise NotFoundError(f"there is no backup {identity!r}", advice="aml backup list shows all")
+    return Snapshots(readable, flaws)
+
+
+def _needed_packs(reader: Reader, listed: _Listed) -> list[str]:
+    """The packs that hold a chunk of the backups at hand, each copy of it."""
+    chunks = {
+        name for one in listed.snapshots.readable for reference in one.manifest.listings for name in reference.chunks
+    }
+    for listing in listed.listings.values():
+        for entry in listing.files:
+            chunks.update(entry.chunks)
+    return sorted({place.pack for name in chunks for place in reader.index.places(bytes.fromhex(name))})
+
+
+def _check_index(reader: Reader, findings: list[Finding], names: Collection[str] | None) -> None:
+    """What was found wrong when the index was loaded; with ``names``, of these packs alone."""
+    loaded = reader.loaded
+    keys = None if names is None else {pack_key(name) for name in names}
+    for flaw in loaded.flaws:
+        if keys is None or flaw.key in keys:
+            advice = _ADVICE_INDEX if flaw.key.startswith("index/") else _ADVICE_CHUNKS
+            findings.append(Finding(flaw.key, flaw.reason, advice=advice))
+    if names is None:
+        findings += [Finding(pack_key(table.pack), "it is missing", advice=_ADVICE_CHUNKS) for table in loaded.missing]
 
 
 def _describe(destination: Destination, findings: list[Finding]) -> Description | None:
@@ -141,7 +166,7 @@ def _check_structure(reader: Reader, listed: _Listed, findings: list[Finding]) -
         findings.append(Finding(DESCRIPTION_KEY, problem, snapshots=tuple(strangers)))
     if missing:
         problem = f"{len(missing)} chunks are in no pack that can be read"
-        findings.append(_explain(listed, "packs", problem, missing))
+        findings.append(_explain(listed, "packs", problem, missing, missing))
 
 
 def _check_listing(
@@ -172,42 +197,71 @@ def _check_listing(
             findings.append(Finding(key, error.message, (), (snapshot.id,), affected, _ADVICE_CHUNKS))
 
 
-def _chosen(reader: Reader, tier: Tier, sample: float, checked: Mapping[str, float]) -> list[str]:
-    names = sorted(reader.loaded.packs)
+def _chosen(names: list[str], tier: Tier, sample: float, checked: Mapping[str, float]) -> list[str]:
     if tier == "quick":
         return []
     if tier == "sample":
-        names.sort(key=lambda name: (checked.get(name, -math.inf), name))
-        return names[: max(1, math.ceil(sample * len(names)))]
+        oldest = sorted(names, key=lambda name: (checked.get(name, -math.inf), name))
+        return oldest[: max(1, math.ceil(sample * len(names)))]
     return names
 
 
-def _check_contents(reader: Reader, listed: _Listed, findings: list[Finding], notes: list[str]) -> set[bytes]:
-    """Put every document together; returns the chunks that were read and are right."""
-    documents: dict[tuple[str, ...], Document] = {}
+def _check_packs(
+    reader: Reader, names: list[str], tier: Tier, listed: _Listed, findings: list[Finding]
+) -> dict[bytes, Piece]:
+    """Read packs; returns the chunks that are whole, where the tier looks at each, and what they are."""
+    pieces: dict[bytes, Piece] = {}
+    wrong: list[PackResult] = []
+    for result in check_packs(reader, names, unpacked=tier != "packs", parse=tier == "deep"):
+        pieces |= result.pieces
+        if result.problem:
+            wrong.append(result)
+    bad = {result.name: set(result.bad) for result in wrong}
+    for result in wrong:
+        # what another pack holds whole can be restored all the same
+        lost = {
+            digest.hex()
+            for digest in result.bad
+            if all(
+                place.pack not in names or digest in bad.get(place.pack, ()) for place in reader.index.places(digest)
+            )
+        }
+        chunks = {digest.hex() for digest in result.bad}
+        findings.append(_explain(listed, pack_key(result.name), result.problem, chunks, lost))
+    return pieces
+
+
+def _check_documents(
+    reader: Reader, listed: _Listed, pieces: Mapping[bytes, Piece], findings: list[Finding], notes: list[str]
+) -> None:
+    """What the chunks that are whole make together."""
+    documents: dict[tuple[object, ...], Document] = {}
     for listing in listed.listings.values():
         for entry in listing.files:
-            parse = entry.damaged is None and entry.path.endswith(".json")
+            parse = entry.damaged is None and entry.path.endswith((".json", ".json.gz"))
             document = Document(entry.path, entry.chunks, entry.stored_sha256, entry.stored_size, parse)
-            documents.setdefault((entry.stored_sha256, *entry.chunks), document)
-    results = check_documents(reader, list(documents.values()))
+            documents.setdefault((parse, entry.stored_sha256, *entry.chunks), document)
+    results = check_documents(reader, list(documents.values()), pieces)
     for document in results.wrong:
-        chunks = {name for name in document.chunks if bytes.fromhex(name) not in results.verified}
-        if not chunks:
-            # all chunks are right, so no pack will be named for it
-            wrong = "the chunks of a file do not make the file that was backed up"
-            findings.append(_explain(listed, "snapshots", wrong, set(document.chunks)))
+        problem = f"the chunks of {document.path} make another file than the one that was backed up"
+        affected = [
+            AffectedFile(one.id, reference.agent, entry.path)
+            for one in listed.snapshots.readable
+            for reference in one.manifest.listings
+            if reference.sha256 in listed.listings
+            for entry in listed.listings[reference.sha256].files
+            if (entry.stored_sha256, entry.chunks) == (document.sha256, document.chunks)
+        ]
+        users = tuple(dict.fromkeys(one.snapshot for one in affected))
+        findings.append(Finding("snapshots", problem, (), users, tuple(affected), _ADVICE_CHUNKS))
     notes += [f"{path} is no whole JSON, and was none when it was backed up" for path in results.unparsed]
-    return results.verified
 
 
-def _explain(listed: _Listed, key: str, problem: str, chunks: set[str]) -> Finding:
-    """A finding with the backups and files that bad or missing chunks touch."""
-    if not chunks:
-        return Finding(key, problem, advice=_ADVICE_CHUNKS)
+def _explain(listed: _Listed, key: str, problem: str, chunks: set[str], lost: set[str]) -> Finding:
+    """A finding with bad or missing ``chunks``, and the backups and files that those of them which are lost touch."""
     touched = {
-        sha256: [entry.path for entry in listing.files if not chunks.isdisjoint(entry.chunks)]
-        for sha256, listing in listed.listings.items()
+        sha256: [entry.path for entry in listing.files if not lost.isdisjoint(entry.chunks)]
+        for sha256, listing in (listed.listings.items() if lost else ())
     }
     snapshots, files = [], []
     for snapshot in listed.snapshots.readable:
@@ -215,7 +269,7 @@ def _explain(listed: _Listed, key: str, problem: str, chunks: set[str]) -> Findi
         for reference in snapshot.manifest.listings:
             paths = touched.get(reference.sha256, [])
             files += [AffectedFile(snapshot.id, reference.agent, path) for path in paths]
-            hit = hit or bool(paths) or not chunks.isdisjoint(reference.chunks)
+            hit = hit or bool(paths) or not lost.isdisjoint(reference.chunks)
         if hit:
             snapshots.append(snapshot.id)
     return Finding(key, problem, tuple(sorted(chunks)), tuple(snapshots), tuple(files), _ADVICE_CHUNKS)

@@ -1,28 +1,27 @@
-"""Reading back what a repository holds, by threads: packs by their SHA-256, chunks, whole documents."""
+"""Reading back what a repository holds, by threads: packs by their SHA-256, every chunk, and what chunks make."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 
-import msgspec
 from msgspec import Struct
 
-from aml.codec.json_array import split
 from aml.errors import DamagedError, FileAccessError, NotFoundError
-from aml.repository.packs import unpack_member
-from aml.repository.repository import Reader
-from aml.repository.tables import PackTable, Place, decode_table, pack_key, places
-from aml.repository.workers import WORKERS, Workers
+from aml.repository.json_pieces import Piece, is_json, make_json, piece_of
+from aml.repository.members import MemberRun, bad_chunks, is_named_by, runs, table_problem
+from aml.repository.reader import Reader
+from aml.repository.tables import PackTable, pack_key
+from aml.repository.workers import Job, Workers
 
-#: How much one thread takes at a time (bytes, unpacked): neighbours share members.
+#: How many bytes of packs are read before the first of them must be done.
+_BYTES_AHEAD = 16 << 20
+#: How much one thread puts together at a time (bytes): neighbours share members.
 _SHARE_BYTES = 4 << 20
 
-_JSON = msgspec.json.Decoder(msgspec.Raw)
-
-Located = tuple[bytes, Place]
+_EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
 
 class Document(Struct, frozen=True):
@@ -35,28 +34,134 @@ class Document(Struct, frozen=True):
     parse: bool
 
 
-class DocumentResults(Struct):
-    """Chunks that are right, documents that could not be put together, paths of those that are no whole JSON."""
+class PackResult(Struct):
+    """A pack that was read: what is wrong ("" if nothing), its damaged chunks, and what the whole ones are."""
 
-    verified: set[bytes]
+    name: str
+    problem: str
+    bad: list[bytes]
+    pieces: dict[bytes, Piece]
+
+
+class DocumentResults(Struct):
+    """Documents whose chunks make another one, and paths of those that are no whole JSON."""
+
     wrong: list[Document]
     unparsed: list[str]
 
 
-def check_documents(reader: Reader, documents: Sequence[Document]) -> DocumentResults:
-    """Put each document together and compare it with its SHA-256. Damage does not raise."""
-    results = DocumentResults(set(), [], [])
+class _PackJobs(Struct):
+    name: str
+    size: int
+    named: Job[bool]
+    table: PackTable | None
+    pack: bytes
+    chunks: list[Job[tuple[list[bytes], dict[bytes, Piece]]]]
+
+
+def check_packs(reader: Reader, names: Sequence[str], *, unpacked: bool, parse: bool) -> Iterator[PackResult]:
+    """Read packs, in order. Damage does not raise.
+
+    With ``unpacked``, each chunk is hashed; without, only where the SHA-256 of its pack is wrong, to tell which ones
+    that touches. With ``parse`` too, the pieces of JSON among them are told.
+    """
+    workers = Workers()
+    running: deque[_PackJobs] = deque()
+    try:
+        for name in names:
+            begun = _begin(reader, name, workers, unpacked=unpacked, parse=parse)
+            if isinstance(begun, PackResult):
+                yield begun
+                continue
+            running.append(begun)
+            while sum(one.size for one in running) > _BYTES_AHEAD:
+                yield _result(running.popleft(), unpacked=unpacked)
+        while running:
+            yield _result(running.popleft(), unpacked=unpacked)
+    finally:
+        workers.close()
+
+
+def _begin(reader: Reader, name: str, workers: Workers, *, unpacked: bool, parse: bool) -> _PackJobs | PackResult:
+    table = reader.index.tables.get(name)
+    try:
+        pack = reader.destination.get(pack_key(name))
+    except (DamagedError, NotFoundError, FileAccessError) as error:
+        return PackResult(name, error.message, table.digests() if table is not None else [], {})
+    named = workers.submit(partial(is_named_by, pack, name))
+    shares = runs(table) if table is not None and unpacked else ()
+    chunks = [workers.submit(partial(_check_run, run, pack, parse=parse)) for run in shares]
+    return _PackJobs(name, len(pack), named, table, pack, chunks)
+
+
+def _check_run(run: MemberRun, pack: bytes, *, parse: bool) -> tuple[list[bytes], dict[bytes, Piece]]:
+    pieces: dict[bytes, Piece] = {}
+
+    def visit(digest: bytes, chunk: memoryview) -> None:
+        pieces[digest] = piece_of(bytes(chunk))
+
+    return bad_chunks(run, _extent(run, pack), visit if parse else None), pieces
+
+
+def _extent(run: MemberRun, pack: bytes) -> memoryview:
+    start, length = run.extent
+    return memoryview(pack)[start : start + length]
+
+
+def _result(jobs: _PackJobs, *, unpacked: bool) -> PackResult:
+    result = PackResult(jobs.name, "", [], {})
+    for job in jobs.chunks:
+        bad, pieces = job.result()
+        result.bad += bad
+        result.pieces |= pieces
+    table = jobs.table
+    if not jobs.named.result():
+        if table is not None and not unpacked:
+            result.bad = [digest for run in runs(table) for digest in bad_chunks(run, _extent(run, jobs.pack))]
+        what = f"{len(result.bad)} of its chunks are damaged" if result.bad else "all of its chunks are whole"
+        result.problem = f"it does not have the SHA-256 in its name; {what}"
+    elif result.bad:
+        result.problem = f"{len(result.bad)} of its chunks are damaged"
+    elif unpacked and (table is None or not table.members):
+        result.problem = "its table of contents cannot be read"
+    elif unpacked and table is not None:
+        result.problem = table_problem(table, jobs.pack[sum(table.members[-1][:2]) :])
+    return result
+
+
+def check_documents(reader: Reader, documents: Sequence[Document], pieces: Mapping[bytes, Piece]) -> DocumentResults:
+    """Whether whole chunks (the keys of ``pieces``) make the documents they should, and those are JSON.
+
+    A document with a chunk that is not whole is passed over. A listing that tells a wrong SHA-256 for whole chunks is
+    only found where that costs nothing: for a document of one chunk, and for one that has to be put together to be
+    parsed. Listings are named by their own SHA-256 and hold what was hashed when it was stored; a restore hashes each
+    document anyway. Hashing every version of every document here would take longer with each backup.
+    """
+    results = DocumentResults([], [])
+    together: list[Document] = []
+    for document in documents:
+        found = [pieces.get(bytes.fromhex(name)) for name in document.chunks]
+        known = [piece for piece in found if piece is not None]
+        if len(known) < len(found):
+            continue
+        if len(found) < 2 and document.sha256 != (document.chunks[0] if found else _EMPTY_SHA256):
+            results.wrong.append(document)
+        elif document.parse and not make_json(known):
+            together.append(document)
+    _put_together(reader, together, results)
+    return results
+
+
+def _put_together(reader: Reader, documents: Sequence[Document], results: DocumentResults) -> None:
     workers = Workers()
     try:
-        jobs = [workers.submit(partial(_check_share, reader, share)) for share in _shares(documents)]
-        for job in jobs:
+        work: list[Callable[[], DocumentResults]] = [partial(_check_share, reader, one) for one in _shares(documents)]
+        for job in [workers.submit(share) for share in work]:
             found = job.result()
-            results.verified |= found.verified
             results.wrong += found.wrong
             results.unparsed += found.unparsed
     finally:
         workers.close()
-    return results
 
 
 def _shares(documents: Sequence[Document]) -> Iterator[list[Document]]:
@@ -72,110 +177,19 @@ def _shares(documents: Sequence[Document]) -> Iterator[list[Document]]:
         yield share
 
 
-def _check_share(reader: Reader, documents: Iterable[Document]) -> DocumentResults:
+def _check_share(reader: Reader, documents: Sequence[Document]) -> DocumentResults:
     # a reader caches, so each thread has its own
     own = Reader(reader.destination, reader.described, reader.loaded)
-    results = DocumentResults(set(), [], [])
-    for document in documents:
-        try:
-            data = own.read_document(document.chunks, document.sha256, document.size)
-        except (DamagedError, NotFoundError, FileAccessError):
-            results.wrong.append(document)
-            results.verified.update(_whole_chunks(own, document))
-            continue
-        results.verified.update(map(bytes.fromhex, document.chunks))
-        if document.parse and not _is_json(data):
-            results.unparsed.append(document.path)
-    return results
-
-
-def _whole_chunks(reader: Reader, document: Document) -> Iterator[bytes]:
-    for name in document.chunks:
-        digest = bytes.fromhex(name)
-        try:
-            reader.read_chunk(digest)
-        except (DamagedError, NotFoundError, FileAccessError):
-            continue
-        yield digest
-
-
-def _is_json(data: bytes) -> bool:
+    results = DocumentResults([], [])
     try:
-        _JSON.decode(data)
-    except msgspec.MsgspecError:
-        pass
-    else:
-        return True
-    try:
-        # the tolerant scan takes what agents write and JSON does not allow, such as NaN
-        split(data)
-    except DamagedError:
-        return False
-    return True
-
-
-def check_pack(reader: Reader, name: str, verified: Collection[bytes], *, unpacked: bool) -> tuple[str, list[bytes]]:
-    """What is wrong with a pack ("" if nothing) and which of its chunks are damaged. Damage does not raise.
-
-    With ``unpacked``, chunks that are not in ``verified`` are unpacked and hashed; without, only where the SHA-256 of
-    the pack is wrong, to tell which ones it touches.
-    """
-    try:
-        data = reader.destination.get(pack_key(name))
-    except (DamagedError, NotFoundError, FileAccessError) as error:
-        table = reader.index.tables.get(name)
-        return error.message, table.digests() if table is not None else []
-    workers = Workers()
-    try:
-        digest = workers.submit(lambda: hashlib.sha256(data).hexdigest())
-        table = reader.index.tables.get(name)
-        chunks = _bad_chunks(workers, table, data, verified) if table is not None and unpacked else []
-        if digest.result() != name:
-            chunks = _bad_chunks(workers, table, data, ()) if table is not None else []
-            what = f"{len(chunks)} of its chunks are damaged" if chunks else "all of its chunks are whole"
-            return f"it does not have the SHA-256 in its name; {what}", chunks
-        if chunks:
-            return f"{len(chunks)} of its chunks are damaged", chunks
-        return _compare_table(table, data, name) if unpacked else "", []
+        for document in documents:
+            try:
+                data = own.read_document(document.chunks, document.sha256, document.size)
+            except (DamagedError, NotFoundError, FileAccessError):
+                results.wrong.append(document)
+                continue
+            if not is_json(data):
+                results.unparsed.append(document.path)
     finally:
-        workers.close()
-
-
-def _compare_table(table: PackTable | None, data: bytes, name: str) -> str:
-    """What is wrong with the table at the end of a pack, seen from the one in the index."""
-    if table is None or not table.members:
-        return "its table of contents cannot be read"
-    try:
-        own = decode_table(data[sum(table.members[-1][:2]) :], name, len(data))
-    except DamagedError as error:
-        return error.message
-    return "" if own == table else "its own table differs from the one in the index"
-
-
-def _bad_chunks(workers: Workers, table: PackTable, data: bytes, verified: Collection[bytes]) -> list[bytes]:
-    try:
-        located = list(zip(table.digests(), places(table), strict=True))
-    except DamagedError:
-        return table.digests()
-    members = [list(group) for _, group in groupby(located, key=lambda one: one[1].member_offset)]
-    wanted = [member for member in members if any(digest not in verified for digest, _ in member)]
-    view = memoryview(data)
-    shares = [wanted[start::WORKERS] for start in range(WORKERS)]
-    jobs = [workers.submit(partial(_bad_in_members, share, view)) for share in shares]
-    return [digest for job in jobs for digest in job.result()]
-
-
-def _bad_in_members(members: Sequence[Sequence[Located]], data: memoryview) -> list[bytes]:
-    bad = []
-    for member in members:
-        place = member[0][1]
-        try:
-            plain = unpack_member(place, bytes(data[place.member_offset : place.member_offset + place.member_packed]))
-        except DamagedError:
-            bad += [digest for digest, _ in member]
-            continue
-        view = memoryview(plain)
-        for digest, one in member:
-            if hashlib.sha256(view[one.offset : one.offset + one.length]).digest() != digest:
-                bad.append(digest)
-    return bad
+        own.close()
+    return results

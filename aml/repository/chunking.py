@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 #: A document of up to so many bytes is one chunk.
 WHOLE_BYTES = 8 << 10
@@ -25,58 +26,89 @@ REACH_BYTES = 8 << 10
 #: How much of what follows a possible cut decides (bytes): of a record, its id and agent.
 _SAMPLE_BYTES = 128
 
+#: How many possible cuts are looked for at a time.
+_BATCH = 32
+
 _HEAD = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\[([ \t\r\n]*)\{")
-_COMPACT = re.compile(rb"\},[ \t\r\n]*(?=\{)")
-_LINE = re.compile(rb"\n")
+
+
+class _Anchor(NamedTuple):
+    """What precedes a record. The pattern takes in the ``beyond`` bytes behind the cut: looking ahead is slower."""
+
+    pattern: re.Pattern[bytes]
+    beyond: int
+
+
+_COMPACT = _Anchor(re.compile(rb"\},[ \t\r\n]*\{"), 1)
+_LINE = _Anchor(re.compile(rb"\n"), 0)
 
 
 def cut(data: bytes) -> Iterator[bytes]:
     """The chunks of a document in order; joined they are the document. An empty one has none."""
     start = 0
-    for end in cuts(data):
+    for end in ends(data):
         yield data[start:end]
         start = end
 
 
 def cuts(data: bytes) -> list[int]:
     """Where each chunk of a document ends: ascending offsets in bytes, the last one its length."""
-    if len(data) <= WHOLE_BYTES:
-        return [len(data)] if data else []
-    ends = [0, len(data)]
-    for anchor in _anchors(data):
-        finer = [0]
-        for low, high in pairwise(ends):
-            if high - low > (MAX_CHUNK_BYTES if len(ends) > 2 else WHOLE_BYTES):
-                finer += _minima(data, anchor, low, high)
-            finer.append(high)
-        ends = finer
-    forced: list[int] = []
-    for low, high in pairwise(ends):
-        forced += _forced(low, high)
-        forced.append(high)
-    return forced
+    return list(ends(data))
 
 
-def _anchors(data: bytes) -> tuple[re.Pattern[bytes], ...]:
-    """What precedes a record, the likeliest first; each next one divides only what is still too long."""
+def ends(data: bytes) -> Iterator[int]:
+    """As ``cuts``, one by one: a caller that hashes each chunk meanwhile lets other threads run that often."""
+    if data:
+        yield from _refined(data, _anchors(data), 0, len(data), WHOLE_BYTES)
+
+
+def _refined(data: bytes, anchors: Sequence[_Anchor], low: int, high: int, limit: int) -> Iterator[int]:
+    """The cuts in a stretch, and its end; one of up to ``limit`` bytes is left whole."""
+    if high - low <= limit or not anchors:
+        yield from _forced(low, high)
+        yield high
+        return
+    start = low
+    for place in _minima(data, anchors[0], low, high):
+        if place - start <= MAX_CHUNK_BYTES:
+            yield place
+        else:
+            yield from _refined(data, anchors[1:], start, place, MAX_CHUNK_BYTES)
+        start = place
+    # where this anchor made no cut, the next one divides what would be short enough otherwise
+    yield from _refined(data, anchors[1:], start, high, MAX_CHUNK_BYTES if start > low else limit)
+
+
+def _anchors(data: bytes) -> tuple[_Anchor, ...]:
+    """The likeliest anchor first; each next one divides only what is still too long."""
     head = _HEAD.match(data)
     if head is None:
         return (_LINE, _COMPACT)
     if b"\n" in head[1]:
         indent = head[1][head[1].rindex(b"\n") :]
-        return (re.compile(re.escape(indent) + rb"(?=\{)"), _LINE, _COMPACT)
+        return (_Anchor(re.compile(re.escape(indent) + rb"\{"), 1), _LINE, _COMPACT)
     return (_COMPACT, _LINE)
 
 
-def _minima(data: bytes, anchor: re.Pattern[bytes], low: int, high: int) -> list[int]:
+def _minima(data: bytes, anchor: _Anchor, low: int, high: int) -> Iterator[int]:
     """The possible cuts between two offsets whose checksum is the smallest around; of equal ones, the first."""
-    starts = [found.end() for found in anchor.finditer(data, low, high)]
+    matches, beyond = anchor.pattern.finditer(data, low, high), anchor.beyond
     crc32, sample = zlib.crc32, _SAMPLE_BYTES
-    sums = [crc32(data[start : start + sample]) for start in starts]
-    found = []
-    place, last = bisect_left(starts, low + REACH_BYTES), bisect_right(starts, high - REACH_BYTES)
-    while place < last:
+    starts: list[int] = []
+    sums: list[int] = []
+    place, more = 0, True
+    while True:
+        while more and (place >= len(starts) or starts[-1] <= starts[place] + REACH_BYTES):
+            batch = [found.end() - beyond for found in islice(matches, _BATCH)]
+            starts += batch
+            sums += [crc32(data[start : start + sample]) for start in batch]
+            more = len(batch) == _BATCH
+        if place >= len(starts) or starts[place] > high - REACH_BYTES:
+            return
         start, own = starts[place], sums[place]
+        if start < low + REACH_BYTES:
+            place = bisect_left(starts, low + REACH_BYTES, place)
+            continue
         after = bisect_right(starts, start + REACH_BYTES, place)
         smallest = min(sums[place + 1 : after], default=own)
         if smallest < own:
@@ -84,9 +116,8 @@ def _minima(data: bytes, anchor: re.Pattern[bytes], low: int, high: int) -> list
             continue
         before = bisect_left(starts, start - REACH_BYTES, 0, place)
         if min(sums[before:place], default=own + 1) > own:
-            found.append(start)
+            yield start
         place = after
-    return found
 
 
 def _forced(low: int, high: int) -> list[int]:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from aml.errors import DamagedError, FileAccessError, NotFoundError
 from aml.repository.manifest import FileEntry, ListingRef
-from aml.repository.repository import Reader, Writer
+from aml.repository.reader import Reader
+from aml.repository.repository import Writer
 from aml.repository.snapshots import Snapshot, Snapshots
 from aml.repository.tables import PackTable
 

@@ -33,7 +33,7 @@ class Destination(Protocol):
     itself refused.
     """
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes | bytearray) -> None:
         """Make ``data`` the value of ``key``, durably and in one step that a crash cannot halve."""
 
     def get(self, key: str, *, limit: int = MAX_VALUE_BYTES) -> bytes:
@@ -103,7 +103,7 @@ class InMemory:
         self._readers = 0
         self._writing = False
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes | bytearray) -> None:
         check_key(key)
         for other in self.values:
             if other.startswith(f"{key}/") or key.startswith(f"{other}/"):

@@ -52,10 +52,10 @@ class LocalFolder:
         if not os.path.lexists(ignore):
             write_durably(ignore, b"*\n")
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes | bytearray) -> None:
         path = self._path(key)
         make_private_folder(path.parent)
-        write_durably(path, data)
+        write_durably(path, data)  # type: ignore[arg-type]  # it takes any buffer, and a copy would be large
 
     def get(self, key: str, *, limit: int = MAX_VALUE_BYTES) -> bytes:
         with self._opened(key) as descriptor:

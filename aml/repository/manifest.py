@@ -29,6 +29,7 @@ class FileEntry(Struct, frozen=True, omit_defaults=True):
     """One regular file: ``sha256`` and ``size`` are of its bytes on disk, ``content_*`` of what the chunks hold.
 
     ``path`` is relative to the store, with ``/``. ``path_hex`` holds the exact bytes of a path that is not UTF-8.
+    ``records`` counts the elements of a record file, ``schema`` is the version of the first one's schema.
     """
 
     path: str
@@ -43,6 +44,8 @@ class FileEntry(Struct, frozen=True, omit_defaults=True):
     damaged: str | None = None
     path_hex: str | None = None
     stat: Stat | None = None
+    records: Annotated[int, Meta(ge=0)] | None = None
+    schema: str | None = None
 
     @property
     def location(self) -> str:

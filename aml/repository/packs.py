@@ -5,32 +5,38 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Literal, TypeVar
 
+from msgspec import Struct
+
 from aml.codec.compression import unpack
-from aml.errors import DamagedError
+from aml.errors import DamagedError, FileAccessError, NotFoundError
 from aml.repository.destination import Destination
+from aml.repository.members import MemberRun, runs, table_problem, unpack_member
 from aml.repository.tables import MEMBER_BYTES, Member, PackTable, Place, pack_key, table_member
 from aml.repository.workers import Job, Workers
 
 Result = TypeVar("Result")
 
 Compression = Literal["fast", "default", "max"]
+Packer = Callable[[bytes | memoryview], bytes]
 
 #: A pack is closed when it has so many bytes.
-PACK_BYTES = 16 << 20
+PACK_BYTES = 8 << 20
 
 _GZIP_CONTAINER = 31
 _ISAL_LEVEL = {"fast": 1, "default": 2}
 #: zlib-ng's and zlib's levels; more than 6 costs twice the time for less than one percent.
 _ZLIB_LEVEL = {"fast": 1, "default": 6, "max": 6}
 #: Members that wait for a thread or for their turn in the pack; what they hold bounds the memory.
-_MEMBERS_AHEAD = 8
+_MEMBERS_AHEAD = 16
 _CACHED_MEMBERS = 16
 
 
-def packer(compression: Compression) -> Callable[[bytes], bytes]:
+def packer(compression: Compression) -> Packer:
     """The function that makes a gzip member without name or time of some bytes, at that level."""
     if compression == "max":
         try:
@@ -46,126 +52,203 @@ def packer(compression: Compression) -> Callable[[bytes], bytes]:
     return lambda data: bytes(isal_zlib.compress(data, level, _GZIP_CONTAINER))
 
 
-def _with_zlib(compression: Compression) -> Callable[[bytes], bytes]:
+def _with_zlib(compression: Compression) -> Packer:
     return lambda data: zlib.compress(data, _ZLIB_LEVEL[compression], _GZIP_CONTAINER)
 
 
-class _PendingMember:
-    """A member on its way into a pack: what it holds, and the packed bytes when they are ready."""
+class _PendingMember(Struct, frozen=True):
+    """A member on its way into a pack: its chunks, and the packed bytes when they are ready."""
 
-    def __init__(self, digests: list[bytes], lengths: list[int], packed: Job[bytes]) -> None:
-        self.digests = digests
-        self.lengths = lengths
-        self.packed = packed
+    digests: list[bytes]
+    lengths: list[int]
+    packed: Job[bytes]
+
+
+class _Put(Struct, frozen=True):
+    """A pack that is on disk, and the jobs that read it back: each gives what is wrong, "" where nothing is."""
+
+    table: PackTable
+    proofs: list[Job[str]]
 
 
 class PackWriter:
     """Writes chunks to packs: ``add`` each, then ``finish``; members are packed by threads meanwhile.
 
-    Holds at most one pack being filled and one being written, and a few members. Each pack is on disk for good when
-    it is in ``finished``. Errors of the destination (FileAccessError) come out of ``add`` or ``finish``.
+    With ``verify``, each pack is read back by the threads once it is put: its file, its table and every chunk. Holds at
+    most one pack being filled and two being written or read back, and a few members. Each pack is on disk for good
+    when ``finish`` returns its table. Errors of the destination (FileAccessError) come out of ``add`` or ``finish``;
+    after any error nothing more is written.
     """
 
     def __init__(
-        self, destination: Destination, compression: Compression = "default", *, pack_bytes: int = PACK_BYTES
+        self,
+        destination: Destination,
+        compression: Compression = "default",
+        *,
+        pack_bytes: int = PACK_BYTES,
+        verify: bool = False,
     ) -> None:
-        self.finished: list[PackTable] = []
+        #: bytes of the packs that were put and not found wrong
+        self.put_bytes = 0
         self._destination = destination
         self._pack = packer(compression)
         self._pack_bytes = pack_bytes
+        self._verify = verify
         self._workers = Workers()
-        self._chunks: list[bytes] = []
-        self._digests: list[bytes] = []
-        self._filled = 0
+        self._failed = False
         self._pending: deque[_PendingMember] = deque()
-        self._putting: Job[PackTable] | None = None
+        self._putting: Job[_Put] | None = None
+        self._put: list[_Put] = []
+        self._filled = 0
+        self._begin_member()
         self._begin_pack()
 
-    def add(self, digest: bytes, chunk: bytes) -> None:
-        """Take one chunk of at most MAX_CHUNK_BYTES, named by its SHA-256."""
-        if self._filled + len(chunk) > MEMBER_BYTES and self._chunks:
-            self._close_member()
-        self._chunks.append(chunk)
+    def add(self, digest: bytes, chunk: bytes | memoryview) -> None:
+        """Take one chunk of at most MAX_CHUNK_BYTES, named by its SHA-256. It is copied."""
+        end = self._filled + len(chunk)
+        if end > MEMBER_BYTES:
+            with self._unbroken():
+                self._close_member()
+            end = len(chunk)
+        self._room[self._filled : end] = chunk
+        self._filled = end
         self._digests.append(digest)
-        self._filled += len(chunk)
+        self._lengths.append(len(chunk))
 
     def finish(self) -> list[PackTable]:
-        """Write what is left; returns the tables of all packs put since the last call, each on disk for good."""
-        if self._chunks:
-            self._close_member()
-        while self._pending:
-            self._take_member()
-        if self._members:
-            self._close_pack()
-        self._wait_for_put()
-        finished, self.finished = self.finished, []
-        return finished
+        """Write what is left; returns the tables of all packs put since the last call, each on disk for good.
+
+        Raises DamagedError for a pack that does not read back as it was written; that pack is removed.
+        """
+        with self._unbroken():
+            if self._filled:
+                self._close_member()
+            while self._pending:
+                self._take_member()
+            if self._members:
+                self._close_pack()
+            self._wait_for_put()
+            put, self._put = self._put, []
+            for one in put:
+                self._prove(one)
+        return [one.table for one in put]
 
     def in_thread(self, work: Callable[[], Result]) -> Job[Result]:
         """Work that releases the interpreter, done by the threads that pack."""
         return self._workers.submit(work)
 
     def close(self) -> None:
-        """Let the threads end; what was not finished is dropped."""
+        """Wait for the threads to end; what was not finished is dropped."""
         self._workers.close()
 
-    def _begin_pack(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._members: list[Member] = []
-        self._names: list[bytes] = []
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Refuse to go on after an error: what it lost would be taken for written."""
+        if self._failed:
+            raise FileAccessError("an earlier write to the repository failed", advice="run the same command again")
+        self._failed = True
+        yield
+        self._failed = False
+
+    def _begin_member(self) -> None:
+        self._room = bytearray(MEMBER_BYTES)
+        self._filled = 0
+        self._digests: list[bytes] = []
         self._lengths: list[int] = []
 
+    def _begin_pack(self) -> None:
+        self._content = bytearray()
+        self._members: list[Member] = []
+        self._pack_digests: list[bytes] = []
+        self._pack_lengths: list[int] = []
+
     def _close_member(self) -> None:
-        pack, chunks = self._pack, self._chunks
-        job = self._workers.submit(lambda: pack(b"".join(chunks)))
-        self._pending.append(_PendingMember(self._digests, [len(chunk) for chunk in chunks], job))
-        self._chunks, self._digests, self._filled = [], [], 0
+        del self._room[self._filled :]
+        job = self._workers.submit(partial(self._pack_member, self._room))
+        self._pending.append(_PendingMember(self._digests, self._lengths, job))
+        self._begin_member()
         while len(self._pending) > _MEMBERS_AHEAD:
             self._take_member()
+
+    def _pack_member(self, plain: bytearray) -> bytes:
+        packed = self._pack(memoryview(plain))
+        if self._verify and unpack(packed, max_bytes=len(plain)) != plain:
+            raise DamagedError("a member does not unpack to what was packed")
+        return packed
 
     def _take_member(self) -> None:
         member = self._pending.popleft()
         packed = member.packed.result()
-        self._members.append((self._size, len(packed), sum(member.lengths), len(member.lengths)))
-        self._parts.append(packed)
-        self._size += len(packed)
-        self._names += member.digests
-        self._lengths += member.lengths
-        if self._size >= self._pack_bytes:
+        self._members.append((len(self._content), len(packed), sum(member.lengths), len(member.lengths)))
+        self._content += packed
+        self._pack_digests += member.digests
+        self._pack_lengths += member.lengths
+        if len(self._content) >= self._pack_bytes:
             self._close_pack()
 
     def _close_pack(self) -> None:
         self._wait_for_put()
-        destination, parts, members = self._destination, self._parts, self._members
-        names, lengths = self._names, self._lengths
+        work = partial(self._write, self._content, self._members, self._pack_digests, self._pack_lengths)
         self._begin_pack()
+        self._putting = self._workers.submit(work)
 
-        def put() -> PackTable:
-            parts.append(table_member(members, names, lengths))
-            data = b"".join(parts)
-            parts.clear()
-            name = hashlib.sha256(data).hexdigest()
-            destination.put(pack_key(name), data)
-            return PackTable(name, len(data), members, b"".join(names).hex(), lengths)
-
-        self._putting = self._workers.submit(put)
+    def _write(self, content: bytearray, members: list[Member], digests: list[bytes], lengths: list[int]) -> _Put:
+        content += table_member(members, digests, lengths)
+        name = hashlib.sha256(content).hexdigest()
+        table = PackTable(name, len(content), members, b"".join(digests).hex(), lengths)
+        self._destination.put(pack_key(name), content)
+        proofs = _read_back(self._destination, table, content) if self._verify else ()
+        return _Put(table, [self._workers.submit(proof) for proof in proofs])
 
     def _wait_for_put(self) -> None:
         if self._putting is not None:
             putting, self._putting = self._putting, None
-            self.finished.append(putting.result())
+            self._put.append(putting.result())
+
+    def _prove(self, put: _Put) -> None:
+        problem = next(filter(None, [proof.result() for proof in put.proofs]), "")
+        if problem:
+            # its table would be taken for true, and its chunks for present, by every later run
+            self._destination.delete(pack_key(put.table.pack))
+            raise DamagedError(
+                f"pack {put.table.pack} does not read back as it was written: {problem}; it was removed",
+                advice="check the disk that holds the repository, then run the same command again",
+            )
+        self.put_bytes += put.table.size
 
 
-def unpack_member(place: Place, packed: bytes) -> bytes:
-    """The chunks of a member, one after the other. Raises DamagedError where they are not as long as told."""
+def _read_back(destination: Destination, table: PackTable, content: bytearray) -> Iterator[Callable[[], str]]:
+    """The work that reads a pack back, each giving what is wrong: all its bytes are those of ``content``, that its name
+    is the SHA-256 of, and every chunk unpacked from them has the SHA-256 that names it.
+    """
+
+    def compared(run: MemberRun) -> str:
+        start, length = run.extent
+        packed = destination.get_range(pack_key(table.pack), start, length)
+        if packed != content[start : start + length]:
+            return "its bytes are not those that were written"
+        return ""
+
+    def ended() -> str:
+        sizes = [entry.size for entry in destination.entries(pack_key(table.pack))]
+        if sizes != [len(content)]:
+            return f"it has {sizes} bytes instead of {len(content)}"
+        start = sum(table.members[-1][:2])
+        member = destination.get_range(pack_key(table.pack), start, len(content) - start)
+        return (
+            table_problem(table, member) if member == content[start:] else "its bytes are not those that were written"
+        )
+
+    for run in runs(table):
+        yield partial(_problem, partial(compared, run))
+    yield partial(_problem, ended)
+
+
+def _problem(work: Callable[[], str]) -> str:
     try:
-        data = unpack(packed, max_bytes=place.member_unpacked)
-    except DamagedError as error:
-        raise DamagedError(f"pack {place.pack} is damaged at byte {place.member_offset}: {error.message}") from error
-    if len(data) != place.member_unpacked:
-        raise DamagedError(f"pack {place.pack} is damaged at byte {place.member_offset}: a member is too short")
-    return data
+        return work()
+    except (DamagedError, NotFoundError, FileAccessError) as error:
+        return error.message
 
 
 class PackReader:
@@ -194,7 +277,7 @@ class PackReader:
             self._cache.move_to_end(key)
             return cached
         packed = self._destination.get_range(pack_key(place.pack), place.member_offset, place.member_packed)
-        data = unpack_member(place, packed)
+        data = unpack_member(place.pack, place.member_offset, place.member_unpacked, packed)
         self._cache[key] = data
         if len(self._cache) > self._cached_members:
             self._cache.popitem(last=False)

@@ -4,48 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from io import BytesIO
 
-import msgspec
 from msgspec import Struct
 
-from aml.errors import AmlError, DamagedError, NotFoundError, SchemaError, UsageError
-from aml.repository.chunking import MAX_CHUNK_BYTES, WHOLE_BYTES, cut
+from aml.errors import DamagedError, NotFoundError, UsageError
+from aml.repository.chunking import MAX_CHUNK_BYTES, WHOLE_BYTES, ends
+from aml.repository.description import (
+    DESCRIPTION_KEY,
+    Description,
+    describe,
+    describe_or_recover,
+    write_description,
+)
 from aml.repository.destination import Destination
 from aml.repository.index import Index, LoadedIndex, load_index, write_index
-from aml.repository.manifest import (
-    FORMAT,
-    FileEntry,
-    Listing,
-    ListingRef,
-    Manifest,
-    decode_listing,
-    encode_listing,
-)
-from aml.repository.packs import PACK_BYTES, Compression, PackReader, PackWriter
-from aml.repository.snapshots import Snapshot, Snapshots, list_snapshots, write_snapshot
+from aml.repository.manifest import FORMAT, Listing, ListingRef, Manifest, encode_listing
+from aml.repository.packs import PACK_BYTES, Compression, PackWriter
+from aml.repository.reader import Reader
+from aml.repository.snapshots import Snapshot, write_snapshot
 from aml.repository.tables import pack_key
 
-DESCRIPTION_KEY = "repository.json"
 DEFAULT_TIMEOUT = 120.0
 """Seconds to wait for the lock."""
 
-#: A listing of 20,000 files takes some 8 MB.
-MAX_LISTING_BYTES = 1 << 28
-_MAX_DESCRIPTION_BYTES = 1 << 16
 #: With more index files than this, a writer puts one in their place.
 _INDEX_FILES = 16
 
-
-class Description(Struct, frozen=True):
-    """``repository.json``: written once, when the repository is made."""
-
-    format: int
-    id: str
-    created: datetime
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "DESCRIPTION_KEY",
+    "Description",
+    "Reader",
+    "StoredDocument",
+    "Writer",
+    "create",
+    "describe",
+    "reading",
+    "writing",
+]
 
 
 class StoredDocument(Struct, frozen=True):
@@ -54,99 +53,6 @@ class StoredDocument(Struct, frozen=True):
     sha256: str
     size: int
     chunks: list[str]
-
-
-class Reader:
-    """What a repository holds. For one thread; others take their own.
-
-    ``described`` is None only for a check of a repository whose description is damaged.
-    """
-
-    def __init__(self, destination: Destination, described: Description | None, loaded: LoadedIndex) -> None:
-        self.destination = destination
-        self.described = described
-        self.loaded = loaded
-        self._packs = PackReader(destination)
-
-    @property
-    def index(self) -> Index:
-        return self.loaded.index
-
-    def snapshots(self) -> Snapshots:
-        """All backups. Raises FileAccessError."""
-        return list_snapshots(self.destination)
-
-    def has(self, digest: bytes) -> bool:
-        """Whether the chunk of that SHA-256 is there."""
-        return digest in self.loaded.index
-
-    def read_chunk(self, digest: bytes) -> bytes:
-        """A chunk, checked against its SHA-256; from another pack where the first that holds it is damaged.
-
-        Raises NotFoundError where no pack has it, DamagedError where none has it whole.
-        """
-        failure: AmlError | None = None
-        for place in self.loaded.index.places(digest):
-            try:
-                return self._packs.read(digest, place)
-            except (DamagedError, NotFoundError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        raise NotFoundError(f"chunk {digest.hex()} is missing from the repository", advice="aml backup verify")
-
-    def read_chunks(self, digests: Iterable[str]) -> Iterator[bytes]:
-        """Chunks in order, by their names in hex. Raises as ``read_chunk`` does."""
-        return (self.read_chunk(bytes.fromhex(digest)) for digest in digests)
-
-    def read_document(self, chunks: Sequence[str], sha256: str, size: int) -> bytes:
-        """A document whole. Raises DamagedError where it does not have that SHA-256 and size (bytes).
-
-        One hash over the document proves every byte of it; its chunks are hashed only if that fails, to say which one
-        is damaged, or to take it from another pack.
-        """
-        self.check_size(chunks, size)
-        for read in (self._read_unchecked, self.read_chunk):
-            # unlike a join, this never holds the document twice
-            buffer = BytesIO()
-            try:
-                for name in chunks:
-                    buffer.write(read(bytes.fromhex(name)))
-            except (DamagedError, NotFoundError):
-                if read == self.read_chunk:
-                    raise
-                continue
-            data = buffer.getvalue()
-            if len(data) == size and hashlib.sha256(data).hexdigest() == sha256:
-                return data
-        raise DamagedError(f"the chunks of document {sha256} make another one")
-
-    def _read_unchecked(self, digest: bytes) -> bytes:
-        return self._packs.read_unchecked(self.loaded.index.places(digest)[0])
-
-    def read_stored(self, entry: FileEntry) -> bytes:
-        """What is stored of a file: its bytes, or its content where the form is gzip. Raises as ``read_document``."""
-        return self.read_document(entry.chunks, entry.stored_sha256, entry.stored_size)
-
-    def read_listing(self, reference: ListingRef) -> Listing:
-        """The folders and files of one agent. Raises DamagedError, also for paths that are refused."""
-        if reference.size > MAX_LISTING_BYTES:
-            raise DamagedError(f"the listing {reference.sha256} claims to have {reference.size} bytes")
-        return decode_listing(self.read_document(reference.chunks, reference.sha256, reference.size))
-
-    def check_size(self, chunks: Sequence[str], size: int) -> None:
-        """Raise NotFoundError for a missing chunk, DamagedError where the chunks do not add up to ``size`` bytes.
-
-        To be called before memory or room is taken for a document.
-        """
-        total = 0
-        for name in chunks:
-            length = self.loaded.index.length(bytes.fromhex(name))
-            if length is None:
-                raise NotFoundError(f"chunk {name} is missing from the repository", advice="aml backup verify")
-            total += length
-        if total != size:
-            raise DamagedError(f"the chunks of a document have {total} bytes instead of {size}")
 
 
 class Writer(Reader):
@@ -159,10 +65,12 @@ class Writer(Reader):
         loaded: LoadedIndex,
         compression: Compression = "default",
         pack_bytes: int = PACK_BYTES,
+        *,
+        verify: bool = True,
     ) -> None:
         super().__init__(destination, description, loaded)
         self.description = description
-        self._writer = PackWriter(destination, compression, pack_bytes=pack_bytes)
+        self._writer = PackWriter(destination, compression, pack_bytes=pack_bytes, verify=verify)
         self._new: set[bytes] = set()
         self.added_chunks = 0
         self.added_bytes = 0
@@ -171,7 +79,12 @@ class Writer(Reader):
     def has(self, digest: bytes) -> bool:
         return digest in self._new or digest in self.loaded.index
 
-    def store_chunk(self, chunk: bytes) -> bytes:
+    @property
+    def added_packed_bytes(self) -> int:
+        """Size of the packs that were put on disk since this was opened: what is not flushed does not count yet."""
+        return self._writer.put_bytes
+
+    def store_chunk(self, chunk: bytes | memoryview) -> bytes:
         """Add a chunk (1 byte to MAX_CHUNK_BYTES) unless it is there; returns its SHA-256. Raises FileAccessError."""
         if not 0 < len(chunk) <= MAX_CHUNK_BYTES:
             raise UsageError(f"a chunk holds 1 to {MAX_CHUNK_BYTES} bytes, not {len(chunk)}")
@@ -193,7 +106,10 @@ class Writer(Reader):
         """Add a document. Raises FileAccessError."""
         # a thread hashes the whole while this one cuts it and hashes the pieces
         whole = self._writer.in_thread(lambda: hashlib.sha256(data).hexdigest()) if len(data) > WHOLE_BYTES else None
-        chunks = [self.store_chunk(chunk).hex() for chunk in cut(data)]
+        view, start, chunks = memoryview(data), 0, []
+        for end in ends(data):
+            chunks.append(self.store_chunk(view[start:end]).hex())
+            start = end
         if whole is not None:
             sha256 = whole.result()
         else:
@@ -207,7 +123,10 @@ class Writer(Reader):
         return ListingRef(agent, stored.sha256, stored.size, stored.chunks, len(listing.files), size)
 
     def flush(self) -> list[str]:
-        """Have all that was stored on disk: packs, then their index. Returns the names of the new packs."""
+        """Have all that was stored on disk: packs, then their index. Returns the names of the new packs.
+
+        Raises DamagedError, and FileAccessError, where a new pack does not read back as it was written.
+        """
         tables = self._writer.finish()
         if tables or self.loaded.unlisted:
             key = write_index(self.destination, [*self.loaded.unlisted, *tables])
@@ -259,6 +178,7 @@ class Writer(Reader):
 
     def close(self) -> None:
         self._writer.close()
+        super().close()
 
     def _distrust_cut_packs(self) -> None:
         for name, entry in self.loaded.packs.items():
@@ -275,38 +195,28 @@ def create(destination: Destination, now: datetime) -> Description:
     destination.prepare()
     try:
         return describe(destination)
-    except NotFoundError:
+    except (NotFoundError, DamagedError):
         pass
     with destination.hold(exclusive=True, purpose="backup", timeout=DEFAULT_TIMEOUT):
         try:
-            return describe(destination)
+            description, missing = describe_or_recover(destination)
         except NotFoundError:
-            description = Description(FORMAT, str(uuid.uuid4()), now)
-            destination.put(DESCRIPTION_KEY, msgspec.json.encode(description) + b"\n")
-            return description
-
-
-def describe(destination: Destination) -> Description:
-    """What ``repository.json`` says. Raises NotFoundError, DamagedError, and SchemaError for a newer format."""
-    data = destination.get(DESCRIPTION_KEY, limit=_MAX_DESCRIPTION_BYTES)
-    try:
-        description = msgspec.json.decode(data, type=Description)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedError(f"{DESCRIPTION_KEY} is damaged: {error}", advice="see docs/repository-format.md") from error
-    if description.format != FORMAT:
-        raise SchemaError(
-            f"the repository has format {description.format}; this AML knows format {FORMAT}",
-            advice="use a newer AML",
-        )
-    return description
+            description, missing = Description(FORMAT, str(uuid.uuid4()), now), True
+        if missing:
+            write_description(destination, description)
+        return description
 
 
 @contextmanager
 def reading(destination: Destination, *, purpose: str = "backup", timeout: float = DEFAULT_TIMEOUT) -> Iterator[Reader]:
     """Open a repository for reading. Raises NotFoundError without one, LockedError, DamagedError, SchemaError."""
-    description = describe(destination)
+    description, _ = describe_or_recover(destination)
     with destination.hold(exclusive=False, purpose=purpose, timeout=timeout):
-        yield Reader(destination, description, load_index(destination))
+        reader = Reader(destination, description, load_index(destination))
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 @contextmanager
@@ -317,12 +227,18 @@ def writing(
     timeout: float = DEFAULT_TIMEOUT,
     compression: Compression = "default",
     pack_bytes: int = PACK_BYTES,
+    verify: bool = True,
 ) -> Iterator[Writer]:
-    """Open a repository for writing. Raises as ``reading`` does."""
-    description = describe(destination)
+    """Open a repository for writing; with ``verify``, new packs are read back before they count.
+
+    Raises as ``reading`` does. A description that is lost or damaged is written again.
+    """
+    description, missing = describe_or_recover(destination)
     with destination.hold(exclusive=True, purpose=purpose, timeout=timeout):
+        if missing:
+            write_description(destination, description)
         destination.remove_strays()
-        writer = Writer(destination, description, load_index(destination), compression, pack_bytes)
+        writer = Writer(destination, description, load_index(destination), compression, pack_bytes, verify=verify)
         try:
             yield writer
         finally:

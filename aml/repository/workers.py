@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
@@ -41,26 +41,38 @@ class Job(Generic[Result]):
 
 
 class Workers:
-    """The threads, started by the first job. ``close`` lets them end when the jobs at hand are done."""
+    """The threads, started by the first job. ``close`` drops what they have not begun, and waits for the rest."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job[object] | None] = SimpleQueue()
-        self._started = False
+        self._threads: list[Thread] = []
+        self._closed = False
 
     def submit(self, work: Callable[[], Result]) -> Job[Result]:
-        if not self._started:
-            self._started = True
-            for _ in range(WORKERS):
-                Thread(target=self._serve, name="aml-pack", daemon=True).start()
+        """Have a thread do ``work``; it may submit more itself."""
+        if self._closed:
+            raise RuntimeError("the threads have ended")
+        if not self._threads:
+            self._threads = [Thread(target=self._serve, name="aml-pack", daemon=True) for _ in range(WORKERS)]
+            for thread in self._threads:
+                thread.start()
         job = Job(work)
         self._jobs.put(job)  # type: ignore[arg-type]  # the queue does not look at results
         return job
 
     def close(self) -> None:
-        if self._started:
-            for _ in range(WORKERS):
-                self._jobs.put(None)
-            self._started = False
+        self._closed = True
+        try:
+            while True:
+                self._jobs.get_nowait()
+        except Empty:
+            pass
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            # the caller gives up a lock next, which must not happen before the last write
+            thread.join()
+        self._threads.clear()
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:

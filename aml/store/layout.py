@@ -28,6 +28,17 @@ def is_agent_name(name: str) -> bool:
     return bool(name) and name not in _RESERVED and not name.startswith(_RESERVED_PREFIXES)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is text in this locale: the system gives bytes that are none as lone surrogates."""
+    return not any("\ud800" <= one <= "\udfff" for one in name)
+
+
+def agent_of(path: str, *, is_folder: bool = False) -> str | None:
+    """The agent whose folder a path inside the store is, or lies in; None where it belongs to no agent."""
+    top, slash, _ = path.partition("/")
+    return top if (slash or is_folder) and is_agent_name(top) and is_text(top) else None
+
+
 def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:
     """The file of an agent's records. Raises UsageError for a name that could lead out of the store."""
     if not is_agent_name(agent) or "/" in agent or "\0" in agent:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from aml.errors import FileAccessError, StoreNotFoundError, UsageError
+from aml.errors import StoreNotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.files import is_there
-from aml.fs.mounts import network_file_system
 from aml.model.kinds import KINDS
-from aml.store.layout import RecordFile, choose, is_agent_name, record_file
+from aml.store.layout import RecordFile, choose, is_agent_name, is_text, record_file
 
 #: Where agents keep their memory inside a project.
 DEFAULT_STORE = Path(".loom", "memory")
@@ -36,11 +35,11 @@ class Store(Struct, frozen=True):
 
     def agents(self) -> tuple[str, ...]:
         """Names of all agents, sorted. Links are not followed: what they point at belongs to somebody else."""
-        return tuple(name for name in self._folders() if is_agent_name(name) and _is_utf8(name))
+        return tuple(name for name in self._folders() if is_agent_name(name) and is_text(name))
 
     def strangers(self) -> tuple[str, ...]:
         """Names of folders that would be agents if their names were text here; nothing there is ever touched."""
-        return tuple(name for name in self._folders() if is_agent_name(name) and not _is_utf8(name))
+        return tuple(name for name in self._folders() if is_agent_name(name) and not is_text(name))
 
     def _folders(self) -> list[str]:
         with explained("list", self.root), os.scandir(self.root) as entries:
@@ -54,11 +53,6 @@ class Store(Struct, frozen=True):
         """An agent's record files that exist, in the order of the kinds."""
         files = (record_file(self.root, agent, kind) for kind in KINDS)
         return tuple(file for file in files if is_there(file.path))
-
-
-def _is_utf8(name: str) -> bool:
-    # the system gives bytes that are no text in this locale as lone surrogates
-    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def settings_file_for(root: Path) -> Path:
@@ -93,13 +87,3 @@ def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
     if root == Path(root.anchor):
         raise UsageError(f"{root} cannot be a store", advice="name the memory folder itself, such as .loom/memory")
     return Store(root, max_unpacked_bytes)
-
-
-def refuse_network_store(store: Store, *, allowed: bool) -> None:
-    """Raise FileAccessError where a store to be changed lies on a network file system and that is not allowed."""
-    kind = None if allowed else network_file_system(store.root)
-    if kind is not None:
-        raise FileAccessError(
-            f"{store.root} lies on a network file system ({kind}), where neither locks nor renames can be counted on",
-            advice="run AML on the machine that holds the disk, or set store.allow_network_store = true",
-        )

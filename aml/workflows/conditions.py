@@ -1,65 +1,169 @@
-"""What every run that changes something begins with: one run at a time, a believable clock, a sound file system."""
+"""What every run begins with: where backups lie, one change at a time, a believable clock, a sound file system."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from msgspec import Struct
 
 from aml.config import Settings
 from aml.errors import UsageError
+from aml.fs.mounts import refuse_network
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
-from aml.ledger.clock import ClockLimits, clock_doubt, refuse_doubtful_clock
+from aml.hooks import Hooks
+from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
 from aml.ledger.recovery import recover
 from aml.ledger.runs import Journal, Run
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.model.timestamps import to_iso
-from aml.store.open import Store, refuse_network_store
+from aml.repository.local_folder import LocalFolder
+from aml.repository.packs import Compression
+from aml.store.open import Store
 
 #: A run by another host within the last hour is worth a warning.
 _OTHER_HOST_SECONDS = 3600.0
 
 _LONGEST_TIMEOUT = 86_400
 
+_RESTORE = "restore"
+
 
 class Conditions(Struct, frozen=True):
-    """What a run may take for granted: patience with locks, trust in the clock and in the file system."""
+    """What a run finds given: where backups go (None: beside the store), how they are packed, which commands run before
+    and after; patience with locks, trust in the clock and in the file system."""
 
     locks: LockPolicy = LockPolicy()
     clock: ClockLimits = ClockLimits()
     trust_clock: bool = False
     allow_network_store: bool = False
+    repository: Path | None = None
+    compression: Compression = "default"
+    backup_hooks: Hooks = Hooks()
+    prune_hooks: Hooks = Hooks()
 
     @classmethod
-    def of(cls, settings: Settings, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        lock_timeout: float | None = None,
+        trust_clock: bool = False,
+        repository: Path | None = None,
+    ) -> Conditions:
         timeout = settings.locks.timeout_seconds if lock_timeout is None else lock_timeout
         if not 0 <= timeout <= _LONGEST_TIMEOUT:
             raise UsageError(f"a lock timeout cannot be {timeout:g} s", advice=f"say 0 to {_LONGEST_TIMEOUT:,} seconds")
+        hooks = settings.hooks
         return cls(
             locks=LockPolicy(timeout=timeout),
             clock=ClockLimits(settings.clock.max_behind_minutes, settings.clock.max_ahead_days),
             trust_clock=trust_clock,
             allow_network_store=settings.store.allow_network_store,
+            repository=repository,
+            compression=settings.backup.compression,
+            backup_hooks=Hooks(
+                hooks.before_backup,
+                hooks.after_backup,
+                hooks.after_partial_backup,
+                hooks.after_failed_backup,
+                hooks.timeout_seconds,
+            ),
+            prune_hooks=Hooks(
+                hooks.before_prune,
+                hooks.after_prune,
+                hooks.after_partial_prune,
+                hooks.after_failed_prune,
+                hooks.timeout_seconds,
+            ),
         )
+
+
+def repository_folder(store: Store, conditions: Conditions) -> Path:
+    """Where the backups of ``store`` lie. Raises UsageError where that is inside the store, or the store inside it."""
+    if conditions.repository is None:
+        return store.keep
+    real = Path(os.path.realpath(conditions.repository))
+    if real == store.root or store.root in real.parents:
+        raise UsageError(
+            f"the repository {real} lies inside the store, where agents would take it for an agent's memory",
+            advice="name a folder outside the store, such as the default beside it",
+        )
+    if real in store.root.parents:
+        raise UsageError(f"the repository {real} holds the store itself", advice="name a folder beside the store")
+    return conditions.repository
+
+
+def destination_of(store: Store, conditions: Conditions, *, writes: bool) -> LocalFolder:
+    """The repository as a destination. Raises UsageError, and FileAccessError where it is to be written to on a network
+    file system and that is not allowed."""
+    folder = repository_folder(store, conditions)
+    if writes:
+        refuse_network(folder, allowed=conditions.allow_network_store)
+    return LocalFolder(folder)
+
+
+def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Witness | None:
+    """What AML did last, by a clock that was believed: ``run``, or the newest backup."""
+    backup: Witness | None = None
+    if (repository_folder(store, conditions) / "snapshots").is_dir():
+        from aml.repository.snapshots import newest_believed
+
+        snapshot = newest_believed(destination_of(store, conditions, writes=False))
+        if snapshot is not None:
+            backup = Witness(f"backup ({snapshot.id})", snapshot.manifest.time.timestamp())
+    return newest_of(witness_of(run), backup)
+
+
+def doubt_about(store: Store, journal: Journal, now: float, conditions: Conditions) -> str | None:
+    """Why now contradicts what AML did last, or None where it does not."""
+    return clock_doubt(newest_witness(store, conditions, journal.newest()), now, conditions.clock)
 
 
 @contextmanager
 def changing(
-    store: Store, journal: Journal, operation: str, now: float, conditions: Conditions
+    store: Store,
+    journal: Journal,
+    operation: str,
+    now: float,
+    conditions: Conditions,
+    *,
+    judges_ages: bool = True,
+    wait: float = 0.0,
 ) -> Iterator[tuple[FileLockNotes, tuple[str, ...]]]:
-    """Everything that comes before a change: one run at a time, on a sound file system, with a believable clock, and
-    with whatever a crashed run left cleared away."""
-    refuse_network_store(store, allowed=conditions.allow_network_store)
+    """Everything that comes before a change: one run at a time (others are waited for so many seconds), on a sound
+    file system, with a believable clock where ages are judged, and with what a crashed run left brought to an end."""
+    refuse_network(store.root, allowed=conditions.allow_network_store)
     prepare_folder(store.state)
-    with run_lock(run_lock_path(store), operation, to_iso(now)):
+    with run_lock(run_lock_path(store), operation, to_iso(now), timeout=wait):
         newest = journal.newest()
-        refuse_doubtful_clock(clock_doubt(newest, now, conditions.clock), trusted=conditions.trust_clock)
+        if judges_ages and not conditions.trust_clock:
+            witness = newest_witness(store, conditions, newest)
+            refuse_doubtful_clock(clock_doubt(witness, now, conditions.clock), trusted=False)
         with lock_notes(store) as locks:
-            notes = recover(store, journal)
+            ending = partial(_end_restore, store, locks, conditions.locks)
+            notes = recover(store, journal, {_RESTORE: ending})
+            _discard_stagings(store)
             yield locks, (*locks.problems, *notes, *_other_host(newest, now))
+
+
+def _end_restore(store: Store, locks: FileLockNotes, policy: LockPolicy, run: Run) -> str:
+    from aml.backup.restore import finish_restore
+
+    run.state, note = finish_restore(store, run.id, locks, policy)
+    return note
+
+
+def _discard_stagings(store: Store) -> None:
+    """What a restore left that was over but for its clearing up; every unfinished one has just been ended."""
+    if (store.state / "restore").is_dir():
+        from aml.backup.restore import discard_leftovers
+
+        discard_leftovers(store)
 
 
 def _other_host(newest: Run | None, now: float) -> list[str]:

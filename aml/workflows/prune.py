@@ -8,10 +8,12 @@ from collections.abc import Callable
 from msgspec import structs, to_builtins
 
 from aml import __version__
+from aml.backup.create import BackupReport
+from aml.backup.options import PRE_PRUNE, BackupOptions
 from aml.config import PruneSettings
 from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
+from aml.hooks import hooked
 from aml.ledger.budget import Limits
-from aml.ledger.clock import clock_doubt
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name
@@ -24,7 +26,8 @@ from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing
+from aml.workflows.backup import back_up
+from aml.workflows.conditions import Conditions, changing, doubt_about, repository_folder
 
 #: What a journal entry's state is after a run that ended with a status.
 _STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
@@ -81,14 +84,17 @@ def prune(
     *,
     now: float | None = None,
     dry_run: bool = False,
+    backup: bool = True,
     conditions: Conditions | None = None,
     confirm: Callable[[PruneReport], bool] | None = None,
     progress: Callable[[str], None] = lambda _: None,
     explain: bool = True,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> PruneReport:
     """Remove low-value records by rules; every one is archived first and can be put back with ``prune_undo``.
 
-    ``now`` in seconds since 1970 UTC. ``confirm`` sees what a dry run would report and may say no; ``progress``
+    ``now`` in seconds since 1970 UTC. With ``backup``, the store is backed up before anything is removed, and nothing
+    is where that fails. ``confirm`` sees what a dry run would report and may say no; ``progress``
     is told the file that comes next. ``explain`` lists every record in the report, with its reason.
     Raises AmlError; what befalls single files is in the report.
     """
@@ -106,7 +112,7 @@ def prune(
         return plan_store(store, agents, options, moment, history, explain=explain), history
 
     if dry_run:
-        doubt = clock_doubt(journal.newest(), moment, conditions.clock)
+        doubt = doubt_about(store, journal, moment, conditions)
         doubted = doubt is not None and not conditions.trust_clock
         notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
         return build_report(look()[0], {}, run=None, dry_run=True, notes=(*notes, *strangers))
@@ -115,10 +121,32 @@ def prune(
         preview = build_report(look()[0], {}, run=None, dry_run=True)
         if preview.total("removed") and not confirm(preview):
             return structs.replace(preview, notes=("nothing was changed: not confirmed",))
-    with changing(store, journal, "prune", moment, conditions) as (locks, found):
-        notes = (*found, *strangers)
-        plan, history = look()
-        return _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
+    place = repository_folder(store, conditions)
+    with hooked(conditions.prune_hooks, "prune", store=store.root, repository=place, warn=warn) as told:
+        with changing(store, journal, "prune", moment, conditions) as (locks, found):
+            plan, history = look()
+            saved = _back_up_first(store, journal, moment, conditions, progress) if backup and plan.removals else None
+            notes = (*found, *strangers, *(saved.notes if saved is not None else ()))
+            report = _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
+        report = structs.replace(report, backup=None if saved is None else saved.id)
+        told.ids |= {"run": str(report.run)} | ({"backup": saved.id} if saved is not None else {})
+        told.counts |= {name: report.total(name) for name in ("records", "removed", "deferred")}
+        told.status = report.status
+    return report
+
+
+def _back_up_first(
+    store: Store, journal: Journal, now: float, conditions: Conditions, progress: Callable[[str], None]
+) -> BackupReport:
+    """Raises AmlError, and then nothing is removed."""
+    options = BackupOptions(tags=(PRE_PRUNE,), compression=conditions.compression)
+    try:
+        return back_up(store, journal, options, now, conditions, progress)
+    except AmlError as error:
+        raise type(error)(
+            f"the backup before the prune failed, so nothing was removed: {error.message}",
+            advice="; ".join([*([error.advice] if error.advice else []), "or prune without it: --no-backup"]),
+        ) from error
 
 
 def _apply_prune(
@@ -212,7 +240,7 @@ def prune_undo(
         return UndoReport(None, target.id, True, [preview_file(store, file) for file in wanted])
     moment = time.time() if now is None else now
     # ages play no part in undo, so no clock is too wrong for it
-    with changing(store, journal, "undo", moment, structs.replace(conditions, trust_clock=True)) as (locks, _):
+    with changing(store, journal, "undo", moment, conditions, judges_ages=False) as (locks, _):
         target = journal.read(target.id)
         wanted = wanted_of(store, journal, target, ids)
         if not wanted:
@@ -220,7 +248,7 @@ def prune_undo(
                 f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
             )
         run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
-        run.clock_doubted = clock_doubt(journal.newest(), moment, conditions.clock) is not None
+        run.clock_doubted = doubt_about(store, journal, moment, conditions) is not None
         journal.write(run)
         done: list[FileUndo] = []
         try:

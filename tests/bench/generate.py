@@ -27,6 +27,10 @@ SOLUTION_SHARE = 0.20
 DECISION_SHARE = 0.15
 FINGERPRINT_BYTES = 200
 """Random bytes in each record; 0 gives text alone, which shrinks to about 20 %."""
+NOTE_FINGERPRINT_BYTES = 450
+"""Random bytes in the record of a small file, by which it takes 2 KB."""
+NOTES_EACH = 1000
+"""Small files in one folder at most."""
 
 _MAKERS: dict[str, Callable[..., Record]] = {
     "patterns": make_pattern,
@@ -43,12 +47,14 @@ def generate(
     form: Form = "plain",
     patterns_only: bool = False,
     agents: int = 5,
+    small_files: int = 0,
     now: datetime | None = None,
 ) -> int:
     """Make a store of so many records at ``root`` (the memory folder itself); returns the bytes written.
 
-    The same arguments give the same bytes if ``now`` (UTC) is given; else it is the present. Raises FileExistsError if
-    ``root`` exists.
+    ``small_files`` adds so many plain documents of 2 KB, in folders ``notes-<n>`` shared out among the agents. The same
+    arguments give the same bytes if ``now`` (UTC) is given; else it is the present. Raises FileExistsError if ``root``
+    exists.
     """
     root.mkdir(parents=True)
     moment = datetime.now(UTC) if now is None else now
@@ -60,6 +66,17 @@ def generate(
             maker = _MAKERS[kind]
             records = [maker(rng, agent, moment, fingerprint_bytes=FINGERPRINT_BYTES) for _ in range(count)]
             written += _write(root / agent / f"{kind}.json", records, form)
+    return written + _write_notes(root, names, small_files, rng, moment)
+
+
+def _write_notes(root: Path, names: Sequence[str], count: int, rng: Random, moment: datetime) -> int:
+    """Small documents, each a record; returns the bytes written."""
+    written = 0
+    for place in range(count):
+        folder = place // NOTES_EACH
+        agent = names[folder % len(names)]
+        note = make_pattern(rng, agent, moment, fingerprint_bytes=NOTE_FINGERPRINT_BYTES)
+        written += _write(root / agent / f"notes-{folder + 1:02}" / f"{place + 1:05}.json", note, "plain")
     return written
 
 
@@ -85,7 +102,7 @@ def _write(path: Path, value: Any, form: Form) -> int:
     data = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     if form == "gzip":
         data = zlib.compress(data, level=6, wbits=31)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.write_bytes(data)
 
 
@@ -98,9 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--form", choices=get_args(Form), default="plain")
     parser.add_argument("--patterns-only", action="store_true", help="neither solutions nor decisions")
     parser.add_argument("--agents", type=int, default=5)
+    parser.add_argument("--small-files", type=int, default=0, help="so many documents of 2 KB beside the records")
     options = parser.parse_args(arguments)
-    if options.items < 0 or options.agents < 1:
-        parser.error("--items must not be negative, and --agents at least 1")
+    if options.items < 0 or options.small_files < 0 or options.agents < 1:
+        parser.error("--items and --small-files must not be negative, and --agents at least 1")
     written = generate(
         options.root,
         items=options.items,
@@ -108,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         form=options.form,
         patterns_only=options.patterns_only,
         agents=options.agents,
+        small_files=options.small_files,
     )
     print(f"{options.items} records, {written / 1e6:.1f} MB in {options.root}")
     return 0

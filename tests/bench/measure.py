@@ -1,47 +1,64 @@
-"""Times whole processes on fresh copies of generated stores, and calibrates the machine."""
+"""Times whole processes of all sides of a row by turns, on copies of generated stores, and calibrates the machine."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from tests.bench.edit import change_records
 from tests.bench.generate import Form, generate
-from tests.bench.rows import Arguments, Peer, Row, StoreSpec
+from tests.bench.model import Figure, Row, Side, Step, StoreSpec, Words
+from tests.bench.process import RunFailedError, Usage, run_process
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CALIBRATION_BYTES = 18_000_000
+CALIBRATION_BLOCKS = 18
+CALIBRATION_BLOCK_BYTES = 1_000_000
 
 
-class RunFailedError(Exception):
-    """A process could not be started, or ended with an exit status other than 0."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run: its seconds, the most memory it had (bytes), and the bytes its row asks for."""
+
+    seconds: float
+    memory: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of each run, and why the runs stopped early if they did."""
+    """All runs of one side, and why they stopped early if they did."""
 
-    seconds: tuple[float, ...]
+    samples: tuple[Sample, ...]
     error: str | None = None
 
     @property
     def median(self) -> float | None:
         """The median in seconds; None after an error or without a run."""
-        return statistics.median(self.seconds) if self.seconds and self.error is None else None
+        return self.figure("seconds")
+
+    def figure(self, figure: Figure) -> float | None:
+        """The median in seconds or bytes, of memory the most; None after an error or where it was not measured."""
+        values = [value for sample in self.samples if (value := getattr(sample, figure)) is not None]
+        if self.error is not None or not values:
+            return None
+        return float(max(values)) if figure == "memory" else statistics.median(values)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """How AML is started: the first words of the command line, and variables to add to the environment."""
 
-    words: Arguments
+    words: Words
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -55,6 +72,94 @@ class Command:
 
 
 @dataclass(slots=True)
+class Player:
+    """One side of a row at work in its own folder."""
+
+    side: Side
+    project: Path
+    command: Command
+    samples: list[Sample] = field(default_factory=list)
+    error: str | None = None
+    _count: int = 0
+
+    @property
+    def store(self) -> Path:
+        return self.project / ".loom" / "memory"
+
+    @property
+    def repository(self) -> Path:
+        """Where AML puts the backups of the store by default."""
+        return self.project / ".loom" / "memory-backup"
+
+    @property
+    def target(self) -> Path:
+        return self.project / "target"
+
+    def copy_store(self, master: Path) -> None:
+        """A fresh copy of the store, and nothing else."""
+        self.remove()
+        shutil.copytree(master, self.store)
+
+    def drop_repository(self) -> None:
+        """Forget all backups, and what any program noted about them."""
+        for folder in (self.repository, self.project / ".loom" / "memory.aml", self.project / "home"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._count = 0
+
+    def prepare(self) -> None:
+        self._guarded(lambda: [self._run(step) for step in self.side.prepare])
+
+    def play(self, row: Row) -> None:
+        """The timed run, and what the row asks for beside its time."""
+        self._guarded(lambda: self._play(row))
+
+    def remove(self) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.project)
+        self._count = 0
+
+    def timing(self) -> Timing:
+        return Timing(tuple(self.samples), self.error)
+
+    def _play(self, row: Row) -> None:
+        before = tree_bytes(self.repository) if row.measured is not None else 0
+        usage = self._run(self.side.timed)
+        found: int | None = None
+        if row.measured is not None:
+            found = tree_bytes(self.repository) - (before if row.measured == "added" else 0)
+        if row.restores:
+            _compare(self.store, self.target, sizes=self.side.form == "plain")
+            shutil.rmtree(self.target)
+        self.samples.append(Sample(usage.seconds, usage.memory, found))
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Do work unless there was an error; note the error if there is one now."""
+        if self.error is None:
+            try:
+                work()
+            except RunFailedError as failure:
+                self.error = str(failure)
+
+    def _run(self, step: Step) -> Usage:
+        if any("{count}" in word for word in step.words):
+            self._count += 1
+        places = {
+            "{project}": self.project,
+            "{store}": self.store,
+            "{repository}": self.repository,
+            "{target}": self.target,
+            "{home}": self.project / "home",
+            "{count}": self._count,
+        }
+        folder = Path(_filled(step.folder, places))
+        folder.mkdir(exist_ok=True)
+        words = [part for word in step.words for part in (self.command.words if word == "{aml}" else (word,))]
+        added = dict(self.command.environment) if self.side.program is None else {}
+        variables = {name: _filled(value, places) for name, value in self.side.environment}
+        return run_process([_filled(word, places) for word in words], folder, _environment(added | variables))
+
+
+@dataclass(slots=True)
 class Bench:
     """Runs rows in a scratch folder; stores are generated once and copied from then on."""
 
@@ -62,53 +167,59 @@ class Bench:
     command: Command
     runs: int = 5
     scale: float = 1.0
-    settle_seconds: float = 2.0
-    """Rest between the copying of a store and the timed run: AML leaves a freshly released file alone for 1.5 s."""
+    settle_seconds: float = 0.0
+    """Rest between a change of a store and the next command: AML leaves a freshly released file alone for 1.5 s, and
+    takes none for unchanged that it read less than 2 s after its last change."""
     _masters: dict[tuple[StoreSpec, Form], Path] = field(default_factory=dict)
 
-    def measure(self, row: Row, form: Form) -> Timing:
-        """Times the runs of a row on stores of one form."""
-        variables = _environment(self.command.environment)
-        prepare = [self.command.words + words for words in row.prepare]
-        return self._time(row, form, self.command.words + row.arguments, prepare, variables)
-
-    def measure_peer(self, row: Row, peer: Peer) -> Timing:
-        """Times the runs of the other program, which must be installed, on plain stores."""
-        variables = _environment(dict(peer.environment))
-        return self._time(row, "plain", peer.command, peer.prepare, variables)
-
-    def _time(
-        self, row: Row, form: Form, words: Arguments, prepare: Sequence[Arguments], variables: Mapping[str, str]
-    ) -> Timing:
-        seconds: list[float] = []
-        copies, runs_each = (self.runs, 1) if row.changes_store else (1, self.runs)
+    def measure(self, row: Row, sides: Sequence[Side]) -> dict[str, Timing]:
+        """Times the runs of those sides of a row, by turns, so that what else the machine does hits all of them."""
+        players = [
+            Player(side, self.scratch / f"side-{place}", self.command) for place, side in enumerate(sides, start=1)
+        ]
         try:
-            for _ in range(copies):
-                with self._project(row.store, form) as project:
-                    for step in prepare:
-                        _run(_filled(step, project), project, variables)
-                    self._rest()
-                    seconds += [_run(_filled(words, project), project, variables) for _ in range(runs_each)]
-        except RunFailedError as failure:
-            return Timing(tuple(seconds), str(failure))
-        return Timing(tuple(seconds))
-
-    @contextmanager
-    def _project(self, spec: StoreSpec, form: Form) -> Iterator[Path]:
-        """A folder with a fresh copy of the store at ``.loom/memory``; it is gone afterwards."""
-        project = self.scratch / "project"
-        master = self._master(spec.scaled(self.scale), form)
-        try:
-            shutil.copytree(master, project / ".loom" / "memory")
-            yield project
+            for turn in range(self.runs):
+                self._set_up(row, players, turn)
+                for player in players[turn % len(players) :] + players[: turn % len(players)]:
+                    player.play(row)
+                    # what this one wrote must not be paid for by the next one
+                    os.sync()
         finally:
-            shutil.rmtree(project)
+            for player in players:
+                player.remove()
+        return {player.side.name: player.timing() for player in players}
+
+    def _set_up(self, row: Row, players: Sequence[Player], turn: int) -> None:
+        """Everything that is not timed: copies of the store, empty repositories, first backups, changes."""
+        spec = row.store.scaled(self.scale)
+        fresh_store = turn == 0 or row.renew == "store"
+        for player in players:
+            if fresh_store:
+                player.copy_store(self._master(spec, player.side.form))
+            elif row.renew == "repository":
+                player.drop_repository()
+        if fresh_store or row.renew == "repository":
+            if fresh_store and any(player.side.prepare for player in players):
+                self._rest()
+            for player in players:
+                player.prepare()
+        if row.edit is not None:
+            for player in players:
+                in_child(change_records, player.store, row.edit, spec.items, turn)
+        self._rest()
 
     def _master(self, spec: StoreSpec, form: Form) -> Path:
         key = (spec, form)
         if key not in self._masters:
             master = self.scratch / f"master-{len(self._masters)}"
-            generate(master, items=spec.items, form=form, patterns_only=spec.patterns_only)
+            in_child(
+                generate,
+                master,
+                items=spec.items,
+                form=form,
+                patterns_only=spec.patterns_only,
+                small_files=spec.small_files,
+            )
             self._masters[key] = master
         return self._masters[key]
 
@@ -120,18 +231,47 @@ class Bench:
 
 def calibrate(scratch: Path, runs: int) -> dict[str, Timing]:
     """What the machine needs for ``python -c pass`` and for a sequential write of 18 MB with fsync."""
-    block = os.urandom(CALIBRATION_BYTES)
+    block = os.urandom(CALIBRATION_BLOCK_BYTES)
     start = [sys.executable, "-c", "pass"]
+    started = [run_process(start, scratch, _environment({})) for _ in range(runs)]
+    written = [_timed_write(scratch / "calibration", block) for _ in range(runs)]
     return {
-        "python -c pass": Timing(tuple(_run(start, scratch, _environment({})) for _ in range(runs))),
-        "write and fsync 18 MB": Timing(tuple(_timed_write(scratch / "calibration", block) for _ in range(runs))),
+        "python -c pass": Timing(tuple(Sample(usage.seconds, usage.memory) for usage in started)),
+        "write and fsync 18 MB": Timing(tuple(Sample(seconds) for seconds in written)),
     }
+
+
+def in_child(work: Callable[..., object], *arguments: Any, **named: Any) -> None:
+    """Do work in a process of its own: the memory of this one is a lower bound of what is measured of its children."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(work, *arguments, **named).result()
+
+
+def tree_bytes(root: Path) -> int:
+    """The bytes of all files below a folder; 0 if it does not exist."""
+    return sum(_sizes(root).values())
+
+
+def _sizes(root: Path) -> dict[str, int]:
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+
+
+def _compare(store: Path, restored: Path, *, sizes: bool) -> None:
+    """Raise RunFailedError unless both hold the same files, and of the same sizes if asked for.
+
+    A file that is packed again may have another size.
+    """
+    expected, found = _sizes(store), _sizes(restored)
+    alike = found == expected if sizes else found.keys() == expected.keys()
+    if not alike:
+        raise RunFailedError(f"restored {len(found)} files that are not like the {len(expected)} of the store")
 
 
 def _timed_write(path: Path, block: bytes) -> float:
     begin = time.perf_counter()
     with path.open("wb") as file:
-        file.write(block)
+        for _ in range(CALIBRATION_BLOCKS):
+            file.write(block)
         file.flush()
         os.fsync(file.fileno())
     seconds = time.perf_counter() - begin
@@ -144,34 +284,12 @@ def _environment(added: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AML_") and name != "PYTHONDONTWRITEBYTECODE"
+        if not name.startswith(("AML_", "RESTIC_", "BORG_")) and name != "PYTHONDONTWRITEBYTECODE"
     }
     return kept | dict(added)
 
 
-def _filled(words: Arguments, project: Path) -> list[str]:
-    store = str(project / ".loom" / "memory")
-    return [word.replace("{store}", store).replace("{project}", str(project)) for word in words]
-
-
-def _run(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> float:
-    """Seconds from the start of a process to its end; raises RunFailedError."""
-    begin = time.perf_counter()
-    try:
-        # No time limit: waiting with one polls, which would be seen in the shortest rows.
-        done = subprocess.run(
-            words,
-            cwd=folder,
-            env=variables,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-    except OSError as failure:
-        raise RunFailedError(f"{words[0]}: {failure.strerror}") from failure
-    seconds = time.perf_counter() - begin
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise RunFailedError(f"exit {done.returncode}: {lines[-1] if lines else 'nothing on standard error'}")
-    return seconds
+def _filled(text: str, places: Mapping[str, object]) -> str:
+    for name, value in places.items():
+        text = text.replace(name, str(value))
+    return text

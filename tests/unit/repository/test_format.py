@@ -1,14 +1,11 @@
-"""The format as docs/repository-format.md tells it, followed with Python's standard library alone."""
+"""The format is as docs/repository-format.md tells it; docs/recover.md reads it without AML."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +14,7 @@ import pytest
 
 from aml.repository.chunking import cuts
 from aml.repository.local_folder import LocalFolder
-from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, path_fields
-from aml.repository.repository import create, writing
-from tests.unit.repository.repositories import HOUR, NOW, back_up, manifest_of, records
+from tests.unit.repository.repositories import back_up, records
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "repository-format.md"
 TREE = {
@@ -28,57 +23,6 @@ TREE = {
     "bob/ü x.json": records(99, seed=2),
     "c.json": b"{}",
 }
-
-
-def program() -> str:
-    (found,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
-    return str(found)
-
-
-def run_program(root: Path, identity: str, target: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", "-c", program(), str(root), identity, str(target)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_the_program_of_the_document_restores_a_backup(tmp_path: Path) -> None:
-    destination = LocalFolder(tmp_path / "repository")
-    first = back_up(destination, TREE, folders=["alice/nothing"], pack_bytes=50_000)
-    back_up(destination, {"alice/patterns.json": b"[]"}, moment=NOW + HOUR)
-    for entry in destination.entries("index/"):
-        destination.delete(entry.key)
-    done = run_program(destination.root, first.id, tmp_path / "target")
-    assert done.stderr == ""
-    assert done.returncode == 0
-    found = {path.relative_to(tmp_path / "target").as_posix(): path for path in (tmp_path / "target").rglob("*")}
-    assert {name: path.read_bytes() for name, path in found.items() if path.is_file()} == TREE
-    assert found["alice/nothing"].is_dir()
-    assert found["c.json"].stat().st_mode & 0o7777 == 0o600
-
-
-def test_the_program_packs_gzip_again_and_knows_odd_names(tmp_path: Path) -> None:
-    destination = LocalFolder(tmp_path / "repository")
-    repository = create(destination, NOW).id
-    content, packed = records(40), gzip.compress(records(40), 1)
-    path, path_hex = path_fields(os.fsdecode(b"a/\xff.json"))
-    with writing(destination) as writer:
-        entry = FileEntry(
-            path,
-            len(packed),
-            0o640,
-            10**18,
-            hashlib.sha256(packed).hexdigest(),
-            writer.store_document(content).chunks,
-            "gzip",
-            hashlib.sha256(content).hexdigest(),
-            len(content),
-            path_hex=path_hex,
-        )
-        listing = writer.store_listing("a", Listing(FORMAT, [FolderEntry("a", 0o700, 0)], [entry]))
-        snapshot = writer.commit(manifest_of(repository, listings=[listing]))
-    assert run_program(destination.root, snapshot.id, tmp_path / "target").returncode == 0
-    restored = tmp_path / "target" / os.fsdecode(b"a/\xff.json")
-    assert gzip.decompress(restored.read_bytes()) == content
-    assert restored.stat().st_mtime_ns == 10**18
 
 
 def test_index_and_manifest_are_as_told(tmp_path: Path) -> None:

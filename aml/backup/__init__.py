@@ -1,0 +1,1 @@
+"""Backups: create, restore, verify, rotate, compare, drill."""

@@ -1,0 +1,47 @@
+"""What verification has found so far: when each pack was last whole, and which chunks are damaged."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from aml.fs.durable import write_durably
+from aml.fs.files import is_there, read_regular
+from aml.ledger.state import prepare_folder
+from aml.store.open import Store
+
+_NAME = "verified.json"
+
+
+class Checked(Struct):
+    """The memory of one repository, by its id.
+
+    ``packs``: name -> seconds since 1970 UTC when it was last found whole. ``damaged_packs`` are the names of packs
+    that a check found damaged, ``damaged_chunks`` the SHA-256 (hex) of chunks that cannot be read: the next backup
+    writes them again where the store still has them.
+    """
+
+    repository: str = ""
+    packs: dict[str, float] = {}
+    damaged_packs: list[str] = []
+    damaged_chunks: list[str] = []
+
+
+def load_checked(store: Store, repository: str) -> Checked:
+    """What is known of that repository; nothing where it is another one than last time. Raises FileAccessError."""
+    path = store.state / _NAME
+    if is_there(path):
+        try:
+            found = msgspec.json.decode(read_regular(path), type=Checked)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # only a memory: what is forgotten is checked again
+            return Checked(repository)
+        if found.repository == repository:
+            return found
+    return Checked(repository)
+
+
+def save_checked(store: Store, checked: Checked) -> None:
+    """Raises FileAccessError."""
+    prepare_folder(store.state)
+    write_durably(store.state / _NAME, msgspec.json.encode(checked))

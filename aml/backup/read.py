@@ -1,0 +1,146 @@
+"""One file of a store, as a backup keeps it: read whole in one open, and unpacked where the store packed it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from aml.codec.compression import is_gzip, unpack, unpack_single
+from aml.codec.json_array import RecordArray, split
+from aml.errors import ChangedError, DamagedError
+from aml.fs.access import explain
+from aml.fs.files import read_whole
+from aml.model.kinds import KIND_BY_FILE_NAME
+from aml.model.schema import version_of
+from aml.repository.manifest import FileEntry, path_fields
+from aml.repository.repository import StoredDocument
+from aml.store.layout import agent_of
+from aml.store.read import Fingerprint, fingerprint
+
+#: How often a file is read again that somebody changes while it is read.
+_ATTEMPTS = 5
+#: A file read so soon (ns) after its last change may change again without a new time to tell by.
+_UNSETTLED_NS = 2_000_000_000
+
+_OBJECT = msgspec.json.Decoder(dict[str, object])
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+
+#: Stores a document, or only hashes it, and tells its chunks.
+Keep = Callable[[bytes], StoredDocument]
+
+
+class _Content(Struct, frozen=True):
+    """What a file's bytes mean: ``unpacked`` where they are one gzip member, ``damaged`` where they mean nothing."""
+
+    unpacked: bytes | None = None
+    damaged: str | None = None
+    records: int | None = None
+    schema: str | None = None
+
+
+def is_record_file(path: str) -> bool:
+    """Whether a path inside the store is one of an agent's three files of records."""
+    return agent_of(path) is not None and path.count("/") == 1 and path.partition("/")[2] in KIND_BY_FILE_NAME
+
+
+def entry_of(path: str, data: bytes, found: os.stat_result, keep: Keep, max_unpacked_bytes: int) -> FileEntry:
+    """The entry of a file inside the store that held ``data``, whose content is given to ``keep``.
+
+    Raises what ``keep`` raises: a file that means nothing is kept as it is, and flagged.
+    """
+    content = _interpret(path, data, max_unpacked_bytes)
+    stored = keep(data if content.unpacked is None else content.unpacked)
+    name, exact = path_fields(path)
+    packed = content.unpacked is not None
+    return FileEntry(
+        path=name,
+        size=len(data),
+        mode=stat.S_IMODE(found.st_mode),
+        mtime_ns=found.st_mtime_ns,
+        sha256=hashlib.sha256(data).hexdigest() if packed else stored.sha256,
+        chunks=stored.chunks,
+        form="gzip" if packed else "plain",
+        content_sha256=stored.sha256 if packed else None,
+        content_size=stored.size if packed else None,
+        damaged=content.damaged,
+        path_hex=exact,
+        stat=_settled(found),
+        records=content.records,
+        schema=content.schema,
+    )
+
+
+def read_settled(path: Path) -> tuple[bytes, os.stat_result] | None:
+    """The bytes of a file at one moment, and what it was then; None where it is gone.
+
+    Raises FileAccessError, and ChangedError where it keeps changing while it is read.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            data, before, after = read_whole(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise explain(error, "read", path) from error
+        if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
+            return data, after
+    raise ChangedError(f"{path} keeps changing while it is read", advice="back it up again when its writer is done")
+
+
+def _settled(found: os.stat_result) -> Fingerprint | None:
+    """What tells later that the file is still the same; None where it changed so lately that it might not tell."""
+    changed_ns = max(found.st_mtime_ns, found.st_ctime_ns)
+    return fingerprint(found) if time.time_ns() - changed_ns >= _UNSETTLED_NS else None
+
+
+def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:
+    records = is_record_file(path)
+    if not records and not _is_document(path):
+        return _Content()
+    try:
+        unpacked = unpack_single(data, max_bytes=max_unpacked_bytes) if is_gzip(data) else None
+        if unpacked is None and is_gzip(data):
+            # several members: kept as they are, since packing them again would make one
+            text = unpack(data, max_bytes=max_unpacked_bytes)
+        else:
+            text = data if unpacked is None else unpacked
+        if not records:
+            _check_document(text)
+            return _Content(unpacked)
+        array = split(text)
+    except DamagedError as error:
+        return _Content(damaged=error.message)
+    return _Content(unpacked, records=len(array), schema=_schema(array))
+
+
+def _is_document(path: str) -> bool:
+    return path.startswith("global/") and path.endswith(".json") and path.count("/") == 1
+
+
+def _check_document(text: bytes) -> None:
+    try:
+        _ANY.decode(text)
+    except msgspec.MsgspecError:
+        # what Python writes and JSON does not allow, such as NaN, is no damage
+        import json
+
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DamagedError(f"it is no whole JSON: {error}") from error
+
+
+def _schema(array: RecordArray) -> str | None:
+    for element in array.elements[:1]:
+        try:
+            return version_of(_OBJECT.decode(element))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+    return None

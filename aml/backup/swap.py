@@ -1,0 +1,339 @@
+"""Putting a staged restore in place: file by file under the runtime's locks, to be gone on with after a crash.
+
+Each step first saves what is there (a hard link beside the staged files), so that the whole can be undone; what an
+agent wrote since the store was backed up is archived before it is replaced. Every step can be done again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aml.backup.create import OddPath
+from aml.backup.read import read_settled
+from aml.backup.restore_plan import Put, Removal
+from aml.backup.scan import with_parents
+from aml.backup.staging import Staged, Staging
+from aml.backup.write_files import Identity
+from aml.errors import ChangedError
+from aml.fs.access import explain, explained
+from aml.fs.durable import (
+    PRIVATE_FILE,
+    adopt,
+    make_private_folder,
+    sync_file,
+    sync_folder,
+    temporary_for,
+    write_all,
+    write_durably,
+)
+from aml.fs.files import is_there, read_whole
+from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
+from aml.repository.manifest import FileEntry, FolderEntry, path_fields
+from aml.store.layout import agent_of
+from aml.store.open import Store
+from aml.store.read import fingerprint, identity
+
+#: Errors where a hard link is not possible here, or not to this file: it is copied instead.
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+
+class Swap:
+    """One restore being put in place. ``overwritten`` are files that an agent wrote meanwhile, with their archives."""
+
+    def __init__(
+        self,
+        store: Store,
+        staging: Staging,
+        staged: Staged,
+        notes: LockNotes,
+        policy: LockPolicy,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.overwritten: list[OddPath] = []
+        self.left: list[OddPath] = []
+        self._store = store
+        self._staging = staging
+        self._staged = staged
+        self._notes = notes
+        self._policy = policy
+        self._progress = progress
+
+    def forward(self) -> None:
+        """Do every step that is not done yet. Raises AmlError; ``backward`` then undoes what was done."""
+        steps = self._staged.steps
+        for number, removal in enumerate(steps.removals):
+            self._progress(removal.before.path)
+            self._remove(number, removal)
+        for folder in steps.emptied:
+            self._empty(folder)
+        for folder in steps.made:
+            self._make(folder)
+        for number, put in enumerate(steps.puts):
+            self._progress(put.entry.path)
+            self._put(number, put)
+        for put in steps.settings:
+            self._set_file(put)
+        for folder in reversed(steps.folders):
+            self._set_folder(folder)
+
+    def backward(self) -> None:
+        """Undo every step that was done, but for files that an agent has changed since. Raises AmlError."""
+        steps = self._staged.steps
+        for number, put in reversed(list(enumerate(steps.puts))):
+            self._take_back(number, put)
+        for folder in reversed(steps.made):
+            self._empty(folder)
+        for folder in reversed(steps.emptied):
+            self._make(folder)
+        for number, removal in reversed(list(enumerate(steps.removals))):
+            self._bring_back(number, removal)
+        for folder in steps.emptied:
+            self._set_folder(folder)
+
+    def _remove(self, number: int, removal: Removal) -> None:
+        path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
+        found = _look(path)
+        if found is None:
+            return
+        if is_there(old) and not _is_link_of(old, found):
+            self._leave(removal.path, "it was made again after its removal")
+            return
+        with self._locked(removal.path) as prove:
+            self._save(path, old, removal.before)
+            prove()
+            with explained("remove", path):
+                os.unlink(path)
+                sync_folder(path.parent)
+
+    def _put(self, number: int, put: Put) -> None:
+        staged, path = self._staging.new(number), self._store.root / put.path
+        if not is_there(staged):
+            return  # placed by a run that did not get to the end
+        with self._locked(put.path) as prove:
+            self._save(path, self._staging.old(f"put-{number}"), put.before)
+            prove()
+            with explained("write", path):
+                _move(staged, path)
+                sync_folder(path.parent)
+
+    def _save(self, path: Path, old: Path, before: FileEntry | None) -> None:
+        """Keep what is at ``path`` for a way back, and archive it where no backup holds it."""
+        found = _look(path)
+        if found is None:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise ChangedError(f"{path} is no regular file any more", advice="look at what made it, and try again")
+        saved = is_there(old)
+        if saved and _is_link_of(old, found):
+            return
+        if not _is_as(path, found, before):
+            self._archive(path)
+        if not saved:
+            with explained("keep a copy of", path):
+                _link_or_copy(path, old)
+
+    def _archive(self, path: Path) -> None:
+        """Keep for good what an agent wrote after the store was backed up."""
+        read = read_settled(path)
+        if read is None:
+            return
+        relative = path.relative_to(self._store.root)
+        wanted = self._store.keep / overwritten_folder(self._staged.run) / relative
+        number, target = 0, wanted
+        while is_there(target):
+            number += 1
+            target = wanted.with_name(f"{wanted.name}.{number}")
+        make_private_folder(target.parent)
+        write_durably(target, read[0])
+        self.overwritten.append(OddPath(path_fields(str(relative))[0], str(target)))
+
+    def _take_back(self, number: int, put: Put) -> None:
+        path, old = self._store.root / put.path, self._staging.old(f"put-{number}")
+        if is_there(self._staging.new(number)):
+            return
+        with self._locked(put.path) as prove:
+            found = _look(path)
+            if found is None or not _is_placed(found, self._staged.identities[number]):
+                self._leave(put.path, "an agent has changed it since it was restored")
+                return
+            prove()
+            with explained("put back", path):
+                if is_there(old):
+                    _move(old, path)
+                else:
+                    os.unlink(path)
+                sync_folder(path.parent)
+
+    def _bring_back(self, number: int, removal: Removal) -> None:
+        path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
+        if not is_there(old):
+            return
+        found = _look(path)
+        if found is not None:
+            if not _is_link_of(old, found):
+                self._leave(removal.path, "it was made again after its removal")
+            return
+        with self._locked(removal.path) as prove:
+            prove()
+            with explained("put back", path):
+                _move(old, path)
+                sync_folder(path.parent)
+
+    def _empty(self, folder: FolderEntry) -> None:
+        path = self._store.root / folder.location
+        with explained("remove", path):
+            try:
+                os.rmdir(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError as error:
+                # a lock, a link or something new is in it: it stays
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                return
+            sync_folder(path.parent)
+
+    def _make(self, folder: FolderEntry) -> None:
+        path = self._store.root / folder.location
+        self._refuse_links(folder.location)
+        with explained("create", path):
+            try:
+                os.mkdir(path, folder.mode | stat.S_IRWXU)
+            except FileExistsError:
+                if not stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode):
+                    raise ChangedError(f"{path} is no folder any more", advice="try again") from None
+                return
+            if os.geteuid() == 0:
+                owner = os.stat(path.parent)
+                os.chown(path, owner.st_uid, owner.st_gid)
+            sync_folder(path.parent)
+
+    def _set_file(self, put: Put) -> None:
+        """Set mode and time of a file that has the right content already, unless somebody has changed it."""
+        path = self._store.root / put.path
+        found = _look(path)
+        if found is not None and stat.S_ISREG(found.st_mode) and _is_as(path, found, put.before):
+            self._set(path, os.O_NONBLOCK, put.entry, found)
+
+    def _set_folder(self, folder: FolderEntry) -> None:
+        path = self._store.root / folder.location
+        found = _look(path)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            self._set(path, os.O_DIRECTORY, folder, found)
+
+    def _set(self, path: Path, flags: int, entry: FileEntry | FolderEntry, found: os.stat_result) -> None:
+        if (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (entry.mode, entry.mtime_ns):
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
+            try:
+                os.fchmod(descriptor, entry.mode)
+                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._leave(entry.location, f"its mode and time cannot be set: {error.strerror}")
+
+    @contextmanager
+    def _locked(self, path: str) -> Iterator[Callable[[], None]]:
+        """The runtime's lock on a file that agents lock; a function that proves that it is still held."""
+        self._refuse_links(path)
+        if not is_locked_by_agents(path):
+            yield lambda: None
+            return
+        with RuntimeLock(self._store.root / path, self._notes, self._policy) as lock:
+            yield lock.prove
+
+    def _refuse_links(self, path: str) -> None:
+        for above in with_parents(path.rpartition("/")[0]):
+            if os.path.islink(self._store.root / above):
+                raise ChangedError(f"{self._store.root / above} has become a link", advice="look at it, and try again")
+
+    def _leave(self, path: str, reason: str) -> None:
+        self.left.append(OddPath(path_fields(path)[0], reason))
+
+
+def overwritten_folder(run: str) -> str:
+    """Where a restore archives what agents wrote meanwhile, inside the folder beside the store; no agent's name."""
+    return f"archives/backup-{run}"
+
+
+def is_locked_by_agents(path: str) -> bool:
+    """Whether agents lock a file of that path before they write it: JSON right in their folder, or in global/."""
+    folder, _, name = path.rpartition("/")
+    return name.endswith(".json") and (folder == "global" or ("/" not in folder and agent_of(path) is not None))
+
+
+def _look(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise explain(error, "read", path) from error
+
+
+def _is_as(path: Path, found: os.stat_result, before: FileEntry | None) -> bool:
+    """Whether a file still holds what it held when the store was backed up."""
+    if before is None:
+        return False
+    if before.stat == fingerprint(found):
+        return True
+    read = read_settled(path)
+    return read is None or hashlib.sha256(read[0]).hexdigest() == before.sha256
+
+
+def _is_link_of(old: Path, found: os.stat_result) -> bool:
+    saved = _look(old)
+    return saved is not None and (saved.st_dev, saved.st_ino) == (found.st_dev, found.st_ino)
+
+
+def _is_placed(found: os.stat_result, staged: Identity) -> bool:
+    """Whether a file is the one that was put there; on another file system it had to become a copy."""
+    own = identity(found)
+    return own == staged or (own[0] != staged[0] and own[2:] == staged[2:])
+
+
+def _link_or_copy(path: Path, old: Path) -> None:
+    try:
+        os.link(path, old, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        temporary = temporary_for(old)
+        _copy(path, temporary)
+        os.rename(temporary, old)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = temporary_for(target)
+        _copy(source, temporary)
+        os.rename(temporary, target)
+        os.unlink(source)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A durable copy with mode, owner and time, for file systems between which nothing can be linked or renamed."""
+    data, found, _ = read_whole(source)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        write_all(descriptor, data)
+        adopt(source, descriptor, found)
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+        os.utime(descriptor, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""Files of a backup written anew somewhere, each read back and compared before it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from aml.codec.compression import pack, unpack
+from aml.errors import AmlError, DamagedError, FileAccessError, NotFoundError
+from aml.fs.access import explain
+from aml.fs.durable import PRIVATE_FILE, write_all
+from aml.fs.parallel import side_by_side
+from aml.repository.manifest import FileEntry
+from aml.repository.repository import Reader
+from aml.store.read import identity
+
+#: How much one thread takes at a time (bytes): neighbours share members of a pack.
+_SHARE_BYTES = 4 << 20
+#: Larger files (bytes) are written in pieces, so that no file has to be in memory whole.
+_LARGE_BYTES = 8 << 20
+
+#: Device, inode, size (bytes) and modification time (ns) of a file, which outlive its renaming.
+Identity = tuple[int, int, int, int]
+
+
+class Written(Struct, frozen=True):
+    """What came of one file: its identity, or what is damaged about it in the repository."""
+
+    identity: Identity | None = None
+    damage: AmlError | None = None
+
+
+def write_files(
+    reader: Reader, files: Sequence[tuple[FileEntry, Path]], progress: Callable[[str], None] = lambda _: None
+) -> list[Written]:
+    """Write each entry of a backup to a path where nothing is yet, with its mode and time.
+
+    Damage of the repository is told file by file; raises FileAccessError where a file cannot be written, or does not
+    read back.
+    """
+    shares = list(_shares(files))
+
+    def write(share: Sequence[tuple[FileEntry, Path]]) -> list[Written]:
+        # a reader caches, so each thread has its own
+        own = Reader(reader.destination, reader.described, reader.loaded)
+        done = []
+        for entry, path in share:
+            progress(entry.path)
+            done.append(_write(own, entry, path))
+        return done
+
+    return [one for share in side_by_side(shares, write, lambda: None) for one in share]
+
+
+def _shares(files: Sequence[tuple[FileEntry, Path]]) -> Iterator[list[tuple[FileEntry, Path]]]:
+    share: list[tuple[FileEntry, Path]] = []
+    size = 0
+    for one in files:
+        share.append(one)
+        size += one[0].stored_size
+        if size >= _SHARE_BYTES:
+            yield share
+            share, size = [], 0
+    if share:
+        yield share
+
+
+def _write(reader: Reader, entry: FileEntry, path: Path) -> Written:
+    try:
+        pieces = _pieces(reader, entry)
+    except (DamagedError, NotFoundError) as error:
+        return Written(damage=error)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            damage = _fill(descriptor, pieces)
+            if damage is not None:
+                os.unlink(path)
+                return Written(damage=damage)
+            os.fchmod(descriptor, entry.mode)
+            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+            _check(descriptor, entry, path)
+            return Written(identity(os.fstat(descriptor)))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise explain(error, "write", path) from error
+
+
+def _pieces(reader: Reader, entry: FileEntry) -> Iterator[bytes]:
+    """What the file will hold, in pieces. Raises DamagedError, NotFoundError, also while the pieces are taken."""
+    if entry.form == "gzip":
+        return iter([pack(reader.read_stored(entry))])
+    if entry.stored_size > _LARGE_BYTES:
+        reader.check_size(entry.chunks, entry.stored_size)
+        return reader.stream_document(entry.chunks, entry.stored_sha256, entry.stored_size)
+    return iter([reader.read_stored(entry)])
+
+
+def _fill(descriptor: int, pieces: Iterator[bytes]) -> AmlError | None:
+    try:
+        for piece in pieces:
+            write_all(descriptor, piece)
+    except (DamagedError, NotFoundError) as error:
+        return error
+    return None
+
+
+def _check(descriptor: int, entry: FileEntry, path: Path) -> None:
+    """Raise FileAccessError where the file does not hold what the backup says."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    if entry.form == "gzip":
+        data = b"".join(_blocks(descriptor))
+        same = hashlib.sha256(unpack(data, max_bytes=entry.stored_size)).hexdigest() == entry.stored_sha256
+    else:
+        hashed = hashlib.sha256()
+        for block in _blocks(descriptor):
+            hashed.update(block)
+        same = hashed.hexdigest() == entry.sha256
+    if not same:
+        raise FileAccessError(f"{path} does not read back as it was written", advice="check the disk")
+
+
+def _blocks(descriptor: int) -> Iterator[bytes]:
+    while block := os.read(descriptor, 1 << 20):
+        yield block

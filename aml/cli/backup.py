@@ -1,0 +1,435 @@
+"""``aml backup``: make backups, look at them, verify them, restore from them, and let the old ones go."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aml.backup.keep import KeepRules
+from aml.backup.options import BackupOptions, RestoreOptions
+from aml.backup.restore import RestoreReport
+from aml.backup.rotate import RotateReport
+from aml.cli.backup_text import write_backup, write_details, write_diff, write_list
+from aml.cli.completion import complete_backup
+from aml.cli.invocation import Invocation
+from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.progress import shown_progress
+from aml.cli.restore_text import write_restore
+from aml.cli.text import count
+from aml.cli.upkeep_text import write_auto, write_drill, write_rotation, write_verify
+from aml.config import RotateSettings, parse_share
+from aml.errors import UsageError
+from aml.model.moments import parse_age, parse_moment
+from aml.repository.check import Tier
+from aml.repository.packs import Compression
+from aml.workflows.backup import backup, diff_backups, list_backups, show_backup
+from aml.workflows.restore import restore
+from aml.workflows.upkeep import auto_backup, drill, rotate_backups, rotation_rules, verify_backups
+
+_EXAMPLES = """\b
+Examples:
+  aml backup create                       what is new since the last backup
+  aml backup list
+  aml backup verify                       read everything back and check it
+  aml backup restore latest --dry-run     what a restore would change
+  aml backup restore --at 3d              the store as it was three days ago
+  aml backup restore latest --target /tmp/look
+  aml backup rotate --dry-run             which backups would go, and why
+  aml backup drill                        prove that the latest can be restored
+  aml backup auto                         all of that, for cron
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Make backups, verify them, restore from them, and let the old ones go.",
+    epilog=_EXAMPLES + GLOBAL_OPTIONS,
+)
+
+_Wanted = Annotated[
+    str,
+    typer.Argument(metavar="BACKUP", help="Its id, the beginning of it, or latest.", autocompletion=complete_backup),
+]
+_Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")]
+
+
+def _help(examples: str) -> str:
+    return f"\b\nExamples:\n{examples}{GLOBAL_OPTIONS}"
+
+
+@app.command(
+    "create", epilog=_help("  aml backup create\n  aml backup create --full --tag before-upgrade --description 'why'")
+)
+def create_command(
+    ctx: typer.Context,
+    full: Annotated[bool, typer.Option("--full", help="Read every file again, changed or not.")] = False,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Take over what has not changed since the last one; the default.")
+    ] = False,
+    agent: Agents = None,
+    tag: _Tags = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="A line to know it by.")] = "",
+    compression: Annotated[
+        Compression | None, typer.Option(help="How hard new data is packed; default: as in the settings.")
+    ] = None,
+    yes: Yes = False,  # noqa: ARG001  (a backup removes nothing, so it never asks; scripts may say it to every command)
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Back the store up.
+
+    Every backup is complete by itself; an incremental one only writes what is new. It is read back before it counts.
+    Files that cannot be read are named, and make the backup incomplete (exit status 3).
+    """
+    invocation = Invocation.of(ctx)
+    if full and incremental:
+        raise UsageError("--full and --incremental contradict each other", advice="say one of them")
+    store = invocation.open_store()
+    options = BackupOptions(
+        kind="full" if full else "incremental",
+        agents=tuple(agent or ()),
+        tags=tuple(tag or ()),
+        description=description,
+        compression=compression or invocation.settings.backup.compression,
+    )
+    with shown_progress(invocation) as progress:
+        report = backup(
+            store,
+            options,
+            now=invocation.now,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            progress=progress,
+            warn=invocation.warn,
+        )
+    for note in report.notes:
+        invocation.warn(note)
+    return invocation.answer(report, report.status, lambda: write_backup(invocation, report))
+
+
+@app.command("list", epilog=_help("  aml backup list\n  aml backup list --tag before-upgrade"))
+def list_command(
+    ctx: typer.Context,
+    agent: Agents = None,
+    tag: _Tags = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only the newest N.", show_default=False)
+    ] = None,
+) -> int:
+    """Show all backups, the newest first."""
+    invocation = Invocation.of(ctx)
+    store = invocation.open_place()
+    found = list_backups(
+        store, agents=tuple(agent or ()), tags=tuple(tag or ()), limit=limit, conditions=invocation.conditions(store)
+    )
+    return invocation.answer(found, found.status, lambda: write_list(invocation, found))
+
+
+@app.command("show", epilog=_help("  aml backup show latest\n  aml backup show 20261121 --verbose"))
+def show_command(ctx: typer.Context, wanted: _Wanted = "latest") -> int:
+    """Show one backup: what it holds of each agent, and with --verbose every file."""
+    invocation = Invocation.of(ctx)
+    store = invocation.open_place()
+    files = invocation.verbose or invocation.json
+    details = show_backup(store, wanted, files=files, conditions=invocation.conditions(store))
+    return invocation.answer(details, details.status, lambda: write_details(invocation, details))
+
+
+@app.command(
+    "diff", epilog=_help("  aml backup diff latest              from the latest backup to the store as it is now")
+)
+def diff_command(
+    ctx: typer.Context,
+    before: _Wanted = "latest",
+    after: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="OTHER", help="A later backup; default: the store as it is now.", autocompletion=complete_backup
+        ),
+    ] = None,
+    agent: Agents = None,
+) -> int:
+    """Show what changed from one backup to another, or to the store now: files, and the records in them."""
+    invocation = Invocation.of(ctx)
+    store = invocation.open_place() if after is not None else invocation.open_store()
+    conditions = invocation.conditions(store)
+    report = diff_backups(store, before, after, agents=tuple(agent or ()), conditions=conditions)
+    return invocation.answer(report, report.status, lambda: write_diff(invocation, report))
+
+
+@app.command(
+    "verify",
+    epilog=_help("  aml backup verify\n  aml backup verify latest\n  aml backup verify --sample 10%"),
+)
+def verify_command(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BACKUP",
+            help="Only this one: its id, the beginning of it, or latest. Default: all.",
+            autocompletion=complete_backup,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All backups; the default.")] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Look into this share of the packs, those checked longest ago first."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Structure and sizes only; no pack is read.")] = False,
+    packs: Annotated[bool, typer.Option("--packs", help="The SHA-256 of each pack file, and no more.")] = False,
+    lock_timeout: LockTimeout = None,
+) -> int:
+    """Read backups back, and check every byte of them against its SHA-256.
+
+    Damage is told with the backups and files that it touches (exit status 12). It is remembered: the next backup
+    writes again what the store still has.
+    """
+    invocation = Invocation.of(ctx)
+    if every and wanted:
+        raise UsageError(f"--all and {wanted} contradict each other", advice="say one of them")
+    if (sample is not None) + quick + packs > 1:
+        raise UsageError("--sample, --quick and --packs contradict each other", advice="say one of them")
+    tier: Tier = "sample" if sample is not None else "quick" if quick else "packs" if packs else "deep"
+    store = invocation.open_place()
+    report = verify_backups(
+        store,
+        wanted,
+        tier=tier,
+        sample=1.0 if sample is None else _share(sample),
+        now=invocation.now,
+        conditions=invocation.conditions(store, lock_timeout=lock_timeout),
+        warn=invocation.warn,
+    )
+    for note in report.notes:
+        invocation.warn(note)
+    return invocation.answer(report, report.status, lambda: write_verify(invocation, report))
+
+
+@app.command(
+    "restore",
+    epilog=_help(
+        "  aml backup restore latest --dry-run\n"
+        "  aml backup restore --at 2026-11-20T14:30\n"
+        "  aml backup restore latest --agent backend-architect\n"
+        "  aml backup restore latest --path global/team-conventions.json\n"
+        "  aml backup restore latest --target /tmp/look"
+    ),
+)
+def restore_command(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BACKUP", help="Its id, the beginning of it, or latest.", autocompletion=complete_backup
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The newest made at or before this: ISO 8601, or an age such as 3d."),
+    ] = None,
+    agent: Agents = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="PATH", help="Only this file or folder of the store; may be repeated."),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Restore into this new folder; the store is not touched.")
+    ] = None,
+    keep_extra: Annotated[bool, typer.Option("--keep-extra", help="Keep files that the backup does not hold.")] = False,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Restore everything else where parts of the backup are damaged.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Make the store what it was when a backup was made; or restore into another folder with --target.
+
+    What the store holds now is backed up first (tag pre-restore). All is staged and checked before anything is
+    replaced, under the locks of the agents; after a crash, the next run completes it. Files that the backup does not
+    hold go, unless --keep-extra.
+    """
+    invocation = Invocation.of(ctx)
+    if wanted is None and at is None:
+        raise UsageError("which backup?", advice="say latest, an id from aml backup list, or --at TIME")
+    if wanted is not None and at is not None:
+        raise UsageError(f"--at and {wanted} contradict each other", advice="say one of them")
+    store = invocation.open_place()
+    which = wanted or _moment(invocation, at or "")
+    options = RestoreOptions(tuple(agent or ()), tuple(path or ()), keep_extra, skip_damaged)
+
+    def confirm(preview: RestoreReport) -> bool:
+        write_restore(invocation, preview)
+        changes = len(preview.files)
+        return not changes or typer.confirm(f"Change {count(changes, 'file')}, backed up first?", err=True)
+
+    asks = invocation.is_interactive and not yes and not dry_run and target is None
+    with shown_progress(invocation) as progress:
+        report = restore(
+            store,
+            which,
+            options,
+            target=invocation.folder / target if target is not None else None,
+            now=invocation.now,
+            dry_run=dry_run,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            confirm=confirm if asks else None,
+            progress=progress,
+        )
+    for note in report.notes:
+        invocation.warn(note)
+    if asks and report.dry_run:
+        return int(report.status)  # shown already, and not confirmed
+    return invocation.answer(report, report.status, lambda: write_restore(invocation, report))
+
+
+@app.command(
+    "rotate",
+    epilog=_help(
+        "  aml backup rotate --dry-run\n  aml backup rotate --keep-daily 7 --keep-weekly 4 --keep-tag release"
+    ),
+)
+def rotate_command(
+    ctx: typer.Context,
+    keep_last: Annotated[int | None, typer.Option(metavar="N", min=0, help="Keep the newest N.")] = None,
+    keep_hourly: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Keep the newest of each of the last N hours with any.")
+    ] = None,
+    keep_daily: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for days.")] = None,
+    keep_weekly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for weeks.")] = None,
+    keep_monthly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for months.")] = None,
+    keep_yearly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for years.")] = None,
+    keep_within: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Keep all that are not older than this, such as 30d.")
+    ] = None,
+    keep_tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Keep all with this tag; may be repeated.")
+    ] = None,
+    max_backups: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Beyond N the oldest go, tagged ones last; 0: no limit.")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Remove the backups that no rule keeps, and what only they need.
+
+    By default all of the last 30 days stay, and at least the 3 newest; any --keep option replaces that. The newest
+    complete backup always stays. Archives of removed records go too when they are a year old.
+    """
+    invocation = Invocation.of(ctx)
+    settings = invocation.settings.rotate
+    given = {
+        "last": keep_last,
+        "hourly": keep_hourly,
+        "daily": keep_daily,
+        "weekly": keep_weekly,
+        "monthly": keep_monthly,
+        "yearly": keep_yearly,
+        "within": None if keep_within is None else _age(keep_within),
+        "tags": tuple(keep_tag) if keep_tag else None,
+    }
+    store = invocation.open_place()
+
+    def confirm(preview: RotateReport) -> bool:
+        write_rotation(invocation, preview)
+        gone = [count(preview.removed, "backup"), *([count(len(preview.archives), "archive")] * bool(preview.archives))]
+        return typer.confirm(f"Remove {' and '.join(gone)} for good?", err=True)
+
+    asks = invocation.is_interactive and not yes and not dry_run
+    report = rotate_backups(
+        store,
+        _rules(settings, {name: value for name, value in given.items() if value is not None}, max_backups),
+        archive_days=settings.archive_days,
+        now=invocation.now,
+        dry_run=dry_run,
+        conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
+        confirm=confirm if asks else None,
+    )
+    for note in report.notes:
+        invocation.warn(note)
+    if asks and report.dry_run and (report.removed or report.archives):
+        return int(report.status)  # shown already, and not confirmed
+    return invocation.answer(report, report.status, lambda: write_rotation(invocation, report))
+
+
+@app.command("drill", epilog=_help("  aml backup drill"))
+def drill_command(ctx: typer.Context, wanted: _Wanted = "latest", lock_timeout: LockTimeout = None) -> int:
+    """Restore a backup into a scratch folder and compare every file: proof that a restore works.
+
+    Compared with what the backup says, and with the store itself where that has not changed since.
+    """
+    invocation = Invocation.of(ctx)
+    store = invocation.open_place()
+    with shown_progress(invocation) as progress:
+        report = drill(
+            store,
+            wanted,
+            now=invocation.now,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout),
+            progress=progress,
+            warn=invocation.warn,
+        )
+    return invocation.answer(report, report.status, lambda: write_drill(invocation, report))
+
+
+@app.command("auto", epilog=_help("  aml /project/.loom/memory backup auto\n  aml backup auto -q"))
+def auto_command(
+    ctx: typer.Context,
+    yes: Yes = False,  # noqa: ARG001  (cron is never asked; scripts may say it to every command)
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Back up, verify a sample, rotate: what cron runs.
+
+    A full backup each week, incremental ones between. Locks and I/O errors are tried again after longer and longer
+    pauses. One line where all went well.
+    """
+    invocation = Invocation.of(ctx)
+    store = invocation.open_store()
+    settings = invocation.settings
+    with shown_progress(invocation) as progress:
+        report = auto_backup(
+            store,
+            settings.backup,
+            settings.rotate,
+            now=invocation.now,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            progress=progress,
+            warn=invocation.warn,
+        )
+    return invocation.answer(report, report.status, lambda: write_auto(invocation, report))
+
+
+def _rules(settings: RotateSettings, given: dict[str, object], max_backups: int | None) -> KeepRules:
+    """The rules of the settings, or only those that were given; the limit is apart from both."""
+    from msgspec import structs
+
+    rules = rotation_rules(settings)
+    if given:
+        rules = structs.replace(KeepRules(max_backups=rules.max_backups), **given)
+    return rules if max_backups is None else structs.replace(rules, max_backups=max_backups)
+
+
+def _moment(invocation: Invocation, text: str) -> datetime:
+    moment = parse_moment(text, invocation.now)
+    invocation.note(f"the newest backup made at or before {moment:%Y-%m-%dT%H:%M:%SZ}")
+    return moment
+
+
+def _age(text: str) -> float:
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise UsageError(f"--keep-within {text}: {error}", advice="say an age such as 30d") from None
+
+
+def _share(text: str) -> float:
+    try:
+        return parse_share(text)
+    except ValueError:
+        raise UsageError(f"--sample {text} is not a share", advice="say a percentage such as 10%, or 0.1") from None

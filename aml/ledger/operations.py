@@ -1,0 +1,88 @@
+"""When each operation last ran, and with what result: runs that change nothing in the store leave no journal entry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from msgspec import Struct
+
+from aml.errors import LockedError
+from aml.fs.access import explained
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_durably
+from aml.fs.files import is_there, read_regular
+from aml.fs.flock import lock_within
+from aml.ledger.state import prepare_folder
+from aml.store.open import Store
+
+_NAME = "operations.json"
+_LOCK_NAME = "operations.lock"
+#: The file is small and held for one write: whoever keeps it longer (seconds) is stuck.
+_LOCK_SECONDS = 10.0
+
+
+class Operation(Struct, frozen=True):
+    """One run: times are ISO 8601 UTC, ``seconds`` how long it took, ``exit`` its status, ``subject`` what it was about
+    (such as the id of a backup)."""
+
+    operation: str
+    started: str
+    seconds: float
+    exit: int
+    subject: str = ""
+    counts: dict[str, int] = {}
+
+
+class _Operations(Struct):
+    """Per operation its last run, and its last one that succeeded."""
+
+    last: dict[str, Operation] = {}
+    succeeded: dict[str, Operation] = {}
+
+
+def note_operation(store: Store, run: Operation) -> None:
+    """Write down a run as the last of its kind. Raises FileAccessError, LockedError."""
+    prepare_folder(store.state)
+    with _locked(store):
+        known = _read(store)
+        known.last[run.operation] = run
+        if run.exit == 0:
+            known.succeeded[run.operation] = run
+        write_durably(store.state / _NAME, msgspec.json.encode(known))
+
+
+def last_operations(store: Store) -> dict[str, Operation]:
+    """The last run of each operation by name. Raises FileAccessError."""
+    return _read(store).last
+
+
+def last_successes(store: Store) -> dict[str, Operation]:
+    """The last run of each operation that ended with exit status 0, by name. Raises FileAccessError."""
+    return _read(store).succeeded
+
+
+def _read(store: Store) -> _Operations:
+    path = store.state / _NAME
+    if not is_there(path):
+        return _Operations()
+    try:
+        return msgspec.json.decode(read_regular(path), type=_Operations)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # derived from runs that are over: what is lost with it is when they were
+        return _Operations()
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    path = store.state / _LOCK_NAME
+    with explained("lock", path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+        give_to_owner_of(path.parent, descriptor)
+    try:
+        if not lock_within(descriptor, _LOCK_SECONDS):
+            raise LockedError(f"{path} stays locked", advice="wait for the other AML runs to end")
+        yield
+    finally:
+        os.close(descriptor)

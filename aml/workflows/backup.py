@@ -1,0 +1,290 @@
+"""Backups: make one, list them, show one, compare two, verify them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msgspec import Struct, structs
+
+from aml.backup.checked import load_checked, save_checked
+from aml.backup.compare import DiffReport, diff, from_backup, from_store
+from aml.backup.create import BackupReport, OddPath, create
+from aml.backup.options import BackupOptions
+from aml.backup.scan import Tree
+from aml.backup.trees import load_tree, observe, select
+from aml.errors import AmlError, ExitStatus, NotFoundError
+from aml.hooks import hooked
+from aml.ledger.operations import Operation, note_operation
+from aml.ledger.runs import Journal
+from aml.model.timestamps import to_iso
+from aml.repository.manifest import FileEntry, FolderEntry
+from aml.repository.repository import create as create_repository
+from aml.repository.repository import reading, writing
+from aml.repository.snapshots import Snapshot, Snapshots
+from aml.store.open import Store
+from aml.workflows.conditions import (
+    Conditions,
+    changing,
+    destination_of,
+    doubt_about,
+    repository_folder,
+)
+
+Progress = Callable[[str], None]
+Warn = Callable[[str], None]
+
+
+class BackupLine(Struct, frozen=True):
+    """One backup as a list shows it; ``agents`` None means the whole store, sizes are in bytes."""
+
+    id: str
+    time: str
+    kind: str
+    sequence: int
+    parent: str | None
+    agents: tuple[str, ...] | None
+    files: int
+    bytes: int
+    added_bytes: int
+    tags: tuple[str, ...]
+    description: str
+    host: str
+    complete: bool
+
+
+class BackupList(Struct, frozen=True):
+    """All backups of a repository, the oldest first; ``stored_bytes`` is what all of them take together.
+
+    ``damaged`` are manifests that cannot be read: what they name is in the repository, but which backup it is, is lost.
+    """
+
+    repository: str
+    backups: tuple[BackupLine, ...]
+    damaged: tuple[OddPath, ...]
+    stored_bytes: int
+    status: ExitStatus
+
+
+class AgentShare(Struct, frozen=True):
+    """What a backup holds of one agent, or (None) of what belongs to no agent."""
+
+    agent: str | None
+    files: int
+    bytes: int
+
+
+class BackupDetails(Struct, frozen=True):
+    """One backup in full; ``folders`` and ``files`` are listed where that was asked for."""
+
+    backup: BackupLine
+    shares: tuple[AgentShare, ...]
+    unread: tuple[OddPath, ...]
+    damaged: tuple[OddPath, ...]
+    schemas: dict[str, int]
+    folders: tuple[FolderEntry, ...]
+    files: tuple[FileEntry, ...]
+    status: ExitStatus
+
+
+def backup(
+    store: Store,
+    options: BackupOptions | None = None,
+    *,
+    now: float | None = None,
+    conditions: Conditions | None = None,
+    progress: Progress = lambda _: None,
+    warn: Warn = lambda _: None,
+) -> BackupReport:
+    """Back the store up, between the hooks for it; only what is new since the last backup is written.
+
+    ``now`` in seconds since 1970 UTC. Raises AmlError: there is no new backup then, and all others are as they were.
+    """
+    options = options or BackupOptions()
+    conditions = conditions or Conditions()
+    moment = time.time() if now is None else now
+    store.choose_agents(options.agents)
+    place = repository_folder(store, conditions)
+    with hooked(conditions.backup_hooks, "backup", store=store.root, repository=place, warn=warn) as told:
+        journal = Journal(store)
+        began = time.monotonic()
+        waits = conditions.locks.timeout
+        with changing(store, journal, "backup", moment, conditions, judges_ages=False, wait=waits) as (_, notes):
+            report = back_up(store, journal, options, moment, conditions, progress)
+            report = structs.replace(report, notes=(*notes, *report.notes))
+            counts = {"files": report.files, "bytes": report.bytes, "added_bytes": report.added_bytes}
+            note_operation(store, operation("backup", moment, began, report.status, report.id, counts))
+        told.ids["backup"] = report.id
+        told.counts |= counts
+        told.counts["unread"] = len(report.unread)
+        told.status = report.status
+    return report
+
+
+def back_up(
+    store: Store,
+    journal: Journal,
+    options: BackupOptions,
+    now: float,
+    conditions: Conditions,
+    progress: Progress = lambda _: None,
+) -> BackupReport:
+    """Make a backup; the run lock must be held. Raises as ``backup`` does."""
+    destination = destination_of(store, conditions, writes=True)
+    doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
+    create_repository(destination, datetime.fromtimestamp(now, UTC))
+    with writing(
+        destination, purpose="backup", timeout=conditions.locks.timeout, compression=options.compression
+    ) as writer:
+        checked = load_checked(store, writer.description.id)
+        known = set(writer.loaded.packs)
+        report = create(
+            store, writer, options, now, checked=checked, clock_doubted=doubt is not None, progress=progress
+        )
+        fresh = set(writer.loaded.packs) - known
+        if fresh or report.repaired:
+            # they have just been read back
+            checked.packs |= dict.fromkeys(fresh, now)
+            save_checked(store, checked)
+    notes = (f"{doubt}: the backup was made, and is no measure for the clock",) if doubt else ()
+    return structs.replace(report, notes=(*report.notes, *notes))
+
+
+def operation(
+    name: str, now: float, began: float, status: int, subject: str = "", counts: dict[str, int] | None = None
+) -> Operation:
+    """A run to be noted: ``now`` (seconds since 1970 UTC) is when it started, ``began`` the same by time.monotonic."""
+    return Operation(name, to_iso(now), round(time.monotonic() - began, 3), int(status), subject, counts or {})
+
+
+def list_backups(
+    store: Store,
+    *,
+    agents: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
+    limit: int | None = None,
+    conditions: Conditions | None = None,
+) -> BackupList:
+    """Backups that hold all of ``agents`` and have all of ``tags``, the newest ``limit`` of them.
+
+    Raises NotFoundError where there is no repository, AmlError.
+    """
+    conditions = conditions or Conditions()
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="list", timeout=conditions.locks.timeout) as reader:
+        found = reader.snapshots()
+        stored = sum(entry.size for entry in reader.loaded.packs.values())
+    chosen = [one for one in found.readable if _holds(one, agents) and set(tags) <= set(one.manifest.tags)]
+    if limit is not None:
+        chosen = chosen[-limit:]
+    return BackupList(
+        repository=str(destination),
+        backups=tuple(_line(one) for one in chosen),
+        damaged=tuple(OddPath(flaw.key, flaw.reason) for flaw in found.flaws),
+        stored_bytes=stored,
+        status=ExitStatus.DAMAGED if found.flaws else ExitStatus.DONE,
+    )
+
+
+def _holds(snapshot: Snapshot, agents: tuple[str, ...]) -> bool:
+    return set(agents) <= {one.agent for one in snapshot.manifest.listings}
+
+
+def show_backup(
+    store: Store, wanted: str, *, files: bool = False, conditions: Conditions | None = None
+) -> BackupDetails:
+    """One backup by its id, a unique prefix of it, or ``latest``. Raises NotFoundError, DamagedError, AmlError."""
+    conditions = conditions or Conditions()
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="show", timeout=conditions.locks.timeout) as reader:
+        snapshot = find(reader.snapshots(), wanted)
+        tree = load_tree(reader, snapshot, select(snapshot, (), ()))
+    manifest = snapshot.manifest
+    entries = sorted(tree.files.values(), key=lambda entry: entry.path)
+    return BackupDetails(
+        backup=_line(snapshot),
+        shares=tuple(AgentShare(one.agent, one.files, one.bytes) for one in manifest.listings),
+        unread=tuple(OddPath(one.path, one.reason) for one in manifest.unread),
+        damaged=tuple(OddPath(entry.path, entry.damaged) for entry in entries if entry.damaged is not None),
+        schemas=manifest.schemas,
+        folders=tuple(sorted(tree.folders.values(), key=lambda folder: folder.path)) if files else (),
+        files=tuple(entries) if files else (),
+        status=ExitStatus.DONE,
+    )
+
+
+def diff_backups(
+    store: Store,
+    before: str,
+    after: str | None = None,
+    *,
+    agents: tuple[str, ...] = (),
+    conditions: Conditions | None = None,
+) -> DiffReport:
+    """What changed from one backup to another, or to the store as it is now. Raises NotFoundError, DamagedError."""
+    conditions = conditions or Conditions()
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="diff", timeout=conditions.locks.timeout) as reader:
+        found = reader.snapshots()
+        first = find(found, before)
+        one = load_tree(reader, first, select(first, agents, ()))
+        contents = from_backup(reader)
+        if after is None:
+            now = observe(store, select(first, agents, ()), one.files.values())
+            return diff(first.id, None, one, now, (contents, from_store(store)))
+        second = find(found, after)
+        other = load_tree(reader, second, select(second, agents, ()))
+        return diff(first.id, second.id, _within(one, second), _within(other, first), (contents, contents))
+
+
+def _within(tree: Tree, other: Snapshot) -> Tree:
+    """What of a tree lies in the scope of another backup: the rest is unknown there, not gone."""
+    selection = select(other, (), ())
+    return Tree({}, {path: entry for path, entry in tree.files.items() if selection.has(path)})
+
+
+def find(snapshots: Snapshots, wanted: str) -> Snapshot:
+    """The backup meant by an id, a unique prefix of it, or ``latest``. Raises NotFoundError, naming the nearest."""
+    try:
+        return snapshots.find(wanted)
+    except NotFoundError as error:
+        raise _with_hint(snapshots, error) from error
+
+
+def find_at(snapshots: Snapshots, moment: datetime) -> Snapshot:
+    """The newest complete backup made at or before a moment. Raises NotFoundError."""
+    if moment.microsecond == 0:
+        # a time to the second, as lists show it, means all of that second
+        moment = moment.replace(microsecond=999_999)
+    try:
+        return snapshots.at(moment)
+    except NotFoundError as error:
+        raise _with_hint(snapshots, error) from error
+
+
+def _with_hint(snapshots: Snapshots, error: NotFoundError) -> AmlError:
+    if not snapshots.readable:
+        return NotFoundError("there is no backup yet", advice="aml backup create makes one")
+    newest = snapshots.readable[-1]
+    kind = "" if newest.manifest.complete else ", which is incomplete"
+    return NotFoundError(error.message, advice=f"{error.advice}; the newest is {newest.id}{kind}")
+
+
+def _line(snapshot: Snapshot) -> BackupLine:
+    manifest = snapshot.manifest
+    return BackupLine(
+        id=snapshot.id,
+        time=to_iso(manifest.time.timestamp()),
+        kind=manifest.kind,
+        sequence=manifest.sequence,
+        parent=manifest.parent,
+        agents=manifest.scope.agents,
+        files=manifest.totals.files,
+        bytes=manifest.totals.bytes,
+        added_bytes=manifest.totals.added_bytes,
+        tags=tuple(manifest.tags),
+        description=manifest.description,
+        host=manifest.host,
+        complete=manifest.complete,
+    )

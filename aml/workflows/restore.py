@@ -1,0 +1,222 @@
+"""Restore: into a new folder, or in place with a backup of what was there; and the drill that proves it works."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import structs
+
+from aml import __version__
+from aml.backup.options import PRE_RESTORE, BackupOptions, RestoreOptions
+from aml.backup.read import is_record_file
+from aml.backup.restore import RestoreReport, preview, restore_in_place, restore_to, wanted_of
+from aml.backup.scan import Tree, scan
+from aml.backup.staging import Staging
+from aml.backup.trees import Selection, load_tree, observe
+from aml.codec.views import view_records
+from aml.errors import AmlError, ExitStatus, UsageError
+from aml.fs.access import explained
+from aml.fs.new_folder import refuse_occupied
+from aml.ledger.history import RemovedKeys, read_history
+from aml.ledger.operations import note_operation
+from aml.ledger.runs import Journal, RecordKey, Run, RunFile
+from aml.ledger.state import FileLockNotes
+from aml.model.kinds import KIND_BY_FILE_NAME, Kind
+from aml.model.timestamps import to_iso
+from aml.repository.repository import Reader, reading
+from aml.repository.snapshots import Snapshot
+from aml.store.layout import RecordFile, agent_of, record_file
+from aml.store.open import Store
+from aml.store.transact import Transaction
+from aml.workflows.backup import back_up, find, find_at, operation
+from aml.workflows.conditions import Conditions, changing, destination_of, repository_folder
+
+#: How far back (days) removals are looked at: all of them.
+_ALL_DAYS = 36_500.0
+
+Confirm = Callable[[RestoreReport], bool]
+Progress = Callable[[str], None]
+
+
+def restore(
+    store: Store,
+    wanted: str | datetime = "latest",
+    options: RestoreOptions | None = None,
+    *,
+    target: Path | None = None,
+    now: float | None = None,
+    dry_run: bool = False,
+    conditions: Conditions | None = None,
+    confirm: Confirm | None = None,
+    progress: Progress = lambda _: None,
+) -> RestoreReport:
+    """Restore a backup: ``wanted`` is its id, a unique prefix, ``latest``, or the moment it was made at or before.
+
+    Into ``target``, which must be new or empty, or else in place: what the store holds is backed up first, and then
+    replaced file by file under the agents' locks. ``now`` in seconds since 1970 UTC; ``confirm`` sees what a dry run
+    would report and may say no. Raises AmlError, with the store as it was.
+    """
+    options = options or RestoreOptions()
+    conditions = conditions or Conditions()
+    moment = time.time() if now is None else now
+    if target is not None:
+        return _restore_to(store, wanted, options, target, conditions, progress, dry_run=dry_run)
+    if dry_run or confirm is not None:
+        seen = _preview(store, wanted, options, conditions)
+        if dry_run:
+            return seen
+        if confirm is not None and not confirm(seen):
+            return structs.replace(seen, notes=("nothing was changed: not confirmed",))
+        # what was confirmed is what is restored, whatever is newest by then
+        wanted = seen.snapshot
+    return _restore_in_place(store, wanted, options, moment, conditions, progress)
+
+
+def _find(reader: Reader, wanted: str | datetime) -> Snapshot:
+    snapshots = reader.snapshots()
+    return find(snapshots, wanted) if isinstance(wanted, str) else find_at(snapshots, wanted)
+
+
+def _preview(store: Store, wanted: str | datetime, options: RestoreOptions, conditions: Conditions) -> RestoreReport:
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
+        chosen = wanted_of(reader, _find(reader, wanted), options)
+    current = observe(store, chosen.selection, chosen.tree.files.values()) if store.root.is_dir() else Tree()
+    return preview(chosen, current, options)
+
+
+def _restore_to(
+    store: Store,
+    wanted: str | datetime,
+    options: RestoreOptions,
+    target: Path,
+    conditions: Conditions,
+    progress: Progress,
+    *,
+    dry_run: bool,
+) -> RestoreReport:
+    real = Path(os.path.realpath(target))
+    for place, what in ((store.root, "the store"), (Path(repository_folder(store, conditions)), "the repository")):
+        if real == place or place in real.parents:
+            raise UsageError(f"{target} lies inside {what}", advice="name a new folder somewhere else")
+    refuse_occupied(real)
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
+        chosen = wanted_of(reader, _find(reader, wanted), options)
+        if dry_run:
+            return structs.replace(preview(chosen, Tree(), options), target=str(target))
+        return restore_to(reader, chosen, real, options, progress)
+
+
+def _restore_in_place(
+    store: Store,
+    wanted: str | datetime,
+    options: RestoreOptions,
+    now: float,
+    conditions: Conditions,
+    progress: Progress,
+) -> RestoreReport:
+    journal = Journal(store)
+    destination = destination_of(store, conditions, writes=True)
+    began = time.monotonic()
+    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
+        # looked at before anything is locked, so that a wrong id or a damaged list costs nothing
+        snapshot = _find(reader, wanted)
+        wanted_of(reader, snapshot, options)
+    made = _make_root(store)
+    with changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, notes):
+        before = None
+        if not made:
+            tags = BackupOptions(tags=(PRE_RESTORE,), compression=conditions.compression)
+            before = back_up(store, journal, tags, now, conditions).id
+        run = journal.begin("restore", now, version=__version__, options=_told(options), target=snapshot.id)
+        journal.write(run)
+        try:
+            report = _swap(store, run, snapshot.id, before, options, locks, conditions, progress)
+        except BaseException as error:
+            state = "failed" if isinstance(error, AmlError) else "interrupted"
+            _finish(journal, run, "begun" if Staging.of(store, run.id).is_ready() else state)
+            raise
+        run.files = _put_back(store, journal, report, now)
+        run.counts = {name: report.count(name) for name in ("added", "changed", "removed")}
+        _finish(journal, run, "partial" if report.status is ExitStatus.PARTIAL else "done")
+        Staging.of(store, run.id).discard()
+        counts = run.counts | {"records": report.records_after}
+        note_operation(store, operation("restore", now, began, report.status, snapshot.id, counts))
+    return structs.replace(report, backup=before, notes=(*notes, *report.notes))
+
+
+def _swap(
+    store: Store,
+    run: Run,
+    snapshot: str,
+    backup: str | None,
+    options: RestoreOptions,
+    locks: FileLockNotes,
+    conditions: Conditions,
+    progress: Progress,
+) -> RestoreReport:
+    destination = destination_of(store, conditions, writes=False)
+    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
+        chosen = wanted_of(reader, _find(reader, snapshot), options)
+        before = _backed_up(store, reader, backup, chosen.selection)
+        return restore_in_place(store, reader, chosen, before, run.id, options, locks, conditions.locks, progress)
+
+
+def _backed_up(store: Store, reader: Reader, backup: str | None, selection: Selection) -> Tree:
+    """What the store held when it was backed up, and what no backup holds of it."""
+    if backup is None:
+        return Tree()
+    tree = load_tree(reader, _find(reader, backup), selection)
+    missed, skipped = dict(tree.unread), set[str]()
+    for part in scan(store.root, selection.agents):
+        missed |= {one.location: one.reason for one in part.unread}
+        skipped.update(part.skipped)
+    return Tree(tree.folders, tree.files, missed, frozenset(skipped))
+
+
+def _make_root(store: Store) -> bool:
+    """Make the store's own folder where it is gone; whether it was."""
+    if store.root.is_dir():
+        return False
+    with explained("create", store.root):
+        os.makedirs(store.root)
+    return True
+
+
+def _told(options: RestoreOptions) -> dict[str, object]:
+    return {name: value for name, value in structs.asdict(options).items() if value}
+
+
+def _finish(journal: Journal, run: Run, state: str) -> None:
+    run.state = state
+    run.finished = to_iso(time.time())
+    journal.write(run)
+
+
+def _put_back(store: Store, journal: Journal, report: RestoreReport, now: float) -> list[RunFile]:
+    """Which records that earlier runs had removed are in the store again by this restore: they did not come back by
+    themselves, and count no longer as lost."""
+    history = read_history(journal, now, _ALL_DAYS)
+    found = []
+    for file in report.files:
+        agent = agent_of(file.path)
+        if agent in history and file.what != "removed" and is_record_file(file.path):
+            kind = KIND_BY_FILE_NAME[file.path.rpartition("/")[2]]
+            keys = _carried(store, record_file(store.root, agent, kind), kind, history[agent].of(kind.plural))
+            if keys:
+                found.append(RunFile(agent, kind.plural, restored=sorted(keys, key=lambda key: key.digest)))
+    return found
+
+
+def _carried(store: Store, file: RecordFile, kind: Kind, removed: RemovedKeys) -> set[RecordKey]:
+    try:
+        content = Transaction.peek(store, file)
+        array = content.array() if content else None
+    except AmlError:
+        return set()  # damaged in the backup already: no record is known there
+    return set().union(*removed.carried(view_records(array, kind.view), array)) if array else set()
