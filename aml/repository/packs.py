@@ -25,14 +25,14 @@ Compression = Literal["fast", "default", "max"]
 Packer = Callable[[bytes | memoryview], bytes]
 
 #: A pack is closed when it has so many bytes.
-PACK_BYTES = 8 << 20
+PACK_BYTES = 6 << 20
 
 _GZIP_CONTAINER = 31
 _ISAL_LEVEL = {"fast": 1, "default": 2}
 #: zlib-ng's and zlib's levels; more than 6 costs twice the time for less than one percent.
 _ZLIB_LEVEL = {"fast": 1, "default": 6, "max": 6}
 #: Members that wait for a thread or for their turn in the pack; what they hold bounds the memory.
-_MEMBERS_AHEAD = 16
+_MEMBERS_AHEAD = 12
 _CACHED_MEMBERS = 16
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from aml.backup.checked import load_checked, save_checked
 from aml.backup.compare import DiffReport, diff, from_backup, from_store
 from aml.backup.create import BackupReport, OddPath, create
-from aml.backup.options import BackupOptions
+from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
 from aml.errors import AmlError, ExitStatus, NotFoundError
@@ -22,7 +22,7 @@ from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.repository.repository import create as create_repository
 from aml.repository.repository import reading, writing
-from aml.repository.snapshots import Snapshot, Snapshots
+from aml.repository.snapshots import LATEST, Snapshot, Snapshots
 from aml.store.open import Store
 from aml.workflows.conditions import (
     Conditions,
@@ -247,7 +247,7 @@ def _within(tree: Tree, other: Snapshot) -> Tree:
 def find(snapshots: Snapshots, wanted: str) -> Snapshot:
     """The backup meant by an id, a unique prefix of it, or ``latest``. Raises NotFoundError, naming the nearest."""
     try:
-        return snapshots.find(wanted)
+        return (_states(snapshots) if wanted == LATEST else snapshots).find(wanted)
     except NotFoundError as error:
         raise _with_hint(snapshots, error) from error
 
@@ -258,9 +258,15 @@ def find_at(snapshots: Snapshots, moment: datetime) -> Snapshot:
         # a time to the second, as lists show it, means all of that second
         moment = moment.replace(microsecond=999_999)
     try:
-        return snapshots.at(moment)
+        return _states(snapshots).at(moment)
     except NotFoundError as error:
         raise _with_hint(snapshots, error) from error
+
+
+def _states(snapshots: Snapshots) -> Snapshots:
+    """Without those that a restore made of what it replaced, else the same restore twice would undo itself."""
+    readable = [one for one in snapshots.readable if PRE_RESTORE not in one.manifest.tags]
+    return Snapshots(readable, snapshots.flaws) if readable else snapshots
 
 
 def _with_hint(snapshots: Snapshots, error: NotFoundError) -> AmlError:

@@ -17,6 +17,7 @@ from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
 from aml.hooks import Hooks
 from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
+from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.recovery import recover
 from aml.ledger.runs import Journal, Run
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
@@ -31,6 +32,8 @@ _OTHER_HOST_SECONDS = 3600.0
 _LONGEST_TIMEOUT = 86_400
 
 _RESTORE = "restore"
+#: Noted when a clock is trusted: what it contradicted, which from then on is no measure.
+_OVERRULED = "clock-trusted"
 
 
 class Conditions(Struct, frozen=True):
@@ -116,6 +119,9 @@ def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Wit
         snapshot = newest_believed(destination_of(store, conditions, writes=False))
         if snapshot is not None:
             backup = Witness(f"backup ({snapshot.id})", snapshot.manifest.time.timestamp())
+            overruled = last_operations(store).get(_OVERRULED)
+            if overruled is not None and overruled.subject == backup.what:
+                backup = None
     return newest_of(witness_of(run), backup)
 
 
@@ -141,9 +147,13 @@ def changing(
     prepare_folder(store.state)
     with run_lock(run_lock_path(store), operation, to_iso(now), timeout=wait):
         newest = journal.newest()
-        if judges_ages and not conditions.trust_clock:
+        if judges_ages:
             witness = newest_witness(store, conditions, newest)
-            refuse_doubtful_clock(clock_doubt(witness, now, conditions.clock), trusted=False)
+            doubt = clock_doubt(witness, now, conditions.clock)
+            refuse_doubtful_clock(doubt, trusted=conditions.trust_clock)
+            if doubt is not None and witness is not None:
+                # what somebody has overruled must not stop every later run as well
+                note_operation(store, Operation(_OVERRULED, to_iso(now), 0.0, 0, witness.what))
         with lock_notes(store) as locks:
             ending = partial(_end_restore, store, locks, conditions.locks)
             notes = recover(store, journal, {_RESTORE: ending})
