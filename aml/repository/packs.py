@@ -98,7 +98,8 @@ class PackWriter:
         self._failed = False
         self._pending: deque[_PendingMember] = deque()
         self._putting: Job[_Put] | None = None
-        self._put: list[_Put] = []
+        self._unproved: _Put | None = None
+        self._finished: list[PackTable] = []
         self._filled = 0
         self._begin_member()
         self._begin_pack()
@@ -128,10 +129,9 @@ class PackWriter:
             if self._members:
                 self._close_pack()
             self._wait_for_put()
-            put, self._put = self._put, []
-            for one in put:
-                self._prove(one)
-        return [one.table for one in put]
+            self._prove()
+            finished, self._finished = self._finished, []
+        return finished
 
     def in_thread(self, work: Callable[[], Result]) -> Job[Result]:
         """Work that releases the interpreter, done by the threads that pack."""
@@ -203,9 +203,15 @@ class PackWriter:
     def _wait_for_put(self) -> None:
         if self._putting is not None:
             putting, self._putting = self._putting, None
-            self._put.append(putting.result())
+            put = putting.result()
+            self._prove()
+            self._unproved = put
 
-    def _prove(self, put: _Put) -> None:
+    def _prove(self) -> None:
+        """Wait until the last pack but one is read back."""
+        put, self._unproved = self._unproved, None
+        if put is None:
+            return
         problem = next(filter(None, [proof.result() for proof in put.proofs]), "")
         if problem:
             # its table would be taken for true, and its chunks for present, by every later run
@@ -215,6 +221,7 @@ class PackWriter:
                 advice="check the disk that holds the repository, then run the same command again",
             )
         self.put_bytes += put.table.size
+        self._finished.append(put.table)
 
 
 def _read_back(destination: Destination, table: PackTable, content: bytearray) -> Iterator[Callable[[], str]]:

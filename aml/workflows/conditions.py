@@ -112,17 +112,28 @@ def destination_of(store: Store, conditions: Conditions, *, writes: bool) -> Loc
 
 def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Witness | None:
     """What AML did last, by a clock that was believed: ``run``, or the newest backup."""
-    backup: Witness | None = None
-    if (repository_folder(store, conditions) / "snapshots").is_dir():
-        from aml.repository.snapshots import newest_believed
-
-        snapshot = newest_believed(destination_of(store, conditions, writes=False))
-        if snapshot is not None:
-            backup = Witness(f"backup ({snapshot.id})", snapshot.manifest.time.timestamp())
-            overruled = last_operations(store).get(_OVERRULED)
-            if overruled is not None and overruled.subject == backup.what:
-                backup = None
+    backup = _newest_backup(store, conditions)
+    if backup is not None:
+        overruled = last_operations(store).get(_OVERRULED)
+        if overruled is not None and overruled.subject == backup.what:
+            backup = None
     return newest_of(witness_of(run), backup)
+
+
+def _newest_backup(store: Store, conditions: Conditions) -> Witness | None:
+    if not (repository_folder(store, conditions) / "snapshots").is_dir():
+        return None
+    from aml.repository.snapshots import newest_believed
+
+    snapshot = newest_believed(destination_of(store, conditions, writes=False))
+    return Witness(f"backup ({snapshot.id})", snapshot.manifest.time.timestamp()) if snapshot is not None else None
+
+
+def _overrule(store: Store, conditions: Conditions, now: float) -> None:
+    """Somebody trusts the clock against what AML did last: a backup that contradicts it must not stop later runs."""
+    backup = _newest_backup(store, conditions)
+    if backup is not None:
+        note_operation(store, Operation(_OVERRULED, to_iso(now), 0.0, 0, backup.what))
 
 
 def doubt_about(store: Store, journal: Journal, now: float, conditions: Conditions) -> str | None:
@@ -148,12 +159,10 @@ def changing(
     with run_lock(run_lock_path(store), operation, to_iso(now), timeout=wait):
         newest = journal.newest()
         if judges_ages:
-            witness = newest_witness(store, conditions, newest)
-            doubt = clock_doubt(witness, now, conditions.clock)
+            doubt = clock_doubt(newest_witness(store, conditions, newest), now, conditions.clock)
             refuse_doubtful_clock(doubt, trusted=conditions.trust_clock)
-            if doubt is not None and witness is not None:
-                # what somebody has overruled must not stop every later run as well
-                note_operation(store, Operation(_OVERRULED, to_iso(now), 0.0, 0, witness.what))
+            if doubt is not None:
+                _overrule(store, conditions, now)
         with lock_notes(store) as locks:
             ending = partial(_end_restore, store, locks, conditions.locks)
             notes = recover(store, journal, {_RESTORE: ending})
