@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from aml.backup.compare import DiffReport as DiffReport
+    from aml.backup.create import BackupReport as BackupReport
+    from aml.backup.drill import DrillReport as DrillReport
+    from aml.backup.keep import KeepRules as KeepRules
+    from aml.backup.options import BackupOptions as BackupOptions
+    from aml.backup.options import RestoreOptions as RestoreOptions
+    from aml.backup.restore import RestoreReport as RestoreReport
+    from aml.backup.rotate import RotateReport as RotateReport
     from aml.errors import AmlError as AmlError
     from aml.errors import ChangedError as ChangedError
     from aml.errors import ClockError as ClockError
@@ -31,11 +39,32 @@ if TYPE_CHECKING:
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
     from aml.store.open import open_store as open_store
+    from aml.workflows.backup import BackupDetails as BackupDetails
+    from aml.workflows.backup import BackupList as BackupList
+    from aml.workflows.backup import backup as backup
+    from aml.workflows.backup import diff_backups as diff_backups
+    from aml.workflows.backup import list_backups as list_backups
+    from aml.workflows.backup import show_backup as show_backup
+    from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.prune import prune as prune
     from aml.workflows.prune import prune_history as prune_history
     from aml.workflows.prune import prune_undo as prune_undo
+    from aml.workflows.restore import restore as restore
+    from aml.workflows.upkeep import AutoReport as AutoReport
+    from aml.workflows.upkeep import VerifyReport as VerifyReport
+    from aml.workflows.upkeep import auto_backup as auto_backup
+    from aml.workflows.upkeep import drill as drill
+    from aml.workflows.upkeep import rotate_backups as rotate_backups
+    from aml.workflows.upkeep import verify_backups as verify_backups
 
 _HOMES = {
+    "aml.backup.compare": ("DiffReport",),
+    "aml.backup.create": ("BackupReport",),
+    "aml.backup.drill": ("DrillReport",),
+    "aml.backup.keep": ("KeepRules",),
+    "aml.backup.options": ("BackupOptions", "RestoreOptions"),
+    "aml.backup.restore": ("RestoreReport",),
+    "aml.backup.rotate": ("RotateReport",),
     "aml.errors": (
         "AmlError",
         "ChangedError",
@@ -55,7 +84,11 @@ _HOMES = {
     "aml.prune.options": ("PruneOptions",),
     "aml.prune.report": ("PruneReport",),
     "aml.store.open": ("Store", "open_store"),
+    "aml.workflows.backup": ("BackupDetails", "BackupList", "backup", "diff_backups", "list_backups", "show_backup"),
+    "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.prune": ("prune", "prune_history", "prune_undo"),
+    "aml.workflows.restore": ("restore",),
+    "aml.workflows.upkeep": ("AutoReport", "VerifyReport", "auto_backup", "drill", "rotate_backups", "verify_backups"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -97,6 +97,7 @@ def create(
     for part in scan(store.root, scope.agents):
         progress(part.agent or "the rest")
         references.append(maker.take(part))
+    maker.count_gone({one.agent for one in references})
     manifest = Manifest(
         format=FORMAT,
         repository=writer.description.id,
@@ -159,6 +160,10 @@ class _Maker:
         if reference is not None and unchanged and _has_all(self._writer, reference.chunks):
             return reference
         return self._writer.store_listing(part.agent, Listing(FORMAT, folders, entries))
+
+    def count_gone(self, present: Collection[str | None]) -> None:
+        """Count the files of agents that the parent holds and that are not there any more."""
+        self.counts.removed += sum(one.files for agent, one in self._references.items() if agent not in present)
 
     def _entries(self, part: Part, known: dict[str, FileEntry]) -> tuple[list[FileEntry], bool]:
         """The entries of a part's files by path, and whether each was taken over."""

@@ -21,7 +21,7 @@ from aml.model.kinds import KIND_BY_FILE_NAME
 from aml.model.schema import version_of
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import StoredDocument
-from aml.store.layout import agent_of
+from aml.store.layout import GLOBAL, agent_of
 from aml.store.read import Fingerprint, fingerprint
 
 #: How often a file is read again that somebody changes while it is read.
@@ -121,7 +121,7 @@ def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:
 
 
 def _is_document(path: str) -> bool:
-    return path.startswith("global/") and path.endswith(".json") and path.count("/") == 1
+    return path.startswith(f"{GLOBAL}/") and path.endswith(".json") and path.count("/") == 1
 
 
 def _check_document(text: bytes) -> None:

@@ -35,7 +35,7 @@ from aml.fs.durable import (
 from aml.fs.files import is_there, read_whole
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.repository.manifest import FileEntry, FolderEntry, path_fields
-from aml.store.layout import agent_of
+from aml.store.layout import GLOBAL, agent_of
 from aml.store.open import Store
 from aml.store.read import fingerprint, identity
 
@@ -269,7 +269,7 @@ def overwritten_folder(run: str) -> str:
 def is_locked_by_agents(path: str) -> bool:
     """Whether agents lock a file of that path before they write it: JSON right in their folder, or in global/."""
     folder, _, name = path.rpartition("/")
-    return name.endswith(".json") and (folder == "global" or ("/" not in folder and agent_of(path) is not None))
+    return name.endswith(".json") and (folder == GLOBAL or ("/" not in folder and agent_of(path) is not None))
 
 
 def _look(path: Path) -> os.stat_result | None:

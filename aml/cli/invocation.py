@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
@@ -17,7 +17,9 @@ from aml.cli.text import printable
 from aml.config import Effective, Settings, load_settings
 from aml.errors import AmlError, ExitStatus, StoreNotFoundError
 from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, settings_file_for
-from aml.workflows.conditions import Conditions
+
+if TYPE_CHECKING:
+    from aml.workflows.conditions import Conditions
 
 #: Version of the JSON answers: raised when a field changes its meaning or goes.
 JSON_SCHEMA = 1
@@ -103,6 +105,8 @@ class Invocation:
 
     def conditions(self, store: Store, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
         """What a run on that store finds given: settings, and what the command line says beside them."""
+        from aml.workflows.conditions import Conditions  # only commands that work on records need all that it needs
+
         settings = self.settings
         repository: Path | None = None
         if self.repository_option:

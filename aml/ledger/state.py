@@ -15,7 +15,7 @@ from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, make_private_folder, write_all, write_durably
 from aml.fs.files import read_regular
 from aml.fs.runtime_lock import remove_own_lock
-from aml.store.layout import is_agent_name
+from aml.store.layout import GLOBAL, is_agent_name
 from aml.store.open import Store
 
 _IGNORE_ALL = b"# kept by AML: holds text that the store no longer has\n*\n"
@@ -122,7 +122,7 @@ def _read_notes(path: Path) -> tuple[dict[str, list[int]], dict[str, float]]:
         except msgspec.MsgspecError:
             continue  # a line cut short by the crash: its lock was not made yet
         agent, _, name = note.lock.partition("/")
-        if not is_agent_name(agent) or "/" in name or "\0" in name or not name.endswith(".lock"):
+        if not (is_agent_name(agent) or agent == GLOBAL) or "/" in name or "\0" in name or not name.endswith(".lock"):
             continue
         if note.released is not None:
             held.pop(note.lock, None)

@@ -17,6 +17,10 @@ from aml.repository.tables import PackTable
 MIN_AGE = 3600.0
 #: A pack is repacked where more than this share of its bytes (unpacked) is dead.
 MOSTLY_DEAD = 0.5
+#: Packs below this size (bytes) are put together once there are more than so many of them: a backup each hour adds a
+#: small one each time.
+SMALL_PACK_BYTES = 2 << 20
+SMALL_PACKS = 16
 
 
 class PackUse(Struct, frozen=True):
@@ -29,7 +33,10 @@ class PackUse(Struct, frozen=True):
 
 
 class CleanupPlan(Struct, frozen=True):
-    """What a clean-up does: packs ``removed`` as no backup needs them, packs ``repacked``, and the ``kept`` ones."""
+    """What a clean-up does: packs ``removed`` as no backup needs them, packs ``repacked``, and the ``kept`` ones.
+
+    What is needed of a repacked one is written into new packs: it is mostly dead, or one of many small ones.
+    """
 
     removed: list[PackUse]
     repacked: list[PackUse]
@@ -90,13 +97,13 @@ def plan_cleanup(
     """Which packs go, given the chunks that backups need. ``now`` is in seconds since 1970 (UTC).
 
     A chunk in one of the ``damaged`` packs (names) is not needed there if another pack holds it. A pack younger than
-    ``min_age`` seconds, or from the future, stays as it is.
+    ``min_age`` seconds, or from the future, stays as it is. Small packs are repacked where they are many.
     """
     healthy: set[bytes] = set()
     tables = reader.index.tables
     if damaged:
         healthy.update(*(table.digests() for name, table in tables.items() if name not in damaged))
-    removed, repacked, kept = [], [], []
+    removed, repacked, kept, small = [], [], [], []
     for name, entry in sorted(reader.loaded.packs.items()):
         table = tables.get(name)
         if table is None:
@@ -104,12 +111,15 @@ def plan_cleanup(
             kept.append(PackUse(name, entry.size, 0, 0))
             continue
         use = _use(table, entry.size, needed, healthy if name in damaged else ())
-        if now - entry.modified < min_age or use.dead_bytes <= mostly_dead * (use.live_bytes + use.dead_bytes):
+        if now - entry.modified < min_age:
             kept.append(use)
-        elif use.live_bytes:
-            repacked.append(use)
+        elif use.dead_bytes > mostly_dead * (use.live_bytes + use.dead_bytes):
+            (repacked if use.live_bytes else removed).append(use)
+        elif use.size < SMALL_PACK_BYTES and name not in damaged:
+            small.append(use)
         else:
-            removed.append(use)
+            kept.append(use)
+    (repacked if len(small) > SMALL_PACKS else kept).extend(small)
     return CleanupPlan(removed, repacked, kept)
 
 
@@ -124,7 +134,8 @@ def _use(table: PackTable, size: int, needed: Collection[bytes], elsewhere: Coll
 
 
 def apply_cleanup(writer: Writer, plan: CleanupPlan, needed: Collection[bytes]) -> CleanupOutcome:
-    """Rewrite what is needed of packs that are mostly dead, then delete those packs. Raises FileAccessError.
+    """Rewrite what is needed of the packs to repack, then delete those. Raises FileAccessError, and DamagedError where
+    new packs do not read back as they were written.
 
     A pack with a needed chunk that cannot be read is left. Wherever a crash ends it, no needed chunk is gone.
     """

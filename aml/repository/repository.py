@@ -22,6 +22,7 @@ from aml.repository.description import (
 from aml.repository.destination import Destination
 from aml.repository.index import Index, LoadedIndex, load_index, write_index
 from aml.repository.manifest import FORMAT, Listing, ListingRef, Manifest, encode_listing
+from aml.repository.members import is_named_by
 from aml.repository.packs import PACK_BYTES, Compression, PackWriter
 from aml.repository.reader import Reader
 from aml.repository.snapshots import Snapshot, write_snapshot
@@ -74,7 +75,10 @@ class Writer(Reader):
         self._new: set[bytes] = set()
         self.added_chunks = 0
         self.added_bytes = 0
+        #: packs that nothing is to be written into an index of
+        self._suspect: set[str] = set()
         self._distrust_cut_packs()
+        self._distrust_strangers()
 
     def has(self, digest: bytes) -> bool:
         return digest in self._new or digest in self.loaded.index
@@ -149,7 +153,7 @@ class Writer(Reader):
 
     def merge_indexes(self) -> None:
         """Put one index file in the place of all, damaged ones included."""
-        tables = list(self.loaded.index.tables.values())
+        tables = [table for table in self.loaded.index.tables.values() if table.pack not in self._suspect]
         kept = write_index(self.destination, tables) if tables else None
         for key in self.loaded.keys:
             if key != kept:
@@ -185,6 +189,18 @@ class Writer(Reader):
             table = self.loaded.index.tables.get(name)
             if table is not None and table.size != entry.size:
                 self.distrust(table.digests())
+
+    def _distrust_strangers(self) -> None:
+        """Packs that no index names were left by a run that did not end, perhaps before it had read them back."""
+        for table in self.loaded.unlisted:
+            try:
+                whole = is_named_by(self.destination.get(pack_key(table.pack)), table.pack)
+            except (DamagedError, NotFoundError):
+                whole = False
+            if not whole:
+                self._suspect.add(table.pack)
+                self.distrust(table.digests())
+        self.loaded.unlisted[:] = [table for table in self.loaded.unlisted if table.pack not in self._suspect]
 
 
 def create(destination: Destination, now: datetime) -> Description:

@@ -10,8 +10,11 @@ from msgspec import Struct
 from aml.errors import UsageError
 from aml.model.kinds import Kind
 
+#: The folder of what all agents share.
+GLOBAL = "global"
+
 #: Top-level names that the runtime, older scripts or AML use for something else than an agent.
-_RESERVED = frozenset({"global", "audit", "config", "backup", "backups", "monitoring"})
+_RESERVED = frozenset({GLOBAL, "audit", "config", "backup", "backups", "monitoring"})
 _RESERVED_PREFIXES = (".", "backup-")
 
 

@@ -96,10 +96,12 @@ def backup(
     conditions: Conditions | None = None,
     progress: Progress = lambda _: None,
     warn: Warn = lambda _: None,
+    again: Callable[[Callable[[], BackupReport]], BackupReport] = lambda attempt: attempt(),
 ) -> BackupReport:
     """Back the store up, between the hooks for it; only what is new since the last backup is written.
 
-    ``now`` in seconds since 1970 UTC. Raises AmlError: there is no new backup then, and all others are as they were.
+    ``now`` in seconds since 1970 UTC; ``again`` may make an attempt more than once. Raises AmlError: there is no new
+    backup then, and all others are as they were.
     """
     options = options or BackupOptions()
     conditions = conditions or Conditions()
@@ -107,19 +109,28 @@ def backup(
     store.choose_agents(options.agents)
     place = repository_folder(store, conditions)
     with hooked(conditions.backup_hooks, "backup", store=store.root, repository=place, warn=warn) as told:
-        journal = Journal(store)
-        began = time.monotonic()
-        waits = conditions.locks.timeout
-        with changing(store, journal, "backup", moment, conditions, judges_ages=False, wait=waits) as (_, notes):
-            report = back_up(store, journal, options, moment, conditions, progress)
-            report = structs.replace(report, notes=(*notes, *report.notes))
-            counts = {"files": report.files, "bytes": report.bytes, "added_bytes": report.added_bytes}
-            note_operation(store, operation("backup", moment, began, report.status, report.id, counts))
+        report = again(lambda: _locked_backup(store, options, moment, conditions, progress))
         told.ids["backup"] = report.id
-        told.counts |= counts
-        told.counts["unread"] = len(report.unread)
+        told.counts |= _counts(report)
         told.status = report.status
     return report
+
+
+def _locked_backup(
+    store: Store, options: BackupOptions, now: float, conditions: Conditions, progress: Progress
+) -> BackupReport:
+    journal = Journal(store)
+    began = time.monotonic()
+    waits = conditions.locks.timeout
+    with changing(store, journal, "backup", now, conditions, judges_ages=False, wait=waits) as (_, notes):
+        report = back_up(store, journal, options, now, conditions, progress)
+        note_operation(store, operation("backup", now, began, report.status, report.id, _counts(report)))
+    return structs.replace(report, notes=(*notes, *report.notes))
+
+
+def _counts(report: BackupReport) -> dict[str, int]:
+    counts = {name: getattr(report, name) for name in ("files", "bytes", "added_bytes", "stored_bytes")}
+    return counts | {"unread": len(report.unread)}
 
 
 def back_up(

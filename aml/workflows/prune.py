@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import structs, to_builtins
 
 from aml import __version__
-from aml.backup.create import BackupReport
-from aml.backup.options import PRE_PRUNE, BackupOptions
 from aml.config import PruneSettings
 from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
 from aml.hooks import hooked
@@ -26,8 +25,10 @@ from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
-from aml.workflows.backup import back_up
 from aml.workflows.conditions import Conditions, changing, doubt_about, repository_folder
+
+if TYPE_CHECKING:
+    from aml.backup.create import BackupReport
 
 #: What a journal entry's state is after a run that ended with a status.
 _STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
@@ -139,6 +140,10 @@ def _back_up_first(
     store: Store, journal: Journal, now: float, conditions: Conditions, progress: Callable[[str], None]
 ) -> BackupReport:
     """Raises AmlError, and then nothing is removed."""
+    # most runs are dry or find nothing to remove, and need none of this
+    from aml.backup.options import PRE_PRUNE, BackupOptions
+    from aml.workflows.backup import back_up
+
     options = BackupOptions(tags=(PRE_PRUNE,), compression=conditions.compression)
     try:
         return back_up(store, journal, options, now, conditions, progress)

@@ -260,7 +260,7 @@ def auto_backup(
     def again(action: Callable[[], Answer]) -> Answer:
         return _with_retries(action, settings.retries, settings.retry_seconds, sleep, warn)
 
-    made = again(lambda: backup(store, options, now=moment, conditions=conditions, progress=progress, warn=warn))
+    made = backup(store, options, now=moment, conditions=conditions, progress=progress, warn=warn, again=again)
     problems: list[OddPath] = []
     statuses = [made.status]
 
