@@ -142,6 +142,8 @@ class _Maker:
         self.damaged: list[OddPath] = []
         self.schemas: dict[str, int] = {}
         self._store = store
+        # joined as text: for many small files, path objects take longer than reading
+        self._root = str(store.root)
         self._writer = writer
         self._references = {one.agent: one for one in parent.manifest.listings} if parent is not None else {}
 
@@ -186,7 +188,7 @@ class _Maker:
 
     def _read(self, path: str, part: Part) -> FileEntry | None:
         try:
-            read = read_settled(self._store.root / path)
+            read = read_settled(f"{self._root}/{path}")
         except (FileAccessError, ChangedError) as error:
             part.unread.append(unread(path, error))
             return None

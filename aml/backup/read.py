@@ -47,7 +47,7 @@ class _Content(Struct, frozen=True):
 
 def is_record_file(path: str) -> bool:
     """Whether a path inside the store is one of an agent's three files of records."""
-    return agent_of(path) is not None and path.count("/") == 1 and path.partition("/")[2] in KIND_BY_FILE_NAME
+    return path.rpartition("/")[2] in KIND_BY_FILE_NAME and path.count("/") == 1 and agent_of(path) is not None
 
 
 def entry_of(path: str, data: bytes, found: os.stat_result, keep: Keep, max_unpacked_bytes: int) -> FileEntry:
@@ -77,7 +77,7 @@ def entry_of(path: str, data: bytes, found: os.stat_result, keep: Keep, max_unpa
     )
 
 
-def read_settled(path: Path) -> tuple[bytes, os.stat_result] | None:
+def read_settled(path: Path | str) -> tuple[bytes, os.stat_result] | None:
     """The bytes of a file at one moment, and what it was then; None where it is gone.
 
     Raises FileAccessError, and ChangedError where it keeps changing while it is read.
@@ -88,7 +88,7 @@ def read_settled(path: Path) -> tuple[bytes, os.stat_result] | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise explain(error, "read", path) from error
+            raise explain(error, "read", Path(path)) from error
         if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
             return data, after
     raise ChangedError(f"{path} keeps changing while it is read", advice="back it up again when its writer is done")

@@ -256,7 +256,7 @@ def build(
         for path, folder in sorted(wanted.tree.folders.items()):
             os.mkdir(root / path, folder.mode | stat.S_IRWXU)
     entries = [entry for _, entry in sorted(wanted.tree.files.items())]
-    written = write_files(reader, [(entry, root / entry.location) for entry in entries], progress)
+    written = write_files(reader, [(entry, f"{root}/{entry.location}") for entry in entries], progress)
     return _damaged(wanted.snapshot, entries, written, skip=skip_damaged)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
-from aml.codec.compression import pack, unpack
+from aml.codec.compression import pack
 from aml.errors import AmlError, DamagedError, FileAccessError, NotFoundError
 from aml.fs.access import explain
 from aml.fs.durable import PRIVATE_FILE, write_all
@@ -35,7 +36,7 @@ class Written(Struct, frozen=True):
 
 
 def write_files(
-    reader: Reader, files: Sequence[tuple[FileEntry, Path]], progress: Callable[[str], None] = lambda _: None
+    reader: Reader, files: Sequence[tuple[FileEntry, Path | str]], progress: Callable[[str], None] = lambda _: None
 ) -> list[Written]:
     """Write each entry of a backup to a path where nothing is yet, with its mode and time.
 
@@ -44,7 +45,7 @@ def write_files(
     """
     shares = list(_shares(files))
 
-    def write(share: Sequence[tuple[FileEntry, Path]]) -> list[Written]:
+    def write(share: Sequence[tuple[FileEntry, Path | str]]) -> list[Written]:
         # a reader caches, so each thread has its own
         own = Reader(reader.destination, reader.described, reader.loaded)
         done = []
@@ -56,8 +57,8 @@ def write_files(
     return [one for share in side_by_side(shares, write, lambda: None) for one in share]
 
 
-def _shares(files: Sequence[tuple[FileEntry, Path]]) -> Iterator[list[tuple[FileEntry, Path]]]:
-    share: list[tuple[FileEntry, Path]] = []
+def _shares(files: Sequence[tuple[FileEntry, Path | str]]) -> Iterator[list[tuple[FileEntry, Path | str]]]:
+    share: list[tuple[FileEntry, Path | str]] = []
     size = 0
     for one in files:
         share.append(one)
@@ -69,60 +70,55 @@ def _shares(files: Sequence[tuple[FileEntry, Path]]) -> Iterator[list[tuple[File
         yield share
 
 
-def _write(reader: Reader, entry: FileEntry, path: Path) -> Written:
+def _write(reader: Reader, entry: FileEntry, path: Path | str) -> Written:
     try:
-        pieces = _pieces(reader, entry)
+        if entry.form == "plain" and entry.stored_size > _LARGE_BYTES:
+            reader.check_size(entry.chunks, entry.stored_size)
+            return _create(path, entry, partial(_stream, reader, entry))
+        data = reader.read_stored(entry)
+        return _create(path, entry, partial(_put, pack(data) if entry.form == "gzip" else data))
     except (DamagedError, NotFoundError) as error:
         return Written(damage=error)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-        try:
-            damage = _fill(descriptor, pieces)
-            if damage is not None:
-                os.unlink(path)
-                return Written(damage=damage)
-            os.fchmod(descriptor, entry.mode)
-            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-            _check(descriptor, entry, path)
-            return Written(identity(os.fstat(descriptor)))
-        finally:
-            os.close(descriptor)
     except OSError as error:
-        raise explain(error, "write", path) from error
+        raise explain(error, "write", Path(path)) from error
 
 
-def _pieces(reader: Reader, entry: FileEntry) -> Iterator[bytes]:
-    """What the file will hold, in pieces. Raises DamagedError, NotFoundError, also while the pieces are taken."""
-    if entry.form == "gzip":
-        return iter([pack(reader.read_stored(entry))])
-    if entry.stored_size > _LARGE_BYTES:
-        reader.check_size(entry.chunks, entry.stored_size)
-        return reader.stream_document(entry.chunks, entry.stored_sha256, entry.stored_size)
-    return iter([reader.read_stored(entry)])
-
-
-def _fill(descriptor: int, pieces: Iterator[bytes]) -> AmlError | None:
+def _create(path: Path | str, entry: FileEntry, fill: Callable[[int], bool]) -> Written:
+    """Make the file; ``fill`` writes it and tells whether it reads back as it was written."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        for piece in pieces:
-            write_all(descriptor, piece)
-    except (DamagedError, NotFoundError) as error:
-        return error
-    return None
+        try:
+            same = fill(descriptor)
+        except (DamagedError, NotFoundError):
+            os.unlink(path)
+            raise
+        if not same:
+            raise FileAccessError(f"{path} does not read back as it was written", advice="check the disk")
+        os.fchmod(descriptor, entry.mode)
+        os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        return Written(identity(os.fstat(descriptor)))
+    finally:
+        os.close(descriptor)
 
 
-def _check(descriptor: int, entry: FileEntry, path: Path) -> None:
-    """Raise FileAccessError where the file does not hold what the backup says."""
+def _put(data: bytes, descriptor: int) -> bool:
+    """``data`` is right, by its SHA-256: the file must hold the same."""
+    write_all(descriptor, data)
+    found = os.pread(descriptor, len(data) + 1, 0)
+    if len(found) < len(data):
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        found = b"".join(_blocks(descriptor))
+    return found == data
+
+
+def _stream(reader: Reader, entry: FileEntry, descriptor: int) -> bool:
+    for piece in reader.stream_document(entry.chunks, entry.stored_sha256, entry.stored_size):
+        write_all(descriptor, piece)
     os.lseek(descriptor, 0, os.SEEK_SET)
-    if entry.form == "gzip":
-        data = b"".join(_blocks(descriptor))
-        same = hashlib.sha256(unpack(data, max_bytes=entry.stored_size)).hexdigest() == entry.stored_sha256
-    else:
-        hashed = hashlib.sha256()
-        for block in _blocks(descriptor):
-            hashed.update(block)
-        same = hashed.hexdigest() == entry.sha256
-    if not same:
-        raise FileAccessError(f"{path} does not read back as it was written", advice="check the disk")
+    hashed = hashlib.sha256()
+    for block in _blocks(descriptor):
+        hashed.update(block)
+    return hashed.hexdigest() == entry.sha256
 
 
 def _blocks(descriptor: int) -> Iterator[bytes]:

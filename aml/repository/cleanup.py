@@ -103,7 +103,10 @@ def plan_cleanup(
     tables = reader.index.tables
     if damaged:
         healthy.update(*(table.digests() for name, table in tables.items() if name not in damaged))
-    removed, repacked, kept, small = [], [], [], []
+    removed: list[PackUse] = []
+    repacked: list[PackUse] = []
+    kept: list[PackUse] = []
+    small: list[PackUse] = []
     for name, entry in sorted(reader.loaded.packs.items()):
         table = tables.get(name)
         if table is None:
@@ -146,7 +149,9 @@ def apply_cleanup(writer: Writer, plan: CleanupPlan, needed: Collection[bytes]) 
             gone.append(use.name)
         else:
             left.append(use.name)
-    writer.flush()
+    # a pack that is written again byte by byte has its old name
+    written = writer.flush()
+    gone = [name for name in gone if name not in written]
     if gone:
         writer.drop_packs(set(gone))
         freed = before - sum(entry.size for entry in writer.loaded.packs.values())

@@ -106,7 +106,7 @@ class PackWriter:
         self._failed = False
         self._pending: deque[_PendingMember] = deque()
         self._putting: Job[_Put] | None = None
-        self._unproved: _Put | None = None
+        self._put: deque[_Put] = deque()
         self._finished: list[PackTable] = []
         self._filled = 0
         self._begin_member()
@@ -134,7 +134,7 @@ class PackWriter:
             if self._members:
                 self._close_pack()
             self._wait_for_put()
-            self._prove()
+            self._prove(but=0)
             finished, self._finished = self._finished, []
         return finished
 
@@ -208,25 +208,25 @@ class PackWriter:
     def _wait_for_put(self) -> None:
         if self._putting is not None:
             putting, self._putting = self._putting, None
-            put = putting.result()
-            self._prove()
-            self._unproved = put
+            self._put.append(putting.result())
+            self._prove(but=1)
 
-    def _prove(self) -> None:
-        """Wait until the pack that was put before the last one is read back."""
-        put, self._unproved = self._unproved, None
-        if put is None:
-            return
-        problem = next(filter(None, [proof.result() for proof in put.proofs]), "")
-        if problem:
+    def _prove(self, *, but: int) -> None:
+        """Wait until the packs that were put are read back, ``but`` for the last so many. Raises DamagedError."""
+        wrong: list[str] = []
+        while len(self._put) > but:
+            put = self._put.popleft()
+            problem = next(filter(None, [proof.result() for proof in put.proofs]), "")
+            if not problem:
+                self.put_bytes += put.table.size
+                self._finished.append(put.table)
+                continue
             # its table would be taken for true, and its chunks for present, by every later run
             self._destination.delete(pack_key(put.table.pack))
-            raise DamagedError(
-                f"pack {put.table.pack} does not read back as it was written: {problem}; it was removed",
-                advice=_ADVICE,
-            )
-        self.put_bytes += put.table.size
-        self._finished.append(put.table)
+            wrong.append(f"pack {put.table.pack} does not read back as it was written: {problem}")
+            but = 0
+        if wrong:
+            raise DamagedError(f"{'; '.join(wrong)}; nothing of it was kept", advice=_ADVICE)
 
 
 def _read_back(destination: Destination, table: PackTable, content: bytearray) -> Iterator[Callable[[], str]]:

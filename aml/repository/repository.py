@@ -140,6 +140,7 @@ class Writer(Reader):
             self.loaded.index.add(table)
             self.loaded.packs[table.pack] = self.destination.entries(f"packs/{table.pack[:2]}/{table.pack}")[0]
         self._new.clear()
+        self._suspect.difference_update(table.pack for table in tables)
         if len(self.loaded.keys) > _INDEX_FILES:
             self.merge_indexes()
         return [table.pack for table in tables]

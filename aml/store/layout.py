@@ -33,7 +33,7 @@ def is_agent_name(name: str) -> bool:
 
 def is_text(name: str) -> bool:
     """Whether a name is text in this locale: the system gives bytes that are none as lone surrogates."""
-    return not any("\ud800" <= one <= "\udfff" for one in name)
+    return name.isascii() or not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def agent_of(path: str, *, is_folder: bool = False) -> str | None:
