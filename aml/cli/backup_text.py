@@ -62,7 +62,6 @@ def _scope(one: BackupLine) -> str:
 def write_details(invocation: Invocation, details: BackupDetails) -> None:
     one = details.backup
     facts = [
-        ("backup", one.id),
         ("time", one.time),
         ("kind", f"{one.kind}, {'complete' if one.complete else 'INCOMPLETE'}"),
         ("number", str(one.sequence)),
@@ -74,7 +73,7 @@ def write_details(invocation: Invocation, details: BackupDetails) -> None:
         ("files", f"{one.files:,}, {size(one.bytes)}; {size(one.added_bytes)} were new"),
         ("schemas", ", ".join(f"{version}: {number:,}" for version, number in details.schemas.items()) or "none"),
     ]
-    write_table(invocation.out, ["", ""], facts, numeric=[False, False], color=invocation.color)
+    write_table(invocation.out, ["backup", one.id], facts, numeric=[False, False], color=invocation.color)
     invocation.out.write("\n")
     rows = [[share.agent or "(no agent)", f"{share.files:,}", size(share.bytes)] for share in details.shares]
     write_table(invocation.out, ["agent", "files", "size"], rows, numeric=[False, True, True], color=invocation.color)

@@ -3,13 +3,14 @@
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 
 from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
-from aml.demo.sample import write_sample_store
+from aml.demo.sample import LOST_AGENT, SPOILED_FILE, spoil, write_sample_store
 from aml.errors import AmlError, ExitStatus, UsageError
 from aml.fs.access import explained
 from aml.store.open import DEFAULT_STORE, open_store
@@ -18,6 +19,7 @@ from aml.workflows.prune import prune_history
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_FOLDER = "aml-demo"
+_WIDTH = 80
 
 
 @app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml" + GLOBAL_OPTIONS)
@@ -40,14 +42,8 @@ def demo_command(
         write_sample_store(store, now=datetime.fromtimestamp(invocation.now, UTC))
     tour = _Tour(invocation, store)
     tour.say(f"Wrote a sample store: {store}")
-    tour.say("Agents kept their memory there for two years. What would a prune remove, and why?")
-    tour.show("prune", "--dry-run")
-    tour.say("The same for real. Each record is archived before it goes; what is damaged is left alone.")
-    tour.show("prune", "--yes")
-    tour.say("Every run is written down ...")
-    tour.show("prune", "history")
-    tour.say("... and can be undone: each record goes back where it stood, byte for byte.")
-    tour.show("prune", "undo", prune_history(open_store(store))[0].id)
+    _show_prune(tour, store)
+    _show_backup(tour, store)
     tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
     return invocation.answer({"store": str(store), "commands": tour.steps}, ExitStatus.DONE, lambda: None)
 
@@ -61,7 +57,9 @@ class _Tour:
         self.steps: list[dict[str, object]] = []
 
     def say(self, text: str) -> None:
-        self._write(f"\n# {text}\n")
+        """A remark, folded; a path in it stays whole."""
+        lines = wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+        self._write("".join(["\n", *(f"# {line}\n" for line in lines)]))
 
     def show(self, *words: str) -> None:
         """Run one command. Leaving damaged files alone is part of the tour (exit status 3); a failure is not."""
@@ -77,6 +75,36 @@ class _Tour:
         if not self._invocation.json:
             self._invocation.out.write(text)
             self._invocation.out.flush()
+
+
+def _show_prune(tour: _Tour, store: Path) -> None:
+    tour.say("Agents kept their memory there for two years. What would a prune remove, and why?")
+    tour.show("prune", "--dry-run")
+    tour.say("The same for real. Each record is archived before it goes; what is damaged is left alone.")
+    tour.show("prune", "--yes")
+    tour.say("Every run is written down ...")
+    tour.show("prune", "history")
+    tour.say("... and can be undone: each record goes back where it stood, byte for byte.")
+    tour.show("prune", "undo", prune_history(open_store(store))[0].id)
+
+
+def _show_backup(tour: _Tour, store: Path) -> None:
+    tour.say("A backup is complete by itself, and writes only what is new.")
+    tour.show("backup", "create")
+    with explained("damage", store):
+        spoil(store)
+        # a file is left alone for a while before it is locked again, so that agents get their turn: here are none
+        (open_store(store).state / "locks.jsonl").unlink(missing_ok=True)
+    tour.say(f"Now a bad day: {SPOILED_FILE} is cut in half, and the folder {LOST_AGENT} is gone. What is missing?")
+    tour.show("backup", "diff")
+    tour.say("What would a restore change?")
+    tour.show("backup", "restore", "latest", "--dry-run")
+    tour.say("The same for real. What is there now is backed up first, the damage too.")
+    tour.show("backup", "restore", "latest", "--yes")
+    tour.say("Are the backups sound? Every byte is read back ...")
+    tour.show("backup", "verify")
+    tour.say("... and a drill restores one into a scratch folder and compares each file.")
+    tour.show("backup", "drill")
 
 
 def _new_project(invocation: Invocation, folder: Path | None) -> Path:

@@ -130,6 +130,12 @@ def run(
         return invocation.fail(InterruptedRunError("not confirmed; nothing was changed"))
     except BrokenPipeError:
         raise
+    except UnicodeEncodeError as error:
+        # names that are text in one locale are none in another
+        name = error.object.encode(errors="backslashreplace").decode()
+        return invocation.fail(
+            AmlError(f"this locale has no way to write {name!r}", advice="set LC_ALL=C.UTF-8 and try again")
+        )
     except OSError as error:
         path = Path(str(error.filename)) if error.filename else Path("standard output")
         return invocation.fail(explain(error, "use" if error.filename else "write to", path))

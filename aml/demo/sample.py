@@ -5,6 +5,7 @@ Four agents hold gzip bytes under the plain names, as the runtime writes them; o
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,9 @@ COUNTS: dict[str, tuple[int, int, int]] = {
 
 PLAIN_AGENT = "test-automator"
 DAMAGED_AGENT = "devops-engineer"
+#: What ``spoil`` cuts in half, and the agent whose folder it deletes.
+SPOILED_FILE = "frontend-developer/patterns.json"
+LOST_AGENT = "security-auditor"
 
 _KINDS = ("patterns", "solutions", "decisions")
 _CUT_BYTES = 11
@@ -64,6 +68,14 @@ def write_sample_store(root: Path, *, seed: int = 7, now: datetime) -> None:
     _damage(root / DAMAGED_AGENT / "decisions.json")
     _write_shared(root, rng, now)
     _write_old_copies(root, rng, now, earlier, figures)
+
+
+def spoil(root: Path) -> None:
+    """Do to a sample store what a bad day does: half of a file is lost, and an agent's folder with all in it."""
+    path = root / SPOILED_FILE
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    shutil.rmtree(root / LOST_AGENT)
 
 
 def _claim(root: Path) -> None:

@@ -98,7 +98,7 @@ def _check_run(run: MemberRun, pack: bytes, *, parse: bool) -> tuple[list[bytes]
     pieces: dict[bytes, Piece] = {}
 
     def visit(digest: bytes, chunk: memoryview) -> None:
-        pieces[digest] = piece_of(bytes(chunk))
+        pieces[digest] = piece_of(chunk)
 
     return bad_chunks(run, _extent(run, pack), visit if parse else None), pieces
 

@@ -16,6 +16,8 @@ from aml.errors import DamagedError
 
 _JSON = msgspec.json.Decoder(msgspec.Raw)
 _WHITE_SPACE = b" \t\r\n"
+#: How far from its ends (bytes) what a chunk begins and ends with is looked for.
+_EDGE_BYTES = 64
 
 
 class Piece(IntEnum):
@@ -28,23 +30,24 @@ class Piece(IntEnum):
     END = 4
 
 
-def piece_of(chunk: bytes) -> Piece:
+def piece_of(chunk: memoryview) -> Piece:
     """What a chunk is by itself."""
-    text = chunk.strip(_WHITE_SPACE)
-    if text.endswith(b","):
-        body = text[:-1]
-        # neither would have an element in front of its comma
-        if body.rstrip(_WHITE_SPACE) in (b"", b"["):
-            return Piece.OTHER
-        candidates = ((b"[%b]", Piece.MIDDLE), (b"%b]", Piece.BEGIN))
-    else:
-        body = text
-        candidates = ((b"[%b", Piece.END), (b"%b", Piece.WHOLE))
-        if body == b"]":
-            return Piece.OTHER
-    if text.startswith(b"["):
-        candidates = candidates[::-1]
-    return next((piece for form, piece in candidates if _parses(form % body)), Piece.OTHER)
+    head = bytes(chunk[:_EDGE_BYTES]).lstrip(_WHITE_SPACE)[:1]
+    tail = bytes(chunk[-_EDGE_BYTES:])
+    text = tail.rstrip(_WHITE_SPACE)
+    comma = text.endswith(b",")
+    # in front of a comma there must be an element; nothing and a comma would pass for an empty array
+    if not text or head in (b"", b"]") or (comma and text[:-1].rstrip(_WHITE_SPACE)[-1:] in (b"", b"[", b",")):
+        return Piece.OTHER
+    body = chunk[: len(chunk) - len(tail) + len(text) - comma]
+    close = b"]" if comma else b""
+    alone, inside = (Piece.BEGIN, Piece.MIDDLE) if comma else (Piece.WHOLE, Piece.END)
+    candidates = ((b"", alone), (b"[", inside))
+    for start, piece in candidates if head == b"[" else reversed(candidates):
+        # a join copies the chunk once
+        if _parses(b"".join((start, body, close))):
+            return piece
+    return Piece.OTHER
 
 
 def make_json(pieces: Sequence[Piece]) -> bool:

@@ -165,12 +165,14 @@ class Manifest(Struct, frozen=True):
 
 def path_fields(location: str) -> tuple[str, str | None]:
     """``path`` and ``path_hex`` of an entry for a path as the system's calls give it."""
+    if location.isascii():
+        return location, None
+    # by its bytes, so that a backup is the same in any locale
+    exact = os.fsencode(location)
     try:
-        location.encode()
-    except UnicodeEncodeError:
-        exact = os.fsencode(location)
+        return exact.decode(), None
+    except UnicodeDecodeError:
         return exact.decode(errors="replace"), exact.hex()
-    return location, None
 
 
 def check_paths(folders: Iterable[str], files: Iterable[str]) -> None:
@@ -241,4 +243,6 @@ def _joined(entries: Sequence[bytes]) -> list[bytes]:
 
 
 def _location(path: str, path_hex: str | None) -> str:
-    return path if path_hex is None else os.fsdecode(binascii.unhexlify(path_hex))
+    if path_hex is None and path.isascii():
+        return path
+    return os.fsdecode(path.encode() if path_hex is None else binascii.unhexlify(path_hex))

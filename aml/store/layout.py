@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -39,7 +40,13 @@ def is_text(name: str) -> bool:
 def agent_of(path: str, *, is_folder: bool = False) -> str | None:
     """The agent whose folder a path inside the store is, or lies in; None where it belongs to no agent."""
     top, slash, _ = path.partition("/")
-    return top if (slash or is_folder) and is_agent_name(top) and is_text(top) else None
+    if not (slash or is_folder) or not is_agent_name(top):
+        return None
+    try:
+        # by its bytes: in a locale that has no such text, the agent is the same one
+        return top if top.isascii() else os.fsencode(top).decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:

@@ -217,6 +217,6 @@ def _carried(store: Store, file: RecordFile, kind: Kind, removed: RemovedKeys) -
     try:
         content = Transaction.peek(store, file)
         array = content.array() if content else None
-    except AmlError:
-        return set()  # damaged in the backup already: no record is known there
+    except (AmlError, UnicodeEncodeError):
+        return set()  # damaged in the backup already, or no name in this locale: no record is known there
     return set().union(*removed.carried(view_records(array, kind.view), array)) if array else set()
