@@ -14,6 +14,7 @@ from aml.backup.create import OddPath
 from aml.backup.options import RestoreOptions
 from aml.backup.read import read_settled
 from aml.backup.restore import Wanted, build, wanted_of
+from aml.backup.scan import scan
 from aml.codec.compression import unpack
 from aml.errors import DamagedError, ExitStatus
 from aml.fs.files import read_whole
@@ -73,10 +74,7 @@ def drill(
 
 def _strangers(scratch: Path, wanted: Wanted, lost: set[str]) -> Iterator[OddPath]:
     """What is missing from the restored tree, or is in it and should not be, by names alone."""
-    found: set[str] = set()
-    for folder, _, names in os.walk(scratch):
-        below = os.path.relpath(folder, scratch)
-        found.update(os.path.normpath(os.path.join(below, name)) for name in names)
+    found = {path for part in scan(scratch, None) for path, _ in part.files}
     should = {path for path, entry in wanted.tree.files.items() if entry.path not in lost}
     for path in sorted(should - found):
         yield OddPath(wanted.tree.files[path].path, "it is missing after the restore")

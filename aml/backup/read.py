@@ -127,7 +127,7 @@ def _is_document(path: str) -> bool:
 def _check_document(text: bytes) -> None:
     try:
         _ANY.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         # what Python writes and JSON does not allow, such as NaN, is no damage
         import json
 

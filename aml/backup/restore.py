@@ -15,7 +15,7 @@ from aml.backup.restore_plan import RestorePlan, plan_restore, refuse_collisions
 from aml.backup.scan import Tree
 from aml.backup.staging import FORMAT, Staged, Staging, make_ready, restores_folder, stage
 from aml.backup.swap import Swap
-from aml.backup.trees import Change, Selection, load_tree, refuse_unknown_paths, select
+from aml.backup.trees import Change, Selection, load_tree, refuse_unknown_paths, select, with_obstacles
 from aml.backup.write_files import Identity, Written, write_files
 from aml.errors import AmlError, DamagedError, ExitStatus
 from aml.fs.access import explained
@@ -94,8 +94,9 @@ def wanted_of(reader: Reader, snapshot: Snapshot, options: RestoreOptions) -> Wa
     return Wanted(snapshot, selection, tree)
 
 
-def preview(wanted: Wanted, current: Tree, options: RestoreOptions) -> RestoreReport:
+def preview(store: Store, wanted: Wanted, current: Tree, options: RestoreOptions) -> RestoreReport:
     """What a restore in place would do now."""
+    current = with_obstacles(store, current, wanted.tree)
     plan = plan_restore(current, wanted.tree, wanted.selection, keep_extra=options.keep_extra)
     return _report(wanted, plan, dry_run=True)
 
@@ -116,6 +117,7 @@ def restore_in_place(
     The staging folder stays until the run is written down as done, then ``Staging.discard`` is due. Raises AmlError
     with the store as it was; only where it cannot even be put back, the staging folder stays ready for the next run.
     """
+    before = with_obstacles(store, before, wanted.tree)
     plan = plan_restore(before, wanted.tree, wanted.selection, keep_extra=options.keep_extra)
     staging = Staging.of(store, run)
     try:
@@ -240,6 +242,11 @@ def restore_to(
     plan = plan_restore(Tree(), wanted.tree, wanted.selection, keep_extra=False)
     report = _report(wanted, plan, damaged=damaged, dry_run=False)
     return structs.replace(report, target=str(target))
+
+
+def preview_new(wanted: Wanted) -> RestoreReport:
+    """What a restore into a new folder would do."""
+    return _report(wanted, plan_restore(Tree(), wanted.tree, wanted.selection, keep_extra=False), dry_run=True)
 
 
 def build(

@@ -71,7 +71,9 @@ def plan_restore(current: Tree, wanted: Tree, selection: Selection, *, keep_extr
         if change.after is None:
             reason = "" if wanted.covers(change.path) else "the backup could not read it"
         else:
-            reason = _obstacle(change.path, current, kept, keep_extra=keep_extra)
+            reason = _obstacle(change.path, current, keep_extra=keep_extra)
+            if not reason and change.path in kept:
+                reason = "a folder that has to stay is in its place"
         if reason:
             left[change.path] = reason
         elif change.after is None and change.before is not None and not keep_extra:
@@ -83,13 +85,14 @@ def plan_restore(current: Tree, wanted: Tree, selection: Selection, *, keep_extr
                 puts.append(Put(change.after, change.before))
             elif change.before is not None and _differs_outside(change.before, change.after):
                 settings.append(Put(change.after, change.before))
+    reachable = _reachable(current, wanted, keep_extra=keep_extra)
     steps = Steps(
         tuple(removals),
         emptied=_emptied(current, kept, selection),
-        made=_made(current, wanted, kept, keep_extra=keep_extra),
+        made=tuple(one for one in reachable if one.location not in current.folders),
         puts=tuple(puts),
         settings=tuple(settings),
-        folders=tuple(one for path, one in sorted(wanted.folders.items()) if selection.has(path, is_folder=True)),
+        folders=tuple(one for one in reachable if selection.has(one.location, is_folder=True)),
     )
     return RestorePlan(steps, tuple(_odd(path, reason) for path, reason in sorted(left.items())), tuple(changes))
 
@@ -99,14 +102,13 @@ def _emptied(current: Tree, kept: Collection[str], selection: Selection) -> tupl
     return tuple(one for path, one in deepest_first if path not in kept and selection.has(path, is_folder=True))
 
 
-def _made(current: Tree, wanted: Tree, kept: Collection[str], *, keep_extra: bool) -> tuple[FolderEntry, ...]:
-    return tuple(
+def _reachable(current: Tree, wanted: Tree, *, keep_extra: bool) -> list[FolderEntry]:
+    """The folders of the backup that are there, or can be made, topmost first."""
+    return [
         folder
         for path, folder in sorted(wanted.folders.items())
-        if path not in current.folders
-        and not (keep_extra and path in current.files)
-        and not _obstacle(path, current, kept, keep_extra=keep_extra)
-    )
+        if not (keep_extra and path in current.files) and not _obstacle(path, current, keep_extra=keep_extra)
+    ]
 
 
 def _odd(path: str, reason: str) -> OddPath:
@@ -123,16 +125,14 @@ def _kept_folders(current: Tree, wanted: Tree) -> set[str]:
     return kept
 
 
-def _obstacle(path: str, current: Tree, kept: Collection[str], *, keep_extra: bool) -> str:
+def _obstacle(path: str, current: Tree, *, keep_extra: bool) -> str:
     """What keeps a file or folder of the backup from being put at ``path``; "" where nothing does."""
     if not current.covers(path):
         return "what is there now cannot be read, so no backup could bring it back"
     above = list(with_parents(path))
     for one in above:
         if one in current.skipped:
-            return f"{one} is a link or no file at all, which AML does not touch"
-    if path in kept:
-        return "a folder that has to stay is in its place"
+            return f"{path_fields(one)[0]} is in the way: a link, a lock, or something else that AML does not touch"
     if keep_extra and any(one in current.files for one in above[1:]):
         return "a file stands where its folder should be"
     return ""

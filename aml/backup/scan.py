@@ -22,7 +22,8 @@ _TEMPORARY_SUFFIX = ".tmp"
 class Part(Struct):
     """One agent's share of a store, or (``agent`` None) all that belongs to no agent.
 
-    ``files`` are paths with what the system says of them; ``skipped`` are links and other things that no backup holds.
+    ``files`` are paths with what the system says of them; ``skipped`` are links, locks and what else no backup
+    holds.
     """
 
     agent: str | None
@@ -100,10 +101,10 @@ def _take(root: Path, entry: os.DirEntry[str], path: str, part: Part) -> _Below:
         return []
     mode = found.st_mode
     if is_passing(entry.name, is_folder=stat.S_ISDIR(mode)):
-        return []
-    if stat.S_ISDIR(mode):
+        part.skipped.append(path)
+    elif stat.S_ISDIR(mode):
         return [(path, found)]
-    if stat.S_ISREG(mode):
+    elif stat.S_ISREG(mode):
         part.files.append((path, found))
     else:
         part.skipped.append(path)

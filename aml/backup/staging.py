@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from aml.backup.write_files import Identity, Written, write_files
 from aml.errors import DamagedError
 from aml.fs.access import explained
 from aml.fs.durable import adopt, give_to_owner_of, make_private_folder, sync_file_system, write_durably
-from aml.fs.files import is_there, read_regular
+from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.fs.new_folder import remove_tree
 from aml.repository.manifest import check_paths
 from aml.repository.repository import Reader
@@ -121,8 +122,9 @@ def _own(path: Path, staged: Path) -> None:
     with explained("write", staged):
         descriptor = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            if is_there(path):
-                adopt(path, descriptor, os.stat(path, follow_symlinks=False))
+            found = stat_if_there(path)
+            if found is not None and stat.S_ISREG(found.st_mode):
+                adopt(path, descriptor, found)
             else:
                 folder = path.parent
                 while not folder.is_dir():

@@ -21,7 +21,7 @@ from aml.backup.scan import with_parents
 from aml.backup.staging import Staged, Staging
 from aml.backup.write_files import Identity
 from aml.errors import ChangedError
-from aml.fs.access import explain, explained
+from aml.fs.access import explained
 from aml.fs.durable import (
     PRIVATE_FILE,
     adopt,
@@ -32,8 +32,8 @@ from aml.fs.durable import (
     write_all,
     write_durably,
 )
-from aml.fs.files import is_there, read_whole
-from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
+from aml.fs.files import is_there, read_whole, stat_if_there
+from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock, lock_path
 from aml.repository.manifest import FileEntry, FolderEntry, path_fields
 from aml.store.layout import GLOBAL, agent_of
 from aml.store.open import Store
@@ -41,6 +41,8 @@ from aml.store.read import fingerprint, identity
 
 #: Errors where a hard link is not possible here, or not to this file: it is copied instead.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+#: Bytes of a file's name, on every file system in use.
+_LONGEST_NAME = 255
 
 
 class Swap:
@@ -98,7 +100,7 @@ class Swap:
 
     def _remove(self, number: int, removal: Removal) -> None:
         path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
-        found = _look(path)
+        found = stat_if_there(path)
         if found is None:
             return
         if is_there(old) and not _is_link_of(old, found):
@@ -124,7 +126,7 @@ class Swap:
 
     def _save(self, path: Path, old: Path, before: FileEntry | None) -> None:
         """Keep what is at ``path`` for a way back, and archive it where no backup holds it."""
-        found = _look(path)
+        found = stat_if_there(path)
         if found is None:
             return
         if not stat.S_ISREG(found.st_mode):
@@ -158,7 +160,7 @@ class Swap:
         if is_there(self._staging.new(number)):
             return
         with self._locked(put.path) as prove:
-            found = _look(path)
+            found = stat_if_there(path)
             if found is None or not _is_placed(found, self._staged.identities[number]):
                 self._leave(put.path, "an agent has changed it since it was restored")
                 return
@@ -174,7 +176,7 @@ class Swap:
         path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
         if not is_there(old):
             return
-        found = _look(path)
+        found = stat_if_there(path)
         if found is not None:
             if not _is_link_of(old, found):
                 self._leave(removal.path, "it was made again after its removal")
@@ -217,13 +219,15 @@ class Swap:
     def _set_file(self, put: Put) -> None:
         """Set mode and time of a file that has the right content already, unless somebody has changed it."""
         path = self._store.root / put.path
-        found = _look(path)
+        self._refuse_links(put.path)
+        found = stat_if_there(path)
         if found is not None and stat.S_ISREG(found.st_mode) and _is_as(path, found, put.before):
             self._set(path, os.O_NONBLOCK, put.entry, found)
 
     def _set_folder(self, folder: FolderEntry) -> None:
         path = self._store.root / folder.location
-        found = _look(path)
+        self._refuse_links(folder.location)
+        found = stat_if_there(path)
         if found is not None and stat.S_ISDIR(found.st_mode):
             self._set(path, os.O_DIRECTORY, folder, found)
 
@@ -269,16 +273,9 @@ def overwritten_folder(run: str) -> str:
 def is_locked_by_agents(path: str) -> bool:
     """Whether agents lock a file of that path before they write it: JSON right in their folder, or in global/."""
     folder, _, name = path.rpartition("/")
+    if len(os.fsencode(lock_path(Path(name)).name)) > _LONGEST_NAME:
+        return False  # its lock cannot exist
     return name.endswith(".json") and (folder == GLOBAL or ("/" not in folder and agent_of(path) is not None))
-
-
-def _look(path: Path) -> os.stat_result | None:
-    try:
-        return os.stat(path, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise explain(error, "read", path) from error
 
 
 def _is_as(path: Path, found: os.stat_result, before: FileEntry | None) -> bool:
@@ -292,7 +289,7 @@ def _is_as(path: Path, found: os.stat_result, before: FileEntry | None) -> bool:
 
 
 def _is_link_of(old: Path, found: os.stat_result) -> bool:
-    saved = _look(old)
+    saved = stat_if_there(old)
     return saved is not None and (saved.st_dev, saved.st_ino) == (found.st_dev, found.st_ino)
 
 

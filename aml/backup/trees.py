@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aml.backup.read import entry_of, read_settled
 from aml.backup.scan import Part, Tree, scan, unread, with_parents
 from aml.errors import ChangedError, DamagedError, FileAccessError, NotFoundError, UsageError
+from aml.fs.files import stat_if_there
 from aml.repository.manifest import FileEntry, FolderEntry, Listing, Unread
 from aml.repository.repository import Reader, StoredDocument
 from aml.repository.snapshots import Snapshot
@@ -114,6 +116,18 @@ def _check_owner(listing: Listing, agent: str | None) -> None:
     owners |= {agent_of(one.location) for one in listing.files}
     if owners - {agent}:
         raise DamagedError(f"the listing of {agent or 'the rest'} names files of somebody else")
+
+
+def with_obstacles(store: Store, current: Tree, wanted: Tree) -> Tree:
+    """``current`` with what stands where folders have to be although it is not of the part that is restored."""
+    found = set(current.skipped)
+    for path in wanted.folders.keys() - current.folders.keys() - current.files.keys():
+        if not current.covers(path):
+            continue
+        there = stat_if_there(store.root / path)
+        if there is not None and not stat.S_ISDIR(there.st_mode):
+            found.add(path)
+    return structs.replace(current, skipped=frozenset(found))
 
 
 def observe(store: Store, selection: Selection, known: Iterable[FileEntry] = ()) -> Tree:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from aml.errors import FileAccessError
-from aml.fs.access import explained
+from aml.fs.access import explain, explained
 
 
 def is_there(path: Path) -> bool:
@@ -19,6 +19,16 @@ def is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def stat_if_there(path: Path) -> os.stat_result | None:
+    """What is at ``path`` itself, be it a link; None where nothing is. Raises FileAccessError."""
+    try:
+        return os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise explain(error, "read", path) from error
 
 
 def read_regular(path: Path) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,10 +69,19 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it, also folders without the right to write; raises OSError."""
     if not folder.is_dir() or folder.is_symlink():
         return
-    for path, _, _ in os.walk(folder):
+    below = [str(folder)]
+    # in place of os.walk and shutil.rmtree, which end where folders lie deeper than the interpreter's stack
+    for path in below:
         if stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXU != stat.S_IRWXU:
             os.chmod(path, PRIVATE_FOLDER)
-    shutil.rmtree(folder)
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+    for path in reversed(below):
+        os.rmdir(path)
 
 
 def _remove_abandoned(near: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Protocol
 
@@ -54,16 +54,11 @@ class Destination(Protocol):
     def remove_strays(self) -> int:
         """Remove what unfinished writes left; to be called under the exclusive lock. Returns how many."""
 
-    def hold(self, *, exclusive: bool, purpose: str, timeout: float) -> _Hold:
+    def hold(self, *, exclusive: bool, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """Keep writers out (or, exclusively, everybody) while the context lasts. ``timeout`` is in seconds.
 
         Raises LockedError where somebody else keeps it longer than that. Dies with its process.
         """
-
-
-class _Hold(Protocol):
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: object) -> bool | None: ...
 
 
 def check_key(key: str) -> None:

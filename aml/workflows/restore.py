@@ -13,7 +13,7 @@ from msgspec import structs
 from aml import __version__
 from aml.backup.options import PRE_RESTORE, BackupOptions, RestoreOptions
 from aml.backup.read import is_record_file
-from aml.backup.restore import RestoreReport, preview, restore_in_place, restore_to, wanted_of
+from aml.backup.restore import RestoreReport, preview, preview_new, restore_in_place, restore_to, wanted_of
 from aml.backup.scan import Tree, scan
 from aml.backup.staging import Staging
 from aml.backup.trees import Selection, load_tree, observe
@@ -86,7 +86,7 @@ def _preview(store: Store, wanted: str | datetime, options: RestoreOptions, cond
     with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
         chosen = wanted_of(reader, _find(reader, wanted), options)
     current = observe(store, chosen.selection, chosen.tree.files.values()) if store.root.is_dir() else Tree()
-    return preview(chosen, current, options)
+    return preview(store, chosen, current, options)
 
 
 def _restore_to(
@@ -108,7 +108,7 @@ def _restore_to(
     with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
         chosen = wanted_of(reader, _find(reader, wanted), options)
         if dry_run:
-            return structs.replace(preview(chosen, Tree(), options), target=str(target))
+            return structs.replace(preview_new(chosen), target=str(target))
         return restore_to(reader, chosen, real, options, progress)
 
 
