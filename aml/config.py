@@ -90,16 +90,14 @@ class HookSettings(Struct, frozen=True):
 
 
 class LockSettings(Struct, frozen=True):
-    timeout_seconds: Annotated[
-        float, Meta(ge=0, le=86_400, description="how long to wait for a file that an agent has locked")
-    ] = 120.0
+    timeout_seconds: Annotated[float, Meta(ge=0, le=86_400, description="how long to wait for a lock")] = 120.0
 
 
 class ClockSettings(Struct, frozen=True):
     max_behind_minutes: Annotated[
-        float, Meta(ge=0, le=525_600, description="how far now may lie before AML's newest run")
+        float, Meta(ge=0, le=525_600, description="how far now may lie before AML's newest run or backup")
     ] = 5.0
-    max_ahead_days: Annotated[Days, Meta(description="how far now may lie after AML's newest run")] = 60.0
+    max_ahead_days: Annotated[Days, Meta(description="how far now may lie after AML's newest run or backup")] = 60.0
 
 
 class PruneSettings(Struct, frozen=True):

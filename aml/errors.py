@@ -8,7 +8,7 @@
     ├── DamagedError             12  what was asked for cannot be read
     ├── SchemaError              13  records newer than this AML knows
     ├── NotFoundError             1  no record, run or backup of that id, or several
-    ├── ClockError                1  this machine's clock contradicts the run journal
+    ├── ClockError                1  this machine's clock contradicts AML's own times
     ├── FileAccessError           1  the system refused a call on a path
     ├── InterruptedRunError     130  somebody asked for the run to stop
     ├── HookError                 1  a user's command that was to run before an operation failed
@@ -108,7 +108,7 @@ class NotFoundError(AmlError):
 
 
 class ClockError(AmlError):
-    """Now, by this machine's clock, cannot be true beside the times in AML's own run journal."""
+    """Now, by this machine's clock, cannot be true beside the times of AML's own runs and backups."""
 
 
 class FileAccessError(AmlError):

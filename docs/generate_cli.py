@@ -26,8 +26,9 @@ DOCS = Path(__file__).resolve().parent
 _NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli instead. -->"
 _INTRODUCTION = """\
 Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
-The tasks are explained in [prune.md](prune.md), the settings in [settings.md](settings.md), the output of
-`--json` in [json-output.md](json-output.md). `aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
+The tasks are explained in [prune.md](prune.md) and [backup.md](backup.md), the settings in
+[settings.md](settings.md), the output of `--json` in [json-output.md](json-output.md). `aml PATH COMMAND` is an older
+form of `aml --store PATH COMMAND`."""
 _TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
 _TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"
 
@@ -38,12 +39,12 @@ _MEANINGS = {
     ExitStatus.DONE: "done; also a dry run that could plan",
     ExitStatus.FAILED: "failed, and the message says why",
     ExitStatus.USAGE: "wrong words on the command line, or a setting that is not allowed",
-    ExitStatus.PARTIAL: "partial: the loss budget was used up, or some files were left alone",
+    ExitStatus.PARTIAL: "partial: the loss budget was used up, some files were left alone, or a backup is incomplete",
     ExitStatus.HEALTH_WARNING: "health warning (reserved)",
     ExitStatus.HEALTH_CRITICAL: "health critical (reserved)",
     ExitStatus.NO_STORE: "no store where one was looked for",
     ExitStatus.LOCKED: "nothing could be done because of a lock",
-    ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, or the run journal",
+    ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, a backup, or the run journal",
     ExitStatus.SCHEMA: "the store holds records of a newer schema; those were left alone",
     ExitStatus.INTERRUPTED: "interrupted by a signal",
 }
@@ -155,7 +156,7 @@ def _shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "empty"
 
 
 def _with_table(text: str) -> str:

@@ -14,34 +14,35 @@ _NAME = "verified.json"
 
 
 class Checked(Struct):
-    """The memory of one repository, by its id.
+    """The memory of one repository.
 
     ``packs``: name -> seconds since 1970 UTC when it was last found whole. ``damaged_packs`` are the names of packs
     that a check found damaged, ``damaged_chunks`` the SHA-256 (hex) of chunks that cannot be read: the next backup
     writes them again where the store still has them.
     """
 
-    repository: str = ""
     packs: dict[str, float] = {}
     damaged_packs: list[str] = []
     damaged_chunks: list[str] = []
 
 
 def load_checked(store: Store, repository: str) -> Checked:
-    """What is known of that repository; nothing where it is another one than last time. Raises FileAccessError."""
+    """What is known of the repository of that id. Raises FileAccessError."""
+    return _read(store).get(repository, Checked())
+
+
+def save_checked(store: Store, repository: str, checked: Checked) -> None:
+    """Raises FileAccessError."""
+    prepare_folder(store.state)
+    write_durably(store.state / _NAME, msgspec.json.encode(_read(store) | {repository: checked}))
+
+
+def _read(store: Store) -> dict[str, Checked]:
     path = store.state / _NAME
     if is_there(path):
         try:
-            found = msgspec.json.decode(read_regular(path), type=Checked)
+            return msgspec.json.decode(read_regular(path), type=dict[str, Checked])
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # only a memory: what is forgotten is checked again
-            return Checked(repository)
-        if found.repository == repository:
-            return found
-    return Checked(repository)
-
-
-def save_checked(store: Store, checked: Checked) -> None:
-    """Raises FileAccessError."""
-    prepare_folder(store.state)
-    write_durably(store.state / _NAME, msgspec.json.encode(checked))
+            return {}
+    return {}

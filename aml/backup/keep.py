@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 
 from msgspec import Struct
 
+from aml.backup.options import OWN_TAGS
 from aml.errors import UsageError
 from aml.model.moments import format_age
 from aml.model.timestamps import SECONDS_PER_DAY
@@ -102,7 +103,7 @@ def judge(candidates: Sequence[Candidate], rules: KeepRules, now: float, zone: t
     if rules.max_backups:
         for one in _beyond(rules.max_backups, [one for one in newest_first if reasons[one.id]], safe):
             reasons[one.id].clear()
-            lost[one.id] = f"beyond the newest {rules.max_backups} backups"
+            lost[one.id] = f"beyond the limit of {rules.max_backups}"
     return [_verdict(one, reasons[one.id], lost.get(one.id, "no rule keeps it")) for one in candidates]
 
 
@@ -180,6 +181,10 @@ def _judge_incomplete(
 
 
 def _beyond(limit: int, kept: Sequence[Candidate], safe: set[str]) -> list[Candidate]:
-    """Those of ``kept`` that go so that ``limit`` stay: the oldest first, tagged ones last, ``safe`` ones never."""
-    droppable = sorted((one for one in kept if one.id not in safe), key=lambda one: (bool(one.tags), _age_order(one)))
+    """Those of ``kept`` that go so that ``limit`` stay: the oldest first, tagged by people last, never ``safe``."""
+
+    def worth(one: Candidate) -> tuple[bool, tuple[int, str]]:
+        return bool(set(one.tags) - OWN_TAGS), _age_order(one)
+
+    droppable = sorted((one for one in kept if one.id not in safe), key=worth)
     return droppable[: max(0, len(kept) - limit)]

@@ -11,6 +11,10 @@ from aml.repository.packs import Compression
 PRE_RESTORE = "pre-restore"
 #: Tag of the backup that a prune makes before it removes anything.
 PRE_PRUNE = "pre-prune"
+#: Tag of the backups that cron makes.
+AUTO = "auto"
+#: Tags that nobody chose, so they say nothing about how much a backup is worth to anybody.
+OWN_TAGS = frozenset({PRE_RESTORE, PRE_PRUNE, AUTO})
 
 
 class BackupOptions(Struct, frozen=True):

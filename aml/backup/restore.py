@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -14,11 +15,12 @@ from aml.backup.options import RestoreOptions
 from aml.backup.restore_plan import RestorePlan, plan_restore, refuse_collisions
 from aml.backup.scan import Tree
 from aml.backup.staging import FORMAT, Staged, Staging, make_ready, restores_folder, stage
-from aml.backup.swap import Swap
+from aml.backup.swap import Swap, overwritten_folder
 from aml.backup.trees import Change, Selection, load_tree, refuse_unknown_paths, select, with_obstacles
 from aml.backup.write_files import Identity, Written, write_files
 from aml.errors import AmlError, DamagedError, ExitStatus
 from aml.fs.access import explained
+from aml.fs.durable import is_temporary, remove_durably
 from aml.fs.files import is_there
 from aml.fs.names import folds_names
 from aml.fs.new_folder import new_folder
@@ -31,6 +33,8 @@ from aml.store.open import Store
 
 #: How many damaged files a message names.
 _NAMED = 5
+
+REMINDER = "running agents write their cached copies back: restart them"
 
 
 class RestoredFile(Struct, frozen=True):
@@ -50,7 +54,8 @@ class RestoredFile(Struct, frozen=True):
 class RestoreReport(Struct, frozen=True):
     """A restore of one backup, or what a dry run would do. ``target`` None means in place; ``time`` is the backup's.
 
-    ``files`` are those added, changed or removed; ``same`` counts the others, ``bytes`` and the ``records_*`` go over
+    ``files`` are those added, changed or removed; ``same`` counts the others, of which ``steps`` also counts those that
+    get another mode or time, and folders made and removed; ``bytes`` and the ``records_*`` go over
     all that was selected. ``left`` was left alone and ``damaged`` cannot be read from the repository, each with the
     reason; ``overwritten`` is what agents wrote meanwhile, with the archive that holds it. ``backup`` is the id of the
     backup that was made of the store before.
@@ -62,6 +67,7 @@ class RestoreReport(Struct, frozen=True):
     dry_run: bool
     files: tuple[RestoredFile, ...]
     same: int
+    steps: int
     bytes: int
     records_before: int
     records_after: int
@@ -128,7 +134,9 @@ def restore_in_place(
         staged = Staged(FORMAT, run, wanted.snapshot.id, plan.steps, identities)
         make_ready(staging, staged)
     except BaseException:
-        staging.discard()
+        # what cannot be removed now is removed by the next run; the error that led here is the one to tell
+        with suppress(AmlError):
+            staging.discard()
         raise
     swap = Swap(store, staging, staged, notes, policy, progress)
     try:
@@ -138,20 +146,32 @@ def restore_in_place(
         raise
     report = _report(wanted, plan, damaged=damaged, dry_run=False)
     left = (*report.left, *swap.left)
-    status = ExitStatus.PARTIAL if swap.left else report.status
-    return structs.replace(report, left=left, overwritten=tuple(swap.overwritten), run=run, status=status)
+    report = structs.replace(report, left=left, overwritten=tuple(swap.overwritten), run=run)
+    return structs.replace(report, status=status_of(report))
 
 
 def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     """Put the store back as it was; raises where that fails, with the staging folder left for the next run."""
     try:
-        swap.backward()
+        staging.turn_back()
+        _go_back(swap)
     except AmlError as second:
         raise AmlError(
             f"the restore stopped half-way ({error}), and the store could not be put back: {second.message}",
-            advice="mend that; the next aml command that changes this store completes the restore",
+            advice="mend that; the next aml command that changes this store brings it to an end",
         ) from error
     staging.discard()
+
+
+def _go_back(swap: Swap) -> None:
+    try:
+        swap.backward()
+    except AmlError:
+        raise
+    except BaseException:
+        # an impatient signal must not leave the store half put back
+        swap.backward()
+        raise
 
 
 def _stage(
@@ -196,7 +216,8 @@ def _damaged(
 
 
 def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy) -> tuple[str, str]:
-    """End a restore whose process died: forward where it was ready, else nothing had been changed.
+    """End a restore whose process died: forward where it was ready, backward where it was being undone; else nothing
+    had been changed.
 
     Returns the state that the run is to have in the journal, and a note. Raises AmlError where neither completing it
     nor undoing it is possible now.
@@ -206,6 +227,11 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
         staging.discard()
         return "interrupted", f"run {run} (restore) had died before it changed anything"
     swap = Swap(store, staging, staging.read(), notes, policy)
+    _remove_unfinished(store.keep / overwritten_folder(run))
+    if staging.is_turned_back():
+        swap.backward()
+        staging.discard()
+        return "failed", f"run {run} (restore) had died while it was being undone, which is done now"
     try:
         swap.forward()
     except AmlError as error:
@@ -214,6 +240,14 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
     kept = [f"{one.path}: {one.reason}" for one in (*swap.left, *swap.overwritten)]
     told = "; ".join(["it was completed", *kept])
     return "partial" if swap.left else "done", f"run {run} (restore) had died: {told}"
+
+
+def _remove_unfinished(archives: Path) -> None:
+    """Remove writes that did not end from the archives of one restore. Raises FileAccessError."""
+    for folder, _, names in os.walk(archives):
+        for name in names:
+            if is_temporary(name):
+                remove_durably(Path(folder) / name)
 
 
 def discard_leftovers(store: Store) -> None:
@@ -241,7 +275,8 @@ def restore_to(
                 os.chmod(building / path, folder.mode)
     plan = plan_restore(Tree(), wanted.tree, wanted.selection, keep_extra=False)
     report = _report(wanted, plan, damaged=damaged, dry_run=False)
-    return structs.replace(report, target=str(target))
+    notes = tuple(note for note in report.notes if note != REMINDER)
+    return structs.replace(report, target=str(target), notes=notes)
 
 
 def preview_new(wanted: Wanted) -> RestoreReport:
@@ -270,14 +305,14 @@ def build(
 def _report(wanted: Wanted, plan: RestorePlan, *, damaged: Sequence[OddPath] = (), dry_run: bool) -> RestoreReport:
     bad = {one.path for one in damaged}
     changes = [change for change in plan.changes if path_fields(change.path)[0] not in bad]
-    partial = bool(plan.left or damaged or wanted.tree.unread)
-    return RestoreReport(
+    report = RestoreReport(
         snapshot=wanted.snapshot.id,
         time=to_iso(wanted.snapshot.manifest.time.timestamp()),
         target=None,
         dry_run=dry_run,
         files=tuple(_restored(change) for change in changes if change.what != "same"),
         same=sum(change.what == "same" for change in changes),
+        steps=plan.steps.number,
         bytes=sum(change.after.size for change in changes if change.after is not None),
         records_before=_records(change.before for change in changes),
         records_after=_records(change.after for change in changes),
@@ -286,9 +321,23 @@ def _report(wanted: Wanted, plan: RestorePlan, *, damaged: Sequence[OddPath] = (
         overwritten=(),
         run=None,
         backup=None,
-        notes=(),
-        status=ExitStatus.PARTIAL if partial and not dry_run else ExitStatus.DONE,
+        notes=_notes(wanted, plan, dry_run=dry_run),
+        status=ExitStatus.DONE,
     )
+    return report if dry_run else structs.replace(report, status=status_of(report))
+
+
+def status_of(report: RestoreReport) -> ExitStatus:
+    """What a restore of that outcome is worth: partial where something was left alone."""
+    return ExitStatus.PARTIAL if report.left or report.damaged else ExitStatus.DONE
+
+
+def _notes(wanted: Wanted, plan: RestorePlan, *, dry_run: bool) -> tuple[str, ...]:
+    agents = wanted.snapshot.manifest.scope.agents
+    notes = [] if agents is None else [f"this backup holds only {', '.join(agents)}; everything else stays as it is"]
+    if plan.steps.number and not dry_run:
+        notes.append(REMINDER)
+    return tuple(notes)
 
 
 def _records(entries: Iterable[FileEntry | None]) -> int:

@@ -39,7 +39,7 @@ class Steps(Struct, frozen=True):
     """What is done, in this order: files go, folders go (deepest first), folders come (topmost first), files come.
 
     ``settings`` are files of the right content whose mode or time is not that of the backup, ``folders`` those whose
-    mode and time are set in the end.
+    mode and time are set in the end, and ``were`` all folders as they are now, for a way back.
     """
 
     removals: tuple[Removal, ...]
@@ -48,6 +48,12 @@ class Steps(Struct, frozen=True):
     puts: tuple[Put, ...]
     settings: tuple[Put, ...]
     folders: tuple[FolderEntry, ...]
+    were: tuple[FolderEntry, ...]
+
+    @property
+    def number(self) -> int:
+        """How many things change, not counting the modes and times of folders."""
+        return sum(map(len, (self.removals, self.emptied, self.made, self.puts, self.settings)))
 
 
 class RestorePlan(Struct, frozen=True):
@@ -93,6 +99,7 @@ def plan_restore(current: Tree, wanted: Tree, selection: Selection, *, keep_extr
         puts=tuple(puts),
         settings=tuple(settings),
         folders=tuple(one for one in reachable if selection.has(one.location, is_folder=True)),
+        were=tuple(one for path, one in sorted(current.folders.items()) if selection.has(path, is_folder=True)),
     )
     return RestorePlan(steps, tuple(_odd(path, reason) for path, reason in sorted(left.items())), tuple(changes))
 

@@ -3,6 +3,7 @@
 <store>.aml/restore/<run>/new/<n>     each file as it will be put in place
 <store>.aml/restore/<run>/old/<n>     what it replaced, or what was removed, for a way back
 <store>.aml/restore/<run>/steps.json  written last, when all of that is on disk: from here on a crash rolls forward
+<store>.aml/restore/<run>/back        written where it has to be undone: from here on a crash rolls backward
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from aml.backup.restore_plan import Put, Steps
 from aml.backup.write_files import Identity, Written, write_files
 from aml.errors import DamagedError
 from aml.fs.access import explained
-from aml.fs.durable import adopt, give_to_owner_of, make_private_folder, sync_file_system, write_durably
+from aml.fs.durable import (
+    adopt,
+    give_to_owner_of,
+    make_private_folder,
+    remove_durably,
+    sync_file_system,
+    write_durably,
+)
 from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.fs.new_folder import remove_tree
 from aml.repository.manifest import check_paths
@@ -28,6 +36,7 @@ from aml.store.open import Store
 
 FORMAT = 1
 _STEPS = "steps.json"
+_BACK = "back"
 
 
 class Staged(Struct, frozen=True):
@@ -63,6 +72,14 @@ class Staging(Struct, frozen=True):
     def is_ready(self) -> bool:
         return is_there(self.folder / _STEPS)
 
+    def turn_back(self) -> None:
+        """Note that the restore is to be undone. Raises FileAccessError."""
+        if not self.is_turned_back():
+            write_durably(self.folder / _BACK, b"")
+
+    def is_turned_back(self) -> bool:
+        return is_there(self.folder / _BACK)
+
     def read(self) -> Staged:
         """Raises DamagedError where the note is not what ``finish`` writes."""
         path = self.folder / _STEPS
@@ -72,9 +89,11 @@ class Staging(Struct, frozen=True):
                 raise DamagedError("it does not hold what it should")
             # the note names files to replace and remove, so it must not name any outside the store
             steps = staged.steps
-            named = {one.path for one in (*steps.puts, *steps.settings)} | {one.path for one in steps.removals}
-            check_paths((), sorted(named))
-            check_paths(sorted({one.location for one in (*steps.made, *steps.emptied, *steps.folders)}), ())
+            # apart from each other, since a file may come where a folder was
+            check_paths((), sorted({one.path for one in (*steps.puts, *steps.settings)}))
+            check_paths((), sorted({one.path for one in steps.removals}))
+            folders = (*steps.made, *steps.emptied, *steps.folders, *steps.were)
+            check_paths(sorted({one.location for one in folders}), ())
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, DamagedError) as error:
             raise DamagedError(
                 f"the note of an unfinished restore, {path}, is damaged: {error}",
@@ -86,9 +105,9 @@ class Staging(Struct, frozen=True):
         """Remove the folder; the note goes first, so that what is left over means nothing. Raises FileAccessError."""
         if not is_there(self.folder):
             return
+        if self.is_ready():
+            remove_durably(self.folder / _STEPS)
         with explained("remove", self.folder):
-            if self.is_ready():
-                os.unlink(self.folder / _STEPS)
             remove_tree(self.folder)
 
 

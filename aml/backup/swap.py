@@ -1,7 +1,7 @@
 """Putting a staged restore in place: file by file under the runtime's locks, to be gone on with after a crash.
 
-Each step first saves what is there (a hard link beside the staged files), so that the whole can be undone; what an
-agent wrote since the store was backed up is archived before it is replaced. Every step can be done again.
+First of all, what is there is saved (hard links beside the staged files), so that the whole can be undone; what an
+agent wrote since the store was backed up is archived before it is replaced. Every step can be done again, both ways.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aml.backup.scan import with_parents
 from aml.backup.staging import Staged, Staging
 from aml.backup.write_files import Identity
 from aml.errors import ChangedError
-from aml.fs.access import explained
+from aml.fs.access import explain, explained
 from aml.fs.durable import (
     PRIVATE_FILE,
     adopt,
@@ -32,15 +32,17 @@ from aml.fs.durable import (
     write_all,
     write_durably,
 )
-from aml.fs.files import is_there, read_whole, stat_if_there
-from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock, lock_path
+from aml.fs.files import is_there, read_regular, read_whole, stat_if_there
+from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock, lock_path, remove_own_lock
 from aml.repository.manifest import FileEntry, FolderEntry, path_fields
 from aml.store.layout import GLOBAL, agent_of
 from aml.store.open import Store
-from aml.store.read import fingerprint, identity
+from aml.store.read import Fingerprint, fingerprint, identity
 
 #: Errors where a hard link is not possible here, or not to this file: it is copied instead.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+#: Errors where somebody else's file cannot be given another mode or time.
+_NOT_MINE = (errno.EPERM, errno.EACCES)
 #: Bytes of a file's name, on every file system in use.
 _LONGEST_NAME = 255
 
@@ -65,10 +67,14 @@ class Swap:
         self._notes = notes
         self._policy = policy
         self._progress = progress
+        #: what this process saved, so that only an agent can have changed it since; and what the system said then of a
+        #: file that was as it is in the backup
+        self._saved: dict[Path, Fingerprint | None] = {}
 
     def forward(self) -> None:
         """Do every step that is not done yet. Raises AmlError; ``backward`` then undoes what was done."""
         steps = self._staged.steps
+        self._save_all()
         for number, removal in enumerate(steps.removals):
             self._progress(removal.before.path)
             self._remove(number, removal)
@@ -80,13 +86,19 @@ class Swap:
             self._progress(put.entry.path)
             self._put(number, put)
         for put in steps.settings:
-            self._set_file(put)
+            self._set_file(put, put.entry)
         for folder in reversed(steps.folders):
             self._set_folder(folder)
 
     def backward(self) -> None:
-        """Undo every step that was done, but for files that an agent has changed since. Raises AmlError."""
+        """Undo every step that was done, but for files that an agent has changed since. Raises AmlError.
+
+        ``Staging.turn_back`` comes first: what this has begun cannot be gone on with forward.
+        """
         steps = self._staged.steps
+        for put in steps.settings:
+            if put.before is not None:
+                self._set_file(put, put.before)
         for number, put in reversed(list(enumerate(steps.puts))):
             self._take_back(number, put)
         for folder in reversed(steps.made):
@@ -95,16 +107,44 @@ class Swap:
             self._make(folder)
         for number, removal in reversed(list(enumerate(steps.removals))):
             self._bring_back(number, removal)
-        for folder in steps.emptied:
+        for folder in reversed(steps.were):
             self._set_folder(folder)
+
+    def _save_all(self) -> None:
+        """Save what is to be replaced or removed, before the first step: so that one flush is enough for all of it."""
+        steps = self._staged.steps
+        for number, put in enumerate(steps.puts):
+            if self._is_staged(number):
+                self._save_one(put.path, self._staging.old(f"put-{number}"), put.before)
+        for number, removal in enumerate(steps.removals):
+            self._save_one(removal.path, self._staging.old(f"removed-{number}"), removal.before)
+        if self._saved:
+            with explained("write", self._staging.folder):
+                sync_folder(self._staging.folder / "old")
+
+    def _save_one(self, relative: str, old: Path, before: FileEntry | None) -> None:
+        path = self._store.root / relative
+        self._refuse_links(relative)
+        found = stat_if_there(path)
+        if found is None or not stat.S_ISREG(found.st_mode) or is_there(old):
+            return
+        with explained("keep a copy of", path):
+            _link_or_copy(path, old)
+            linked = os.stat(path, follow_symlinks=False)
+        as_before = before is not None and before.stat == fingerprint(found) and identity(linked) == identity(found)
+        self._saved[old] = fingerprint(linked) if as_before else None
+
+    def _is_staged(self, number: int) -> bool:
+        """Whether a file is still to be put in place, and not placed by a run that did not get to the end."""
+        return is_there(self._staging.new(number))
 
     def _remove(self, number: int, removal: Removal) -> None:
         path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
         found = stat_if_there(path)
-        if found is None:
-            return
-        if is_there(old) and not _is_link_of(old, found):
-            self._leave(removal.path, "it was made again after its removal")
+        if found is None or (stat.S_ISDIR(found.st_mode) and is_there(old)):
+            return  # removed by a run that did not get to the end, which may have put a folder there
+        if old not in self._saved and not _is_link_of(old, found) and not _is_as(path, found, removal.before):
+            self._leave(removal.path, "it was written meanwhile, or made again")
             return
         with self._locked(removal.path) as prove:
             self._save(path, old, removal.before)
@@ -115,8 +155,9 @@ class Swap:
 
     def _put(self, number: int, put: Put) -> None:
         staged, path = self._staging.new(number), self._store.root / put.path
-        if not is_there(staged):
-            return  # placed by a run that did not get to the end
+        if not self._is_staged(number):
+            return
+        self._make_above(path)
         with self._locked(put.path) as prove:
             self._save(path, self._staging.old(f"put-{number}"), put.before)
             prove()
@@ -125,20 +166,20 @@ class Swap:
                 sync_folder(path.parent)
 
     def _save(self, path: Path, old: Path, before: FileEntry | None) -> None:
-        """Keep what is at ``path`` for a way back, and archive it where no backup holds it."""
+        """Archive what is at ``path`` where no backup holds it, and have it for a way back."""
         found = stat_if_there(path)
         if found is None:
             return
         if not stat.S_ISREG(found.st_mode):
             raise ChangedError(f"{path} is no regular file any more", advice="look at what made it, and try again")
-        saved = is_there(old)
-        if saved and _is_link_of(old, found):
-            return
-        if not _is_as(path, found, before):
+        if self._saved.get(old) != fingerprint(found) and not _is_as(path, found, before):
             self._archive(path)
-        if not saved:
+        if not _is_link_of(old, found):
             with explained("keep a copy of", path):
-                _link_or_copy(path, old)
+                temporary = temporary_for(old)
+                _link_or_copy(path, temporary)
+                os.rename(temporary, old)
+                sync_folder(old.parent)
 
     def _archive(self, path: Path) -> None:
         """Keep for good what an agent wrote after the store was backed up."""
@@ -148,16 +189,23 @@ class Swap:
         relative = path.relative_to(self._store.root)
         wanted = self._store.keep / overwritten_folder(self._staged.run) / relative
         number, target = 0, wanted
-        while is_there(target):
+        while is_there(target) and read_regular(target) != read[0]:
             number += 1
             target = wanted.with_name(f"{wanted.name}.{number}")
-        make_private_folder(target.parent)
-        write_durably(target, read[0])
+        if not is_there(target):
+            # else it was archived by a run that did not get to the end
+            make_private_folder(target.parent)
+            write_durably(target, read[0])
         self.overwritten.append(OddPath(path_fields(str(relative))[0], str(target)))
 
     def _take_back(self, number: int, put: Put) -> None:
         path, old = self._store.root / put.path, self._staging.old(f"put-{number}")
-        if is_there(self._staging.new(number)):
+        if self._is_staged(number):
+            return
+        found = stat_if_there(path)
+        if found is None or not _is_placed(found, self._staged.identities[number]):
+            if is_there(old) or (found is not None and put.before is None):
+                self._leave(put.path, "an agent has changed it since it was restored")
             return
         with self._locked(put.path) as prove:
             found = stat_if_there(path)
@@ -181,6 +229,7 @@ class Swap:
             if not _is_link_of(old, found):
                 self._leave(removal.path, "it was made again after its removal")
             return
+        self._make_above(path)
         with self._locked(removal.path) as prove:
             prove()
             with explained("put back", path):
@@ -216,13 +265,18 @@ class Swap:
                 os.chown(path, owner.st_uid, owner.st_gid)
             sync_folder(path.parent)
 
-    def _set_file(self, put: Put) -> None:
+    def _make_above(self, path: Path) -> None:
+        """Somebody may have removed the folder of a file while a crashed restore was waiting to be ended."""
+        if not path.parent.is_dir():
+            make_private_folder(path.parent)
+
+    def _set_file(self, put: Put, entry: FileEntry) -> None:
         """Set mode and time of a file that has the right content already, unless somebody has changed it."""
         path = self._store.root / put.path
         self._refuse_links(put.path)
         found = stat_if_there(path)
         if found is not None and stat.S_ISREG(found.st_mode) and _is_as(path, found, put.before):
-            self._set(path, os.O_NONBLOCK, put.entry, found)
+            self._set(path, os.O_NONBLOCK, entry, found)
 
     def _set_folder(self, folder: FolderEntry) -> None:
         path = self._store.root / folder.location
@@ -244,6 +298,8 @@ class Swap:
         except FileNotFoundError:
             return
         except OSError as error:
+            if error.errno not in _NOT_MINE:
+                raise explain(error, "set the mode and time of", path) from error
             self._leave(entry.location, f"its mode and time cannot be set: {error.strerror}")
 
     @contextmanager
@@ -253,6 +309,8 @@ class Swap:
         if not is_locked_by_agents(path):
             yield lambda: None
             return
+        # one that this run could not give back: there is no other run, and agents make theirs otherwise
+        remove_own_lock(lock_path(self._store.root / path), frozenset())
         with RuntimeLock(self._store.root / path, self._notes, self._policy) as lock:
             yield lock.prove
 

@@ -8,12 +8,12 @@ import typer
 
 from aml.backup.keep import KeepRules
 from aml.backup.options import BackupOptions, RestoreOptions
-from aml.backup.restore import RestoreReport
+from aml.backup.restore import REMINDER, RestoreReport
 from aml.backup.rotate import RotateReport
 from aml.cli.backup_text import write_backup, write_details, write_diff, write_list
-from aml.cli.completion import complete_backup
+from aml.cli.completion import complete_agent, complete_backup
 from aml.cli.invocation import Invocation
-from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, NeverAsks, TrustClock, Yes
 from aml.cli.progress import shown_progress
 from aml.cli.restore_text import write_restore
 from aml.cli.text import count
@@ -37,7 +37,7 @@ Examples:
   aml backup restore latest --target /tmp/look
   aml backup rotate --dry-run             which backups would go, and why
   aml backup drill                        prove that the latest can be restored
-  aml backup auto                         all of that, for cron
+  aml backup auto                         back up, verify a sample, rotate: for cron
 """
 
 app = typer.Typer(
@@ -66,7 +66,8 @@ def create_command(
     ctx: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Read every file again, changed or not.")] = False,
     incremental: Annotated[
-        bool, typer.Option("--incremental", help="Take over what has not changed since the last one; the default.")
+        bool,
+        typer.Option("--incremental", help="Read only what changed since the last complete one; the default."),
     ] = False,
     agent: Agents = None,
     tag: _Tags = None,
@@ -74,7 +75,7 @@ def create_command(
     compression: Annotated[
         Compression | None, typer.Option(help="How hard new data is packed; default: as in the settings.")
     ] = None,
-    yes: Yes = False,  # noqa: ARG001  (a backup removes nothing, so it never asks; scripts may say it to every command)
+    yes: NeverAsks = False,  # noqa: ARG001
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
 ) -> int:
@@ -111,8 +112,15 @@ def create_command(
 @app.command("list", epilog=_help("  aml backup list\n  aml backup list --tag before-upgrade"))
 def list_command(
     ctx: typer.Context,
-    agent: Agents = None,
-    tag: _Tags = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agent", metavar="NAME", help="Only backups that hold this agent.", autocompletion=complete_agent
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only backups with this tag; may be repeated.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the newest N.", show_default=False)
     ] = None,
@@ -137,7 +145,8 @@ def show_command(ctx: typer.Context, wanted: _Wanted = "latest") -> int:
 
 
 @app.command(
-    "diff", epilog=_help("  aml backup diff latest              from the latest backup to the store as it is now")
+    "diff",
+    epilog=_help("  aml backup diff            from the latest backup to the store now\n  aml backup diff ID latest"),
 )
 def diff_command(
     ctx: typer.Context,
@@ -280,7 +289,8 @@ def restore_command(
             progress=progress,
         )
     for note in report.notes:
-        invocation.warn(note)
+        if note != REMINDER or not invocation.quiet:
+            invocation.warn(note)
     if asks and report.dry_run:
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_restore(invocation, report))
@@ -319,7 +329,8 @@ def rotate_command(
     """Remove the backups that no rule keeps, and what only they need.
 
     By default all of the last 30 days stay, and at least the 3 newest; any --keep option replaces that. The newest
-    complete backup always stays. Archives of removed records go too when they are a year old.
+    complete backup of each scope always stays. Archives of removed records go too when they are a year old
+    (rotate.archive_days).
     """
     invocation = Invocation.of(ctx)
     settings = invocation.settings.rotate
@@ -361,7 +372,7 @@ def rotate_command(
 def drill_command(ctx: typer.Context, wanted: _Wanted = "latest", lock_timeout: LockTimeout = None) -> int:
     """Restore a backup into a scratch folder and compare every file: proof that a restore works.
 
-    Compared with what the backup says, and with the store itself where that has not changed since.
+    Files are compared with what the backup says, and with the store itself where that has not changed since.
     """
     invocation = Invocation.of(ctx)
     store = invocation.open_place()
@@ -380,14 +391,14 @@ def drill_command(ctx: typer.Context, wanted: _Wanted = "latest", lock_timeout: 
 @app.command("auto", epilog=_help("  aml /project/.loom/memory backup auto\n  aml backup auto -q"))
 def auto_command(
     ctx: typer.Context,
-    yes: Yes = False,  # noqa: ARG001  (cron is never asked; scripts may say it to every command)
+    yes: NeverAsks = False,  # noqa: ARG001
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
 ) -> int:
     """Back up, verify a sample, rotate: what cron runs.
 
-    A full backup each week, incremental ones between. Locks and I/O errors are tried again after longer and longer
-    pauses. One line where all went well.
+    A full backup each week (backup.full_days), incremental ones between. Locks and I/O errors are tried again after
+    longer and longer pauses. One line where all went well.
     """
     invocation = Invocation.of(ctx)
     store = invocation.open_store()

@@ -101,10 +101,10 @@ def write_diff(invocation: Invocation, report: DiffReport) -> None:
         headers = ["", "file", "size", "records", "by id"]
         write_table(invocation.out, headers, rows, numeric=[False, False, True, True, False], color=invocation.color)
         invocation.out.write("\n")
+    differing = f"{count(len(report.files), 'file')} {'differs' if len(report.files) == 1 else 'differ'}"
     counts = [f"{report.total(f'records_{what}'):,} {what}" for what in ("added", "changed", "removed")]
     invocation.out.write(
-        f"diff: {report.before} -> {after}: {count(len(report.files), 'file')} differ, {report.same:,} are the same; "
-        f"records: {', '.join(counts)}\n"
+        f"diff: {report.before} -> {after}: {differing}, {report.same:,} the same; records: {', '.join(counts)}\n"
     )
 
 

@@ -93,8 +93,6 @@ def _show_backup(tour: _Tour, store: Path) -> None:
     tour.show("backup", "create")
     with explained("damage", store):
         spoil(store)
-        # a file is left alone for a while before it is locked again, so that agents get their turn: here are none
-        (open_store(store).state / "locks.jsonl").unlink(missing_ok=True)
     tour.say(f"Now a bad day: {SPOILED_FILE} is cut in half, and the folder {LOST_AGENT} is gone. What is missing?")
     tour.show("backup", "diff")
     tour.say("What would a restore change?")

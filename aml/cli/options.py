@@ -21,12 +21,11 @@ Agents = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
+NeverAsks = Annotated[bool, typer.Option("--yes", "-y", help="For scripts that say it always: this never asks.")]
 LockTimeout = Annotated[
     float | None,
-    typer.Option(
-        "--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for a file that an agent has locked."
-    ),
+    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for a lock."),
 ]
 TrustClock = Annotated[
-    bool, typer.Option("--trust-clock", help="Go on although the clock contradicts AML's own run journal.")
+    bool, typer.Option("--trust-clock", help="Go on although the clock contradicts AML's earlier runs and backups.")
 ]

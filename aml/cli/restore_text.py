@@ -21,8 +21,6 @@ def write_restore(invocation: Invocation, report: RestoreReport) -> None:
         invocation.note(f"left alone: {odd.path}: {odd.reason}")
     for odd in report.overwritten:
         invocation.note(f"an agent wrote {odd.path} meanwhile; what it wrote is kept in {odd.reason}")
-    if report.run is not None and report.files and not invocation.quiet:
-        invocation.note("running agents write their cached copies back: restart them")
 
 
 def _write_files(invocation: Invocation, report: RestoreReport) -> None:

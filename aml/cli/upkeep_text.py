@@ -62,7 +62,7 @@ def write_rotation(invocation: Invocation, report: RotateReport) -> None:
     invocation.out.write("; ".join(parts) + "\n")
     if report.packs_left:
         invocation.note(
-            f"{count(report.packs_left, 'pack')} stay, since they are damaged and still needed",
+            f"left as damaged and still needed: {count(report.packs_left, 'pack')}",
             "run aml backup verify, and then aml backup create --full",
         )
 

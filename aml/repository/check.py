@@ -24,6 +24,8 @@ from aml.repository.tables import pack_key
 Tier = Literal["quick", "packs", "deep", "sample"]
 
 _ADVICE_CHUNKS = "run aml backup create --full: it writes again what the store still has"
+_ADVICE_COPY = "nothing is lost, other packs hold it whole: aml backup rotate replaces that pack when it is an hour old"
+_ADVICE_LISTING = "run aml backup create --full; if it stays, move that manifest away: only this backup is lost"
 _ADVICE_INDEX = "nothing is lost: the next backup writes the index again from the packs"
 _ADVICE_SNAPSHOT = "remove that file once you do not need that backup; all others are unaffected"
 
@@ -39,7 +41,8 @@ class AffectedFile(Struct, frozen=True):
 class Finding(Struct, frozen=True):
     """One piece of damage: the file of the repository, what is wrong, what it touches, what to do next.
 
-    ``chunks`` are SHA-256 in hex, ``snapshots`` ids; ``files`` lists each affected file of each of them.
+    ``chunks`` (SHA-256 in hex) cannot be read from any pack, ``snapshots`` are ids of backups that need them, ``files``
+    lists each affected file of each of them.
     """
 
     key: str
@@ -79,12 +82,14 @@ def check(
     *,
     sample: float = 0.1,
     checked: Mapping[str, float] | None = None,
+    damaged: Collection[str] = (),
     snapshot: str | None = None,
 ) -> CheckReport:
     """Verify a repository, whose lock the caller holds. Raises FileAccessError where its folder cannot be listed.
 
     ``sample`` is the share of all packs (0 to 1, at least one pack) that the tier of that name looks into: those
-    whose time in ``checked`` (pack name to seconds since 1970) is the oldest, never checked ones first.
+    whose time in ``checked`` (pack name to seconds since 1970) is the oldest, never checked ones first. ``damaged`` are
+    names of packs in which an earlier check found damage.
 
     With ``snapshot``, the id of a backup, nothing is looked at but that backup, and the packs that hold chunks it
     needs. Raises NotFoundError where there is none of that id.
@@ -100,7 +105,7 @@ def check(
         names = _needed_packs(reader, listed) if snapshot is not None else sorted(reader.loaded.packs)
         _check_index(reader, findings, names if snapshot is not None else None)
         packs = _chosen(names, tier, sample, checked or {})
-        pieces = _check_packs(reader, packs, tier, listed, findings)
+        pieces = _check_packs(reader, packs, tier, listed, findings, damaged)
         if tier == "deep":
             _check_documents(reader, listed, pieces, findings, notes)
     finally:
@@ -166,7 +171,7 @@ def _check_structure(reader: Reader, listed: _Listed, findings: list[Finding]) -
         findings.append(Finding(DESCRIPTION_KEY, problem, snapshots=tuple(strangers)))
     if missing:
         problem = f"{len(missing)} chunks are in no pack that can be read"
-        findings.append(_explain(listed, "packs", problem, missing, missing))
+        findings.append(_explain(listed, "packs", problem, missing))
 
 
 def _check_listing(
@@ -184,7 +189,7 @@ def _check_listing(
         subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
         users = [one.id for one in listed.snapshots.readable if reference in one.manifest.listings]
         problem = f"the list of files of {subject} cannot be read: {error.message}"
-        findings.append(Finding(key, problem, tuple(reference.chunks), tuple(users), advice=_ADVICE_CHUNKS))
+        findings.append(Finding(key, problem, tuple(reference.chunks), tuple(users), advice=_ADVICE_LISTING))
         return
     listed.listings[reference.sha256] = listing
     for entry in listing.files:
@@ -207,7 +212,12 @@ def _chosen(names: list[str], tier: Tier, sample: float, checked: Mapping[str, f
 
 
 def _check_packs(
-    reader: Reader, names: list[str], tier: Tier, listed: _Listed, findings: list[Finding]
+    reader: Reader,
+    names: list[str],
+    tier: Tier,
+    listed: _Listed,
+    findings: list[Finding],
+    damaged: Collection[str],
 ) -> dict[bytes, Piece]:
     """Read packs; returns the chunks that are whole, where the tier looks at each, and what they are."""
     pieces: dict[bytes, Piece] = {}
@@ -217,17 +227,19 @@ def _check_packs(
         if result.problem:
             wrong.append(result)
     bad = {result.name: set(result.bad) for result in wrong}
+
+    def is_whole_in(pack: str, digest: bytes) -> bool:
+        """Packs that were not looked at are presumed to be what they were when they were."""
+        return digest not in bad.get(pack, ()) and (pack in names or pack not in damaged)
+
     for result in wrong:
         # what another pack holds whole can be restored all the same
         lost = {
             digest.hex()
             for digest in result.bad
-            if all(
-                place.pack not in names or digest in bad.get(place.pack, ()) for place in reader.index.places(digest)
-            )
+            if not any(is_whole_in(place.pack, digest) for place in reader.index.places(digest))
         }
-        chunks = {digest.hex() for digest in result.bad}
-        findings.append(_explain(listed, pack_key(result.name), result.problem, chunks, lost))
+        findings.append(_explain(listed, pack_key(result.name), result.problem, lost))
     return pieces
 
 
@@ -257,8 +269,8 @@ def _check_documents(
     notes += [f"{path} is no whole JSON, and was none when it was backed up" for path in results.unparsed]
 
 
-def _explain(listed: _Listed, key: str, problem: str, chunks: set[str], lost: set[str]) -> Finding:
-    """A finding with bad or missing ``chunks``, and the backups and files that those of them which are lost touch."""
+def _explain(listed: _Listed, key: str, problem: str, lost: set[str]) -> Finding:
+    """A finding with the chunks that are lost by it, and the backups and files that they touch."""
     touched = {
         sha256: [entry.path for entry in listing.files if not lost.isdisjoint(entry.chunks)]
         for sha256, listing in (listed.listings.items() if lost else ())
@@ -272,4 +284,5 @@ def _explain(listed: _Listed, key: str, problem: str, chunks: set[str], lost: se
             hit = hit or bool(paths) or not lost.isdisjoint(reference.chunks)
         if hit:
             snapshots.append(snapshot.id)
-    return Finding(key, problem, tuple(sorted(chunks)), tuple(snapshots), tuple(files), _ADVICE_CHUNKS)
+    advice = _ADVICE_CHUNKS if lost else _ADVICE_COPY
+    return Finding(key, problem, tuple(sorted(lost)), tuple(snapshots), tuple(files), advice)

@@ -23,6 +23,12 @@ SMALL_PACK_BYTES = 2 << 20
 SMALL_PACKS = 16
 
 
+_ADVICE = (
+    "nothing was removed; run aml backup create --full, and if it stays so, move that manifest away: "
+    "only that backup is lost"
+)
+
+
 class PackUse(Struct, frozen=True):
     """A pack: its name, its size (bytes), and how many of its chunks' bytes (unpacked) backups need or do not."""
 
@@ -41,6 +47,7 @@ class CleanupPlan(Struct, frozen=True):
     removed: list[PackUse]
     repacked: list[PackUse]
     kept: list[PackUse]
+    damaged: frozenset[str] = frozenset()
 
 
 class CleanupOutcome(Struct, frozen=True):
@@ -60,7 +67,7 @@ def needed_chunks(reader: Reader, snapshots: Snapshots) -> set[bytes]:
         flaw = snapshots.flaws[0]
         raise DamagedError(
             f"{flaw.key} cannot be read ({flaw.reason}), so nobody can tell which packs it needs",
-            advice="aml backup verify; nothing was removed",
+            advice=_ADVICE,
         )
     needed: set[bytes] = set()
     seen: set[str] = set()
@@ -81,7 +88,7 @@ def _files(reader: Reader, snapshot: Snapshot, reference: ListingRef) -> Iterato
         raise DamagedError(
             f"the list of files of backup {snapshot.id} cannot be read ({error.message}), "
             "so nobody can tell which packs it needs",
-            advice="aml backup verify; nothing was removed",
+            advice=_ADVICE,
         ) from error
 
 
@@ -116,14 +123,16 @@ def plan_cleanup(
         use = _use(table, entry.size, needed, healthy if name in damaged else ())
         if now - entry.modified < min_age:
             kept.append(use)
+        elif name in damaged and use.live_bytes:
+            repacked.append(use)
         elif use.dead_bytes > mostly_dead * (use.live_bytes + use.dead_bytes):
             (repacked if use.live_bytes else removed).append(use)
-        elif use.size < SMALL_PACK_BYTES and name not in damaged:
+        elif use.size < SMALL_PACK_BYTES:
             small.append(use)
         else:
             kept.append(use)
     (repacked if len(small) > SMALL_PACKS else kept).extend(small)
-    return CleanupPlan(removed, repacked, kept)
+    return CleanupPlan(removed, repacked, kept, frozenset(damaged))
 
 
 def _use(table: PackTable, size: int, needed: Collection[bytes], elsewhere: Collection[bytes]) -> PackUse:
@@ -144,8 +153,9 @@ def apply_cleanup(writer: Writer, plan: CleanupPlan, needed: Collection[bytes]) 
     """
     gone, left, freed = [use.name for use in plan.removed], [], sum(use.size for use in plan.removed)
     before = sum(entry.size for entry in writer.loaded.packs.values())
+    doomed = {use.name for use in (*plan.removed, *plan.repacked)} | plan.damaged
     for use in plan.repacked:
-        if _rewrite(writer, writer.index.tables[use.name], needed):
+        if _rewrite(writer, writer.index.tables[use.name], needed, doomed):
             gone.append(use.name)
         else:
             left.append(use.name)
@@ -158,9 +168,9 @@ def apply_cleanup(writer: Writer, plan: CleanupPlan, needed: Collection[bytes]) 
     return CleanupOutcome(gone, left, freed)
 
 
-def _rewrite(writer: Writer, table: PackTable, needed: Collection[bytes]) -> bool:
+def _rewrite(writer: Writer, table: PackTable, needed: Collection[bytes], doomed: Collection[str]) -> bool:
     for digest in table.digests():
-        if digest in needed:
+        if digest in needed and all(place.pack in doomed for place in writer.index.places(digest)):
             try:
                 chunk = writer.read_chunk(digest)
             except (DamagedError, NotFoundError):

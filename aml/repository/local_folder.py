@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -15,7 +14,15 @@ import msgspec
 
 from aml.errors import DamagedError, LockedError
 from aml.fs.access import explain, explained
-from aml.fs.durable import PRIVATE_FILE, is_temporary, make_private_folder, remove_durably, write_durably
+from aml.fs.durable import (
+    PRIVATE_FILE,
+    give_to_owner_of,
+    is_temporary,
+    make_private_folder,
+    remove_durably,
+    write_durably,
+)
+from aml.fs.flock import lock_within
 from aml.fs.run_lock import Holder
 from aml.repository.destination import (
     MAX_VALUE_BYTES,
@@ -29,7 +36,6 @@ from aml.repository.destination import (
 
 LOCK_NAME = "lock"
 
-_POLL_SECONDS = 0.05
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -194,10 +200,13 @@ def _open_lock(path: Path, *, exclusive: bool) -> int | None:
     """The lock file, made where it is missing; None for a reader where it can be neither opened nor made."""
     flags = (os.O_RDWR if exclusive else os.O_RDONLY) | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path, flags, PRIVATE_FILE)
+        descriptor = os.open(path, flags, PRIVATE_FILE)
+        give_to_owner_of(path.parent, descriptor)
     except OSError as error:
         if exclusive or error.errno not in _READ_ONLY:
             raise
+    else:
+        return descriptor
     try:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -208,19 +217,10 @@ def _open_lock(path: Path, *, exclusive: bool) -> int | None:
 
 
 def _wait(descriptor: int, path: Path, *, exclusive: bool, timeout: float) -> None:
-    wanted = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    end = time.monotonic() + timeout
-    while True:
-        with explained("lock", path):
-            try:
-                fcntl.flock(descriptor, wanted | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pass
-            else:
-                return
-        if time.monotonic() >= end:
-            raise _locked(descriptor, path)
-        time.sleep(_POLL_SECONDS)
+    with explained("lock", path):
+        taken = lock_within(descriptor, timeout, exclusive=exclusive)
+    if not taken:
+        raise _locked(descriptor, path)
 
 
 def _locked(descriptor: int, path: Path) -> LockedError:

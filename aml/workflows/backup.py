@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from msgspec import Struct, structs
@@ -21,7 +21,7 @@ from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.repository.repository import create as create_repository
-from aml.repository.repository import reading, writing
+from aml.repository.repository import writing
 from aml.repository.snapshots import LATEST, Snapshot, Snapshots
 from aml.store.open import Store
 from aml.workflows.conditions import (
@@ -29,6 +29,7 @@ from aml.workflows.conditions import (
     changing,
     destination_of,
     doubt_about,
+    reading_backups,
     repository_folder,
 )
 
@@ -157,7 +158,7 @@ def back_up(
         if fresh or report.repaired:
             # they have just been read back
             checked.packs |= dict.fromkeys(fresh, now)
-            save_checked(store, checked)
+            save_checked(store, writer.description.id, checked)
     notes = (f"{doubt}: the backup was made, and is no measure for the clock",) if doubt else ()
     return structs.replace(report, notes=(*report.notes, *notes))
 
@@ -179,18 +180,21 @@ def list_backups(
 ) -> BackupList:
     """Backups that hold all of ``agents`` and have all of ``tags``, the newest ``limit`` of them.
 
-    Raises NotFoundError where there is no repository, AmlError.
+    A repository that is not there yet holds none. Raises AmlError.
     """
     conditions = conditions or Conditions()
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="list", timeout=conditions.locks.timeout) as reader:
-        found = reader.snapshots()
-        stored = sum(entry.size for entry in reader.loaded.packs.values())
+    folder = str(repository_folder(store, conditions))
+    try:
+        with reading_backups(store, conditions, "list") as reader:
+            found = reader.snapshots()
+            stored = sum(entry.size for entry in reader.loaded.packs.values())
+    except NotFoundError:
+        return BackupList(folder, (), (), 0, ExitStatus.DONE)
     chosen = [one for one in found.readable if _holds(one, agents) and set(tags) <= set(one.manifest.tags)]
     if limit is not None:
         chosen = chosen[-limit:]
     return BackupList(
-        repository=str(destination),
+        repository=folder,
         backups=tuple(_line(one) for one in chosen),
         damaged=tuple(OddPath(flaw.key, flaw.reason) for flaw in found.flaws),
         stored_bytes=stored,
@@ -198,7 +202,7 @@ def list_backups(
     )
 
 
-def _holds(snapshot: Snapshot, agents: tuple[str, ...]) -> bool:
+def _holds(snapshot: Snapshot, agents: Collection[str]) -> bool:
     return set(agents) <= {one.agent for one in snapshot.manifest.listings}
 
 
@@ -207,8 +211,7 @@ def show_backup(
 ) -> BackupDetails:
     """One backup by its id, a unique prefix of it, or ``latest``. Raises NotFoundError, DamagedError, AmlError."""
     conditions = conditions or Conditions()
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="show", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "show") as reader:
         snapshot = find(reader.snapshots(), wanted)
         tree = load_tree(reader, snapshot, select(snapshot, (), ()))
     manifest = snapshot.manifest
@@ -235,16 +238,15 @@ def diff_backups(
 ) -> DiffReport:
     """What changed from one backup to another, or to the store as it is now. Raises NotFoundError, DamagedError."""
     conditions = conditions or Conditions()
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="diff", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "diff") as reader:
         found = reader.snapshots()
-        first = find(found, before)
+        first = find(found, before, agents)
         one = load_tree(reader, first, select(first, agents, ()))
         contents = from_backup(reader)
         if after is None:
             now = observe(store, select(first, agents, ()), one.files.values())
             return diff(first.id, None, one, now, (contents, from_store(store)))
-        second = find(found, after)
+        second = find(found, after, agents)
         other = load_tree(reader, second, select(second, agents, ()))
         return diff(first.id, second.id, _within(one, second), _within(other, first), (contents, contents))
 
@@ -255,29 +257,40 @@ def _within(tree: Tree, other: Snapshot) -> Tree:
     return Tree({}, {path: entry for path, entry in tree.files.items() if selection.has(path)})
 
 
-def find(snapshots: Snapshots, wanted: str) -> Snapshot:
-    """The backup meant by an id, a unique prefix of it, or ``latest``. Raises NotFoundError, naming the nearest."""
+def find(snapshots: Snapshots, wanted: str, agents: Collection[str] = ()) -> Snapshot:
+    """The backup meant by an id, a unique prefix of it, or ``latest``: the newest complete one of the whole store, or
+    with ``agents`` the newest that holds all of them. Raises NotFoundError, naming the nearest."""
     try:
-        return (_states(snapshots) if wanted == LATEST else snapshots).find(wanted)
+        return (_states(snapshots, agents) if wanted == LATEST else snapshots).find(wanted)
     except NotFoundError as error:
         raise _with_hint(snapshots, error) from error
 
 
-def find_at(snapshots: Snapshots, moment: datetime) -> Snapshot:
-    """The newest complete backup made at or before a moment. Raises NotFoundError."""
+def find_at(snapshots: Snapshots, moment: datetime, agents: Collection[str] = ()) -> Snapshot:
+    """The newest complete backup made at or before a moment, of those that ``latest`` chooses from, and whose clock was
+    believed. Raises NotFoundError."""
     if moment.microsecond == 0:
         # a time to the second, as lists show it, means all of that second
         moment = moment.replace(microsecond=999_999)
+    states = _states(snapshots, agents)
+    believed = [one for one in states.readable if not one.manifest.clock_doubted]
     try:
-        return _states(snapshots).at(moment)
+        return Snapshots(believed, states.flaws).at(moment)
     except NotFoundError as error:
         raise _with_hint(snapshots, error) from error
 
 
-def _states(snapshots: Snapshots) -> Snapshots:
-    """Without those that a restore made of what it replaced, else the same restore twice would undo itself."""
-    readable = [one for one in snapshots.readable if PRE_RESTORE not in one.manifest.tags]
-    return Snapshots(readable, snapshots.flaws) if readable else snapshots
+def _states(snapshots: Snapshots, agents: Collection[str]) -> Snapshots:
+    """The backups that stand for a state of the store, or of some agents, at their time.
+
+    Those that a restore made of what it replaced do not, else the same restore twice would undo itself.
+    """
+    readable = [one for one in snapshots.readable if PRE_RESTORE not in one.manifest.tags] or snapshots.readable
+    if agents:
+        fitting = [one for one in readable if _holds(one, agents)]
+    else:
+        fitting = [one for one in readable if one.manifest.scope.agents is None]
+    return Snapshots(fitting or readable, snapshots.flaws)
 
 
 def _with_hint(snapshots: Snapshots, error: NotFoundError) -> AmlError:

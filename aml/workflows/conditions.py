@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from aml.config import Settings
-from aml.errors import UsageError
+from aml.errors import NotFoundError, UsageError
 from aml.fs.mounts import refuse_network
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
@@ -25,6 +26,9 @@ from aml.model.timestamps import to_iso
 from aml.repository.local_folder import LocalFolder
 from aml.repository.packs import Compression
 from aml.store.open import Store
+
+if TYPE_CHECKING:
+    from aml.repository.repository import Reader
 
 #: A run by another host within the last hour is worth a warning.
 _OTHER_HOST_SECONDS = 3600.0
@@ -108,6 +112,22 @@ def destination_of(store: Store, conditions: Conditions, *, writes: bool) -> Loc
     if writes:
         refuse_network(folder, allowed=conditions.allow_network_store)
     return LocalFolder(folder)
+
+
+@contextmanager
+def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Iterator[Reader]:
+    """The repository, opened for reading. Raises NotFoundError where there is none yet, and other AmlError."""
+    from aml.repository.repository import reading
+
+    destination = destination_of(store, conditions, writes=False)
+    with ExitStack() as opened:
+        try:
+            reader = opened.enter_context(reading(destination, purpose=purpose, timeout=conditions.locks.timeout))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"there is no backup in {destination} yet", advice="aml backup create makes one"
+            ) from error
+        yield reader
 
 
 def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Witness | None:

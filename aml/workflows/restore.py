@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from msgspec import structs
 from aml import __version__
 from aml.backup.options import PRE_RESTORE, BackupOptions, RestoreOptions
 from aml.backup.read import is_record_file
-from aml.backup.restore import RestoreReport, preview, preview_new, restore_in_place, restore_to, wanted_of
+from aml.backup.restore import (
+    RestoreReport,
+    Wanted,
+    preview,
+    preview_new,
+    restore_in_place,
+    restore_to,
+    status_of,
+    wanted_of,
+)
 from aml.backup.scan import Tree, scan
 from aml.backup.staging import Staging
 from aml.backup.trees import Selection, load_tree, observe
@@ -27,13 +37,13 @@ from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.ledger.state import FileLockNotes
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
 from aml.model.timestamps import to_iso
-from aml.repository.repository import Reader, reading
+from aml.repository.repository import Reader
 from aml.repository.snapshots import Snapshot
 from aml.store.layout import RecordFile, agent_of, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
 from aml.workflows.backup import back_up, find, find_at, operation
-from aml.workflows.conditions import Conditions, changing, destination_of, repository_folder
+from aml.workflows.conditions import Conditions, changing, reading_backups, repository_folder
 
 #: How far back (days) removals are looked at: all of them.
 _ALL_DAYS = 36_500.0
@@ -76,17 +86,21 @@ def restore(
     return _restore_in_place(store, wanted, options, moment, conditions, progress)
 
 
-def _find(reader: Reader, wanted: str | datetime) -> Snapshot:
+def _find(reader: Reader, wanted: str | datetime, options: RestoreOptions) -> Snapshot:
     snapshots = reader.snapshots()
-    return find(snapshots, wanted) if isinstance(wanted, str) else find_at(snapshots, wanted)
+    if isinstance(wanted, str):
+        return find(snapshots, wanted, options.agents)
+    return find_at(snapshots, wanted, options.agents)
 
 
 def _preview(store: Store, wanted: str | datetime, options: RestoreOptions, conditions: Conditions) -> RestoreReport:
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
-        chosen = wanted_of(reader, _find(reader, wanted), options)
-    current = observe(store, chosen.selection, chosen.tree.files.values()) if store.root.is_dir() else Tree()
-    return preview(store, chosen, current, options)
+    with reading_backups(store, conditions, "restore") as reader:
+        chosen = wanted_of(reader, _find(reader, wanted, options), options)
+    return preview(store, chosen, _observed(store, chosen), options)
+
+
+def _observed(store: Store, chosen: Wanted) -> Tree:
+    return observe(store, chosen.selection, chosen.tree.files.values()) if store.root.is_dir() else Tree()
 
 
 def _restore_to(
@@ -103,10 +117,9 @@ def _restore_to(
     for place, what in ((store.root, "the store"), (Path(repository_folder(store, conditions)), "the repository")):
         if real == place or place in real.parents:
             raise UsageError(f"{target} lies inside {what}", advice="name a new folder somewhere else")
-    refuse_occupied(real)
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
-        chosen = wanted_of(reader, _find(reader, wanted), options)
+    refuse_occupied(target)
+    with reading_backups(store, conditions, "restore") as reader:
+        chosen = wanted_of(reader, _find(reader, wanted, options), options)
         if dry_run:
             return structs.replace(preview_new(chosen), target=str(target))
         return restore_to(reader, chosen, real, options, progress)
@@ -121,14 +134,16 @@ def _restore_in_place(
     progress: Progress,
 ) -> RestoreReport:
     journal = Journal(store)
-    destination = destination_of(store, conditions, writes=True)
     began = time.monotonic()
-    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "restore") as reader:
         # looked at before anything is locked, so that a wrong id or a damaged list costs nothing
-        snapshot = _find(reader, wanted)
-        wanted_of(reader, snapshot, options)
+        snapshot = _find(reader, wanted, options)
+        chosen = wanted_of(reader, snapshot, options)
     made = _make_root(store)
     with changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, notes):
+        seen = preview(store, chosen, _observed(store, chosen), options)
+        if not (made or seen.steps):
+            return structs.replace(seen, dry_run=False, status=status_of(seen), notes=(*notes, *seen.notes))
         before = None
         if not made:
             tags = BackupOptions(tags=(PRE_RESTORE,), compression=conditions.compression)
@@ -138,8 +153,10 @@ def _restore_in_place(
         try:
             report = _swap(store, run, snapshot.id, before, options, locks, conditions, progress)
         except BaseException as error:
-            state = "failed" if isinstance(error, AmlError) else "interrupted"
-            _finish(journal, run, "begun" if Staging.of(store, run.id).is_ready() else state)
+            if not Staging.of(store, run.id).is_ready():
+                # where this cannot be written down, the next run finds out that nothing was changed
+                with suppress(AmlError):
+                    _finish(journal, run, "failed" if isinstance(error, AmlError) else "interrupted")
             raise
         run.files = _put_back(store, journal, report, now)
         run.counts = {name: report.count(name) for name in ("added", "changed", "removed")}
@@ -160,9 +177,8 @@ def _swap(
     conditions: Conditions,
     progress: Progress,
 ) -> RestoreReport:
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="restore", timeout=conditions.locks.timeout) as reader:
-        chosen = wanted_of(reader, _find(reader, snapshot), options)
+    with reading_backups(store, conditions, "restore") as reader:
+        chosen = wanted_of(reader, find(reader.snapshots(), snapshot), options)
         before = _backed_up(store, reader, backup, chosen.selection)
         return restore_in_place(store, reader, chosen, before, run.id, options, locks, conditions.locks, progress)
 
@@ -171,7 +187,7 @@ def _backed_up(store: Store, reader: Reader, backup: str | None, selection: Sele
     """What the store held when it was backed up, and what no backup holds of it."""
     if backup is None:
         return Tree()
-    tree = load_tree(reader, _find(reader, backup), selection)
+    tree = load_tree(reader, find(reader.snapshots(), backup), selection)
     missed, skipped = dict(tree.unread), set[str]()
     for part in scan(store.root, selection.agents):
         missed |= {one.location: one.reason for one in part.unread}

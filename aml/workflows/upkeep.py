@@ -13,7 +13,7 @@ from aml.backup.create import BackupReport, OddPath
 from aml.backup.drill import DrillReport
 from aml.backup.drill import drill as run_drill
 from aml.backup.keep import DEFAULT_RULES, KeepRules
-from aml.backup.options import BackupOptions
+from aml.backup.options import AUTO, BackupOptions
 from aml.backup.rotate import RotateReport, preview_rotation
 from aml.backup.rotate import rotate as run_rotation
 from aml.config import BackupSettings, RotateSettings
@@ -25,11 +25,11 @@ from aml.ledger.state import prepare_folder
 from aml.model.timestamps import SECONDS_PER_DAY
 from aml.repository.check import CheckReport, Finding, Tier, check
 from aml.repository.manifest import Kind, Scope
-from aml.repository.repository import Reader, reading, writing
+from aml.repository.repository import Reader, writing
 from aml.repository.snapshots import list_snapshots
 from aml.store.open import Store
 from aml.workflows.backup import Progress, Warn, backup, find, operation
-from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about
+from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about, reading_backups
 
 Answer = TypeVar("Answer")
 
@@ -78,18 +78,25 @@ def verify_backups(
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
     began = time.monotonic()
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="verify", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "verify") as reader:
         snapshot = find(reader.snapshots(), wanted).id if wanted is not None else None
-        checked = load_checked(store, _identity(reader))
+        identity = _identity(reader)
+        checked = load_checked(store, identity)
         total = len(reader.loaded.packs)
-        found = check(destination, tier, sample=sample, checked=checked.packs, snapshot=snapshot)
+        found = check(
+            reader.destination,
+            tier,
+            sample=sample,
+            checked=checked.packs,
+            damaged=checked.damaged_packs,
+            snapshot=snapshot,
+        )
     report = _verified(found, total)
     _remember(checked, found, moment, deep=tier in ("deep", "sample"))
     counts = {"snapshots": report.snapshots, "packs": report.packs, "findings": len(report.findings)}
     name = "verify" if snapshot is None else "verify-one"
     done = operation(name, moment, began, report.status, snapshot or tier, counts)
-    _try_to_note(store, warn, done, checked if tier != "quick" else None)
+    _try_to_note(store, warn, done, (identity, checked) if tier != "quick" else None)
     return report
 
 
@@ -119,18 +126,20 @@ def _remember(checked: Checked, found: CheckReport, now: float, *, deep: bool) -
         checked.packs |= dict.fromkeys(whole, now)
     bad_chunks = {chunk for finding in found.findings for chunk in finding.chunks}
     checked.damaged_packs = sorted({*checked.damaged_packs, *(name for name in damaged if name)} - set(whole))
-    checked.damaged_chunks = sorted({*checked.damaged_chunks, *bad_chunks})
+    # a deep check of all looked at each chunk: what it does not name is whole, or needed by nobody
+    known = () if found.tier == "deep" and found.snapshot is None else checked.damaged_chunks
+    checked.damaged_chunks = sorted({*known, *bad_chunks})
 
 
 def _pack_of(key: str) -> str | None:
     return key.rpartition("/")[2].removesuffix(".gz") if key.startswith("packs/") else None
 
 
-def _try_to_note(store: Store, warn: Warn, done: Operation, checked: Checked | None) -> None:
+def _try_to_note(store: Store, warn: Warn, done: Operation, checked: tuple[str, Checked] | None) -> None:
     """Write down what a run that only reads has found; where that is not possible, its answer stands all the same."""
     try:
         if checked is not None:
-            save_checked(store, checked)
+            save_checked(store, *checked)
         note_operation(store, done)
     except AmlError as error:
         warn(f"not written down for later runs: {error.message}")
@@ -186,7 +195,7 @@ def rotate_backups(
             with writing(destination, purpose="rotate", timeout=waits) as writer:
                 checked = load_checked(store, writer.description.id)
                 report = run_rotation(writer, rules, moment, checked)
-                save_checked(store, checked)
+                save_checked(store, writer.description.id, checked)
         except NotFoundError:
             # no repository yet; archives may be due all the same
             if not archives:
@@ -201,8 +210,7 @@ def rotate_backups(
 def _preview_rotation(
     store: Store, journal: Journal, rules: KeepRules, archive_days: float, now: float, conditions: Conditions
 ) -> RotateReport:
-    destination = destination_of(store, conditions, writes=False)
-    with reading(destination, purpose="rotate", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "rotate") as reader:
         report = preview_rotation(reader, rules, now, load_checked(store, _identity(reader)))
     doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
     notes = (f"{doubt}: a real run would refuse without --trust-clock",) if doubt else ()
@@ -227,9 +235,8 @@ def drill(
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
     began = time.monotonic()
-    destination = destination_of(store, conditions, writes=False)
     prepare_folder(store.state)
-    with reading(destination, purpose="drill", timeout=conditions.locks.timeout) as reader:
+    with reading_backups(store, conditions, "drill") as reader:
         report = run_drill(store, reader, find(reader.snapshots(), wanted), progress)
     counts = {"files": report.files, "compared": report.compared, "wrong": len(report.wrong)}
     _try_to_note(store, warn, operation("drill", moment, began, report.status, report.snapshot, counts), None)
@@ -255,7 +262,7 @@ def auto_backup(
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
     kind: Kind = "full" if _is_full_due(store, settings, moment, conditions) else "incremental"
-    options = BackupOptions(kind=kind, tags=("auto",), compression=settings.compression)
+    options = BackupOptions(kind=kind, tags=(AUTO,), compression=settings.compression)
 
     def again(action: Callable[[], Answer]) -> Answer:
         return _with_retries(action, settings.retries, settings.retry_seconds, sleep, warn)

@@ -13,21 +13,35 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from aml.backup.checked import Checked
+from aml.backup.compare import DiffReport, FileDiff
+from aml.backup.create import BackupReport, OddPath
+from aml.backup.drill import DrillReport
+from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
+from aml.backup.restore import RestoredFile, RestoreReport
+from aml.backup.rotate import RotatedBackup, RotateReport
+from aml.backup.staging import Staged
 from aml.cli.invocation import Streams
 from aml.cli.main import run
-from aml.config import PruneSettings, Setting
+from aml.config import BackupSettings, HookSettings, PruneSettings, RotateSettings, Setting, load_settings
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.ledger.archive import ArchivedRecord
 from aml.ledger.budget import Limits, budget
+from aml.ledger.operations import Operation
 from aml.ledger.runs import Run, RunFile
 from aml.ledger.undo import FileUndo, UndoReport
 from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport
 from aml.prune.rules import RULES
+from aml.repository.check import AffectedFile, Finding
+from aml.repository.manifest import FileEntry, FolderEntry
+from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
+from aml.workflows.upkeep import AutoReport, VerifyReport
 from tests.support.records import NOW
 from tests.support.stores import gunzipped, record_spans
 
@@ -38,6 +52,7 @@ STORE = Path(".loom", "memory")
 ARCHIVED_FROM = Path("backend-architect", "patterns")
 
 _EARLIER = 3600.0
+_DAYS_BEFORE = 4 * 86_400.0
 _BLOCK = re.compile(r"<!-- runnable(?:: (?P<how>\w+))? -->\n```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 _STATUS = re.compile(r"#.*exit status (\d+)")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -47,7 +62,10 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block that is marked as runnable; ``how`` is shell where it is for a shell as a whole."""
+    """One fenced block that is marked as runnable.
+
+    ``how`` is shell where it is for a shell as a whole, gone where it is for a project whose store is gone.
+    """
 
     page: Path
     language: str
@@ -66,7 +84,7 @@ def blocks() -> Iterator[Block]:
 
 
 BLOCKS = list(blocks())
-COMMANDS = [block for block in BLOCKS if block.language == "sh" and block.how is None]
+COMMANDS = [block for block in BLOCKS if block.language == "sh" and block.how in (None, "gone")]
 SHELL = [block for block in BLOCKS if block.how == "shell"]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 
@@ -89,9 +107,10 @@ def aml(
 
 @pytest.fixture(scope="module")
 def pruned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample store, one agent of which was pruned an hour ago."""
+    """The sample store: backed up some days ago, and one agent of it pruned an hour ago, with a backup before."""
     project = tmp_path_factory.mktemp("docs") / "project"
     write_sample_store(project / STORE, now=NOW)
+    assert aml(["backup", "create"], project, now=NOW.timestamp() - _DAYS_BEFORE).status == 0
     words = ["prune", "--agent", ARCHIVED_FROM.parts[0]]
     assert aml(words, project, now=NOW.timestamp() - _EARLIER).status == 3
     return project
@@ -103,7 +122,12 @@ def project(pruned_project: Path, tmp_path: Path) -> Path:
 
 
 def filled(text: str, project: Path) -> str:
-    """``text`` with the placeholders RUN and ID replaced by the newest prune and a record that it removed."""
+    """``text`` with RUN and ID replaced by the newest prune and a record it removed, BACKUP by the oldest backup."""
+    if re.search(r"\bBACKUP\b", text):
+        oldest = json.loads(aml(["backup", "list", "--json"], project).out)["data"]["backups"][0]["id"]
+        text = re.sub(r"\bBACKUP\b", oldest, text)
+    if not re.search(r"\b(RUN|ID)\b", text):
+        return text
     runs = json.loads(aml(["prune", "history", "--json"], project).out)["data"]["runs"]
     newest = next(found for found in runs if found["operation"] == "prune" and found["counts"]["removed"])
     ident = newest["files"][0]["removed"][0][0]
@@ -112,6 +136,8 @@ def filled(text: str, project: Path) -> str:
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
 def test_every_command_that_is_shown_ends_as_it_is_said_to(block: Block, project: Path) -> None:
+    if block.how == "gone":
+        shutil.rmtree(project / STORE)
     for line in block.text.splitlines():
         words = shlex.split(filled(line, project), comments=True)
         environment: dict[str, str] = {}
@@ -125,7 +151,13 @@ def test_every_command_that_is_shown_ends_as_it_is_said_to(block: Block, project
 
 
 def test_every_page_about_tasks_has_commands_that_are_run() -> None:
-    assert {block.page.name for block in COMMANDS} >= {"README.md", "prune.md", "settings.md", "json-output.md"}
+    assert {block.page.name for block in COMMANDS} >= {
+        "README.md",
+        "backup.md",
+        "prune.md",
+        "settings.md",
+        "json-output.md",
+    }
     for page in PAGES:
         commands = re.findall(r"```sh\n(?:[A-Z_]+=\S+ )*aml ", page.read_text(encoding="utf-8"))
         assert len(commands) == sum(block.page == page for block in COMMANDS), f"{page} shows commands that nobody runs"
@@ -169,19 +201,26 @@ def test_the_python_that_is_shown_runs(block: Block, project: Path) -> None:
 def test_the_crontab_runs(project: Path) -> None:
     lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
     jobs = [line.lstrip("#") for line in lines if re.match(r"#?\d+ \d+ ", line)]
-    assert len(jobs) >= 3
+    assert len(jobs) >= 5
     for job in jobs:
         command = job.split(maxsplit=5)[5].partition(" > ")[0]
         assert "%" not in command, f"cron ends the command at the percent sign: {job}"
-        words = shlex.split(command.replace("/srv/project", str(project)))
+        words = shlex.split(command.replace("/project", str(project)))
         answer = aml(words[1:], project)
         assert answer.status in (0, 3), f"{job}\n{answer.out}\n{answer.err}"
 
 
-def test_the_line_for_cron_in_the_readme_is_that_of_the_crontab() -> None:
-    line = re.search(r"```cron\n(.+)\n```", (PROJECT / "README.md").read_text(encoding="utf-8"))
-    assert line
-    assert line[1] in (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("page", ["README.md", "docs/backup.md"])
+def test_the_lines_for_cron_are_those_of_the_crontab(page: str) -> None:
+    shown = re.search(r"```cron\n(.+?)\n```", (PROJECT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert shown
+    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
+    assert [line for line in shown[1].splitlines() if line not in lines] == []
+
+
+def test_the_crontab_backs_up_by_the_words_that_scripts_say() -> None:
+    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
+    assert any(re.fullmatch(r"\d+ \d+ \* \* \* +aml /project/\.loom/memory backup auto", line) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +230,14 @@ def test_the_line_for_cron_in_the_readme_is_that_of_the_crontab() -> None:
 def test_the_readme_names_the_two_commands(mark: str, command: str) -> None:
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"<!-- ci: {mark} -->\n```sh\n{command}\n```\n" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_the_settings_that_are_shown_are_allowed(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(text, encoding="utf-8")
+        assert load_settings(file, {}, required=True).origins
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -236,6 +283,8 @@ def test_every_page_is_reached_from_the_readme() -> None:
         page = waiting.pop()
         reached.add(page)
         for target, _ in _LINK.findall(page.read_text(encoding="utf-8")):
+            if not target:
+                continue  # an anchor in the same page
             path = (page.parent / target).resolve()
             found = sorted(path.glob("*.md")) if path.is_dir() else [path] if path.suffix == ".md" else []
             waiting += [one for one in found if one not in reached and one not in waiting]
@@ -255,6 +304,12 @@ FIELDS = [
     ("state.md", RunFile.__struct_fields__),
     ("state.md", ArchivedRecord.__struct_fields__),
     ("state.md", Holder.__struct_fields__),
+    ("state.md", Operation.__struct_fields__),
+    ("state.md", Checked.__struct_fields__),
+    ("state.md", Staged.__struct_fields__),
+    ("backup.md", BackupSettings.__struct_fields__),
+    ("backup.md", RotateSettings.__struct_fields__),
+    ("backup.md", HookSettings.__struct_fields__),
     ("prune.md", [rule.name for rule in RULES]),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
 ]
@@ -264,6 +319,53 @@ FIELDS = [
 def test_every_name_is_described(page: str, names: Sequence[str]) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+ANSWERS: list[tuple[str, Sequence[type]]] = [
+    ("aml backup create", (BackupReport, OddPath)),
+    ("aml backup list", (BackupList, BackupLine, OddPath)),
+    ("aml backup show", (BackupDetails, AgentShare, FolderEntry, FileEntry)),
+    ("aml backup diff", (DiffReport, FileDiff)),
+    ("aml backup verify", (VerifyReport, Finding, AffectedFile)),
+    ("aml backup restore", (RestoreReport, RestoredFile, OddPath)),
+    ("aml backup rotate", (RotateReport, RotatedBackup)),
+    ("aml backup drill", (DrillReport, OddPath)),
+    ("aml backup auto", (AutoReport, OddPath)),
+]
+
+
+@pytest.mark.parametrize(("command", "types"), ANSWERS, ids=lambda one: one if isinstance(one, str) else "")
+def test_every_field_of_an_answer_is_described_where_its_command_is(command: str, types: Sequence[type]) -> None:
+    text = (DOCS / "json-output.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    names = {name for one in types for name in one.__struct_fields__}
+    assert [name for name in sorted(names) if f"`{name}`" not in section] == []
+
+
+@pytest.mark.parametrize("operation", ["backup", "prune"])
+def test_a_hook_is_told_exactly_what_is_described(operation: str, project: Path) -> None:
+    told = project / "told"
+    hook = shlex.join(["sh", "-c", f"env | grep ^AML_HOOK_ > {shlex.quote(str(told))}"])
+    words = ["backup", "create"] if operation == "backup" else ["prune", "--yes"]
+    variable = {"backup": "AML_HOOKS_AFTER_BACKUP", "prune": "AML_HOOKS_AFTER_PARTIAL_PRUNE"}[operation]
+    assert aml(words, project, environment={variable: hook}).status in (0, 3)
+    names = {line.partition("=")[0] for line in told.read_text(encoding="utf-8").splitlines()}
+    table = (DOCS / "backup.md").read_text(encoding="utf-8").partition("| variable | in hooks of |")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+)", table.partition("\n\n")[0], re.MULTILINE)
+    assert names == {name for name, of in rows if of in ("both", operation)}
+
+
+def test_the_worked_example_of_the_keep_rules_is_right() -> None:
+    text = (DOCS / "backup.md").read_text(encoding="utf-8").partition("| backup of |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\d{4}-\d\d-\d\d) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
+    assert len(rows) >= 8
+    made = [datetime.fromisoformat(day).replace(hour=12, tzinfo=UTC).timestamp() for day, *_ in rows]
+    candidates = [Candidate(str(one), one, int(one), None, True, ()) for one in made]
+    now = datetime(2026, 11, 21, 18, tzinfo=UTC).timestamp()
+    for column, rules in ((1, DEFAULT_RULES), (2, KeepRules(last=1, daily=3, monthly=3))):
+        verdicts = judge(candidates, rules, now)
+        said = ["; ".join(one.reasons) if one.keep else "goes" for one in verdicts]
+        assert [row[column] for row in rows] == said
 
 
 def test_the_figures_of_each_rule_are_those_that_are_described(project: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import shutil
 import subprocess
@@ -88,7 +86,9 @@ def test_a_path_from_the_environment_is_named_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["backup", "auto"], ["monitor", "health"], ["optimize", "index"], ["prun", "--dry-run"]], ids=" ".join
+    "command",
+    [["migrate", "detect"], ["monitor", "health"], ["optimize", "index"], ["prun", "--dry-run"]],
+    ids=" ".join,
 )
 def test_after_a_path_it_is_the_command_that_is_unknown(tmp_path: Path, command: list[str]) -> None:
     memory = small_store(tmp_path) / ".loom/memory"
@@ -223,98 +223,6 @@ def test_the_size_of_a_damaged_file_is_told(tmp_path: Path) -> None:
         assert files["solutions"]["bytes_after"] == damaged.stat().st_size
         assert files["solutions"]["problem"]
     assert "4.9 KiB" in aml(project, "prune", "--dry-run").out
-
-
-# ---- the question
-
-
-class _Terminal:
-    """A child of this process whose three standard streams are a terminal."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._master, slave = pty.openpty()
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "aml", *words],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(PROJECT), "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def read_until(self, words: str) -> None:
-        deadline = time.monotonic() + 20
-        while words not in self.seen and time.monotonic() < deadline:
-            if not self._read():
-                break
-        assert words in self.seen, self.seen
-
-    def answer(self, line: str) -> int:
-        """Type a line, and read on to the end; returns the exit status."""
-        os.write(self._master, f"{line}\n".encode())
-        while self._read():
-            pass
-        os.close(self._master)
-        return self._child.wait(timeout=20)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._master], [], [], 20)
-        if not ready:
-            return False
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:
-            return False  # the other side is closed
-        self.seen += data.decode()
-        return bool(data)
-
-
-def test_the_question_comes_after_the_tables_and_holds_no_lock(tmp_path: Path) -> None:
-    project = small_store(tmp_path)
-    before = tree_digest(project / ".loom/memory")
-    terminal = _Terminal(project, "prune")
-    terminal.read_until("Remove 1 record")
-    shown, _, _ = terminal.seen.partition("Remove 1 record")
-    assert "alpha" in shown
-    assert "unused_too_long" in shown
-    assert list(project.rglob("*.lock")) == [], "agents are not kept waiting"
-    meanwhile = aml(project, "prune", "--max-loss", "0%", now=time.time())
-    assert meanwhile.status == 3, "another run is not kept waiting either"
-    terminal.seen = ""
-    assert terminal.answer("n") == 0
-    assert "unused_too_long" not in terminal.seen, "after no, one line"
-    assert "not" in terminal.seen
-    assert tree_digest(project / ".loom/memory") == before
-
-
-def test_yes_does_what_was_shown(tmp_path: Path) -> None:
-    project = small_store(tmp_path)
-    terminal = _Terminal(project, "prune")
-    terminal.read_until("Remove 1 record")
-    assert terminal.answer("y") == 0
-    assert "removed 1 of 5 records" in terminal.seen
-    assert len(read_array(project / ".loom/memory/alpha/patterns.json")) == 4
-
-
-def test_what_changed_while_the_question_waited_is_planned_again(tmp_path: Path) -> None:
-    project = small_store(tmp_path)
-    path = project / ".loom/memory/alpha/patterns.json"
-    terminal = _Terminal(project, "prune")
-    terminal.read_until("Remove 1 record")
-    pinned = [one | {"tags": ["pinned"]} for one in read_array(path)]
-    path.write_text(json.dumps(pinned), encoding="utf-8")
-    assert terminal.answer("y") == 0
-    assert read_array(path) == pinned, "a record that was pinned meanwhile stays"
-
-
-def test_tables_are_never_folded_inside_an_id(tmp_path: Path) -> None:
-    run, _ = _ids(aml(small_store(tmp_path), "prune", "--json"))
-    terminal = _Terminal(tmp_path, "prune", "history")
-    terminal.read_until(run)
-    assert terminal.answer("") == 0
 
 
 # ---- the Python API

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import aml, aml_child, old, small_store
-from tests.support.records import decision, pattern, solution
-from tests.support.stores import make_store
+from tests.cli.running import Answer, aml, aml_child, old, small_store
+from tests.support.records import NOW, decision, pattern, solution
+from tests.support.stores import make_store, write_array
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 KEYS = ["schema", "command", "status", "exit", "data", "warnings", "errors"]
@@ -22,6 +23,18 @@ KEYS = ["schema", "command", "status", "exit", "data", "warnings", "errors"]
         (["prune", "--dry-run"], "prune", 0),
         (["prune"], "prune", 0),
         (["prune", "history"], "prune history", 0),
+        (["backup", "create"], "backup create", 0),
+        (["backup", "list"], "backup list", 0),
+        (["backup", "show"], "backup show", 0),
+        (["backup", "diff"], "backup diff", 0),
+        (["backup", "verify"], "backup verify", 0),
+        (["backup", "restore", "latest"], "backup restore", 0),
+        (["backup", "rotate"], "backup rotate", 0),
+        (["backup", "drill"], "backup drill", 0),
+        (["backup", "auto"], "backup auto", 0),
+        (["backup", "restore"], "backup restore", 2),
+        (["backup", "show", "x"], "backup show", 1),
+        (["backup"], "backup", 2),
         (["config", "show"], "config show", 0),
         (["config", "path"], "config path", 0),
         (["config", "init", "--print"], "config init", 0),
@@ -40,6 +53,8 @@ def test_every_answer_is_one_envelope(
     tmp_path: Path, words: list[str], command: str, status: int, json_first: bool
 ) -> None:
     project = small_store(tmp_path)
+    if words[0] == "backup":
+        aml(project, "backup", "create")
     answer = aml(project, *(["--json", *words] if json_first else [*words, "--json"]))
     envelope = answer.envelope
     assert list(envelope) == KEYS
@@ -91,14 +106,67 @@ def _store_of_everything(tmp_path: Path) -> None:
     (memory / "beta/solutions.json").write_bytes(b'[{"id": 1},')
 
 
+#: What differs from one machine or moment to the next: ids of backups, and sizes in the repository.
+_BACKUP = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
+_STORED = re.compile(r'"((?:added|stored|freed)_bytes)": \d+')
+
+
+def _compare_with_golden(project: Path, answer: Answer, name: str) -> None:
+    """A golden file is an interface; after a deliberate change write it anew with AML_TEST_WRITE_GOLDEN=1."""
+    numbers: dict[str, str] = {}
+    text = answer.out.replace(str(project), "PROJECT")
+    text = _BACKUP.sub(lambda found: numbers.setdefault(found[0], f"BACKUP-{len(numbers) + 1}"), text)
+    text = _STORED.sub(r'"\1": 1000', text)
+    golden = GOLDEN / name
+    if os.environ.get("AML_TEST_WRITE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
 def test_the_json_of_a_dry_run_is_as_documented(tmp_path: Path) -> None:
-    """The golden file is an interface; after a deliberate change write it anew with AML_TEST_WRITE_GOLDEN=1."""
     _store_of_everything(tmp_path)
     answer = aml(tmp_path, "prune", "--dry-run", "--json")
-    golden = GOLDEN / "prune-dry-run.json"
-    if os.environ.get("AML_TEST_WRITE_GOLDEN"):
-        golden.write_text(answer.out.replace(str(tmp_path), "PROJECT"), encoding="utf-8")
-    assert answer.out.replace(str(tmp_path), "PROJECT") == golden.read_text(encoding="utf-8")
+    _compare_with_golden(tmp_path, answer, "prune-dry-run.json")
+    assert answer.status == 0
+
+
+def _backed_up(tmp_path: Path) -> None:
+    """A backup of the store of everything; then files of it are changed, added, removed, and replaced by a link."""
+    _store_of_everything(tmp_path)
+    memory = tmp_path / ".loom/memory"
+    (memory / "global").mkdir()
+    (memory / "global/conventions.json").write_bytes(b"{}")
+    aml(tmp_path, "backup", "create", "--tag", "first")
+    write_array(memory / "alpha/patterns.json", [pattern(id="used", created_days=50)])
+    write_array(memory / "gamma/decisions.json", [decision(id="new")])
+    (memory / "alpha/solutions.json").unlink()
+    (memory / "global/conventions.json").unlink()
+    (memory / "global/conventions.json").symlink_to("elsewhere")
+
+
+def test_the_json_of_a_backup_is_as_documented(tmp_path: Path) -> None:
+    _backed_up(tmp_path)
+    words = ["backup", "create", "--tag", "nightly", "--description", "before \x1b[31mit\x1b[0m", "--json"]
+    answer = aml(tmp_path, *words, now=NOW.timestamp() + 60)
+    _compare_with_golden(tmp_path, answer, "backup-create.json")
+    assert answer.status == 0
+
+
+def test_the_json_of_a_restore_is_as_documented(tmp_path: Path) -> None:
+    _backed_up(tmp_path)
+    answer = aml(tmp_path, "backup", "restore", "latest", "--dry-run", "--json", now=NOW.timestamp() + 60)
+    _compare_with_golden(tmp_path, answer, "backup-restore-dry-run.json")
+    assert answer.status == 0
+
+
+def test_the_json_of_a_rotation_is_as_documented(tmp_path: Path) -> None:
+    _backed_up(tmp_path)
+    aml(tmp_path, "prune", "--max-loss", "100%")
+    for day, words in ((1, []), (2, ["--agent", "beta"]), (3, [])):
+        aml(tmp_path, "backup", "create", *words, now=NOW.timestamp() + day * 86_400)
+    words = ["backup", "rotate", "--keep-last", "1", "--keep-tag", "first", "--dry-run", "--json"]
+    answer = aml(tmp_path, *words, now=NOW.timestamp() + 4 * 86_400)
+    _compare_with_golden(tmp_path, answer, "backup-rotate-dry-run.json")
     assert answer.status == 0
 
 

@@ -22,6 +22,16 @@ COMMANDS = [
     ["config", "path"],
     ["config", "init"],
     ["demo"],
+    ["backup"],
+    ["backup", "create"],
+    ["backup", "list"],
+    ["backup", "show"],
+    ["backup", "diff"],
+    ["backup", "verify"],
+    ["backup", "restore"],
+    ["backup", "rotate"],
+    ["backup", "drill"],
+    ["backup", "auto"],
 ]
 
 
@@ -84,6 +94,15 @@ def test_the_store_is_found_upwards(tmp_path: Path) -> None:
         (["prune", "hist"], ["hist"]),
         (["prune", "undo", ""], ["empty"]),
         (["prune", "--lock-timeout", "soon"], ["soon"]),
+        (["backup", "creat"], ["creat", "create"]),
+        (["backup", "create", "--agent", "alfa"], ["'alfa'", "did you mean alpha", "known: alpha"]),
+        (["backup", "create", "--full", "--incremental"], ["--full", "--incremental"]),
+        (["backup", "restore"], ["latest", "--at"]),
+        (["backup", "restore", "latest", "--at", "3d"], ["--at", "latest"]),
+        (["backup", "restore", "--at", "soon"], ["'soon'", "ISO 8601", "3d"]),
+        (["backup", "verify", "--sample", "some"], ["some", "10%"]),
+        (["backup", "rotate", "--keep-within", "a month"], ["a month", "30d"]),
+        (["backup", "rotate", "--keepdaily", "3"], ["--keepdaily", "--keep-daily"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -99,6 +118,8 @@ _WORDS = """
 prune history undo config show path init demo --dry-run --json -q -v --agent --strategy --strategies alpha time
 --max-loss 30% --store --repository --config --yes -- - --help --version --no-color --lock-timeout 0 -1 --id x
 --limit --print --nonsense --agent= --store= =x --trust-clock --aggressive nan é [bold]x[/bold] ../../secret
+backup backup backup create list show diff verify restore rotate drill auto latest --at 3d --full --tag --path --sample
+--quick --all --keep-last --keep-within --max-backups --keep-extra --skip-damaged --no-backup
 """
 _ODD_WORDS = ["", " ", "\n", "\x00", "\x1b[31m", "\ud83d", "a" * 300]
 
@@ -113,7 +134,7 @@ def test_no_words_at_all_make_a_traceback(tmp_path: Path, seed: int) -> None:
         if "demo" in words or "init" in words:
             continue
         answer = aml(project, *words)
-        assert answer.status in (0, 1, 2, 3, 10), words
+        assert answer.status in (0, 1, 2, 3, 10), (words, answer)
         assert answer.status == 0 or answer.err or answer.out, words
         assert "Traceback" not in answer.err + answer.out, words
 
@@ -134,9 +155,12 @@ def test_version_imports_nothing_heavy() -> None:
     assert not imported & {"typer", "rich", "msgspec", "orjson", "json", "pathlib", "sqlite3", "dateutil"}
 
 
-def test_a_light_command_draws_nothing_heavy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words", [["prune", "--dry-run", "--json"], ["backup", "create", "--json"], ["backup", "list", "-q"]], ids=" ".join
+)
+def test_a_light_command_draws_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
     script = (
-        "import sys\nfrom aml.__main__ import main\nsys.argv = ['aml', 'prune', '--dry-run', '--json']\nmain()\n"
+        f"import sys\nfrom aml.__main__ import main\nsys.argv = ['aml', *{words}]\nmain()\n"
         "print(sorted({'rich', 'pydantic', 'sqlite3', 'dateutil', 'pybloom_live'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

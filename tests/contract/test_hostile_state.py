@@ -73,7 +73,7 @@ ODD_NAMES = [
     "..",
     "alpha",
     "alpha/",
-    "global/victim.lock",
+    "audit/victim.lock",
     ".hidden/victim.lock",
     "a" * 5000,
     "alpha/" + "a" * 5000 + ".lock",

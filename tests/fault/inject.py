@@ -5,14 +5,15 @@
     python tests/fault/inject.py --serve                                                (see ``serve``)
 
 Every function of ``os`` that changes a file is replaced by one that counts; AML itself knows nothing of it. Calls
-on paths outside the folder (byte code, temporary files of the interpreter) pass through and do not count. What C code
-writes without ``os``, such as SQLite, is out of reach.
+on paths outside the folder (byte code, temporary files of the interpreter) pass through and do not count. So is syncfs
+of the C library, which ``os`` does not have. What else C code writes without ``os``, such as SQLite, is out of reach.
 """
 
 from __future__ import annotations
 
 import argparse
 import builtins
+import ctypes
 import errno
 import gc
 import io
@@ -95,9 +96,9 @@ def fits(fault: Fault, name: str) -> bool:
     if fault is Fault.SHORT_WRITE:
         return name in ("write", "pwrite")
     if fault is Fault.READ_ONLY_ON:
-        return name not in ("fsync", "fdatasync")
+        return name not in ("fsync", "fdatasync", "syncfs")
     if fault is Fault.IO_ERROR_LATE:
-        return name in _ON_TWO | {"mkdir", "rmdir", "unlink", "remove", "fsync", "symlink"}
+        return name in _ON_TWO | {"mkdir", "rmdir", "unlink", "remove", "fsync", "syncfs", "symlink"}
     return True
 
 
@@ -144,6 +145,8 @@ class Injector:
             self._disk = Disk(self._folder, self._real)
         real_open = builtins.open
         builtins.open = io.open = self._opening(real_open)  # type: ignore[assignment]
+        real_library = ctypes.CDLL
+        ctypes.CDLL = lambda *args, **keywords: _Library(real_library(*args, **keywords), self._syncfs)  # type: ignore[assignment,misc]
 
     def _counting(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **keywords: Any) -> Any:
@@ -171,6 +174,17 @@ class Injector:
     def _close(self, descriptor: int) -> None:
         self._paths.pop(descriptor, None)
         self._real["close"](descriptor)
+
+    def _syncfs(self, descriptor: int) -> int:
+        """As the C library has it: the number of an error is to be asked for. Nothing needs to wait for the disk."""
+        path = self._place(descriptor, None)
+        try:
+            if path is not None:
+                self._meet("syncfs", path, lambda: None, (descriptor,))
+        except OSError as error:
+            ctypes.set_errno(error.errno or errno.EIO)
+            return -1
+        return 0
 
     def _opening(self, real: Callable[..., Any]) -> Callable[..., Any]:
         """``open`` for writing goes through the counting ``os.open`` and ``os.write``."""
@@ -268,6 +282,17 @@ class _CountingFile(io.FileIO):
         length = self.tell() if size is None else size
         os.ftruncate(self.fileno(), length)
         return length
+
+
+class _Library:
+    """A library of C functions with a stand-in for one of them."""
+
+    def __init__(self, real: Any, syncfs: Callable[[int], int]) -> None:
+        self._real = real
+        self.syncfs = syncfs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 def _error(number: int, name: str, args: Sequence[Any]) -> OSError:

@@ -1,7 +1,7 @@
 """What a disk holds when the power fails: only what fsync has put there.
 
 Strict about what POSIX promises: a new, removed or renamed entry is safe once its folder was synced, and data once its
-file was; everything else is taken back. Modes, owners and times are taken for safe.
+file was, or both once syncfs was called; everything else is taken back. Modes, owners and times are taken for safe.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Disk:
         if name in ("fsync", "fdatasync"):
             self._sync(path)
             return call()
+        if name == "syncfs":
+            self._entries.clear()
+            self._synced.clear()
+            return call()
         if name in ("write", "pwrite", "ftruncate", "truncate", "open"):
             self._keep_data(path)
             return call()
@@ -39,7 +43,7 @@ class Disk:
             self._entries.append((parent, lambda: self._real["rename"](copy, path)))
         elif name in ("rename", "replace"):
             source = os.path.abspath(os.fsdecode(args[0]))
-            old = self._keep(path) if os.path.lexists(path) else None
+            old = self._replaced(path)
             result = call()
             self._entries.append((parent, lambda: self._rename_back(source, path, old)))
         else:
@@ -57,7 +61,8 @@ class Disk:
         same, as a disk may choose to do."""
         safe = self._entries[-1][0] if reordered and self._entries else None
         for folder, take_back in reversed(self._entries):
-            if folder != safe:
+            # what lay in a folder whose removal got to the disk is gone with it
+            if folder != safe and os.path.isdir(folder):
                 take_back()
         for folder, _, files in os.walk(self._folder):
             for file in files:
@@ -81,6 +86,15 @@ class Disk:
         self._real["write"](descriptor, data)
         self._real["close"](descriptor)
 
+    def _replaced(self, path: str) -> Call:
+        """How to bring back what a renamed file or folder replaces."""
+        if not os.path.lexists(path):
+            return lambda: None
+        if os.path.isdir(path) and not os.path.islink(path):
+            return lambda: self._real["mkdir"](path)  # only an empty folder can be replaced
+        copy = self._keep(path)
+        return lambda: self._real["rename"](copy, path)
+
     def _keep(self, path: str) -> str:
         """A second name for a file outside the folder, by which it can be brought back."""
         if not os.path.isdir(self._shadow):
@@ -96,10 +110,9 @@ class Disk:
                 self._real["unlink"](os.path.join(folder, file))
             self._real["rmdir"](folder)
 
-    def _rename_back(self, source: str, path: str, old: str | None) -> None:
+    def _rename_back(self, source: str, path: str, bring_back: Call) -> None:
         self._real["rename"](path, source)
-        if old is not None:
-            self._real["rename"](old, path)
+        bring_back()
 
 
 def _identity(path: str) -> tuple[int, int]:

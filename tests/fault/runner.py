@@ -16,11 +16,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,25 +24,27 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.fault.inject import Fault, fits
+from tests.fault.children import (
+    POWER_CUTS,
+    Aml,
+    Children,
+    Ended,
+    Point,
+    Words,
+    judge_exit,
+    judge_next_run,
+    let_agents_clear_locks,
+    points_of,
+)
+from tests.fault.inject import Fault
 from tests.support.records import NOW
 from tests.support.stores import gunzipped, record_spans, tree_digest
 
-Words = Sequence[str]
 Inventory = dict[tuple[str, str], Counter[bytes]]
 """Raw records by agent and kind; Counter, since a file may hold the same record twice."""
 
 KINDS = ("patterns", "solutions", "decisions")
 ALL_FAULTS = tuple(Fault)
-
-#: Seconds after which a child counts as hanging, and within which a run must end that follows a fault.
-CHILD_LIMIT, PROMPT = 60, 5.0
-#: Seconds by the children's clock between one run and the next, so that no run rests for the sake of agents.
-PAUSE = 60.0
-
-_POWER_CUTS = {Fault.POWER_CUT, Fault.POWER_CUT_REORDERED}
-_KILLED = {Fault.KILL_BEFORE, Fault.KILL_AFTER} | _POWER_CUTS
-_MUST_SUCCEED = {Fault.SHORT_WRITE}
 
 
 @dataclass(frozen=True)
@@ -76,87 +74,6 @@ class Scenario:
     right_after: Callable[[Ended, Project, Project], Iterable[str]] = lambda ended, after, whole: ()
     in_the_end: Callable[[Project, Project], Iterable[str]] = lambda later, whole: ()
     undoes_all: bool = True
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a child ended: a negative exit is a signal."""
-
-    exit: int
-    seconds: float
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """A fault at the ``at``-th call, which is ``call`` on ``path``."""
-
-    fault: Fault
-    at: int
-    call: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.fault} at call {self.at} ({self.call} {self.path})"
-
-
-class Children:
-    """A warm process that forks a child for each run; use as a context manager."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._out, self._err = scratch / "child.out", scratch / "child.err"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AML_", "COV_"))}
-        self._server = subprocess.Popen(
-            [sys.executable, "-B", str(Path(__file__).with_name("inject.py")), "--serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment | {"PYTHONWARNINGS": "error", "NO_COLOR": "1"},
-        )
-
-    def __enter__(self) -> Children:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._server.stdin
-        assert self._server.stdout
-        self._server.stdin.close()
-        self._server.wait(CHILD_LIMIT)
-        self._server.stdout.close()
-
-    def run(self, folder: Path, words: Words, now: float, **injection: Any) -> Ended:
-        """Run ``aml WORDS`` in ``folder`` with the clock at ``now``; ``injection``: fault, at, only, calls."""
-        assert self._server.stdin
-        assert self._server.stdout
-        request = {"words": list(words), "folder": str(folder), "now": now, "limit": CHILD_LIMIT}
-        request |= {"out": str(self._out), "err": str(self._err)} | injection
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        line = self._server.stdout.readline()
-        assert line, "the server of children has died"
-        answer = json.loads(line)
-        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in (self._out, self._err))
-        return Ended(answer["exit"], answer["seconds"], out, err)
-
-
-class Aml:
-    """Runs of AML on one project, one after the other, each a while after the one before."""
-
-    def __init__(self, children: Children, folder: Path, start: float) -> None:
-        self._children = children
-        self._folder = folder
-        self.now = start
-
-    def __call__(self, *words: str, **injection: Any) -> Ended:
-        self.now += PAUSE
-        return self._children.run(self._folder, words, self.now, **injection)
-
-    def must(self, *words: str) -> Ended:
-        """The same for a run that has to succeed."""
-        ended = self(*words)
-        assert ended.exit == 0, f"aml {' '.join(words)}: exit {ended.exit}: {ended.err or ended.out}"
-        return ended
 
 
 STORE = Path(".loom", "memory")
@@ -258,9 +175,7 @@ class FaultRunner:
 
     def points(self, faults: Sequence[Fault] | None = None) -> list[Point]:
         """Every fault at every call that can meet it."""
-        chosen = [fault for fault in self.scenario.faults if faults is None or fault in faults]
-        numbered = list(enumerate(self._calls, start=1))
-        return [Point(fault, at, name, path) for at, (name, path) in numbered for fault in chosen if fits(fault, name)]
+        return points_of(self._calls, [fault for fault in self.scenario.faults if faults is None or fault in faults])
 
     def try_all(self, points: Sequence[Point]) -> list[str]:
         """What went wrong at each point that went wrong, in words."""
@@ -271,13 +186,13 @@ class FaultRunner:
         folder = self._copy()
         aml = Aml(self._children, folder, self._now)
         ended = aml(*self._words, fault=point.fault, at=point.at)
-        if point.fault in _POWER_CUTS:
-            _let_agents_clear_locks(folder)
+        if point.fault in POWER_CUTS:
+            let_agents_clear_locks(folder / STORE)
         after = Project.read(folder)
         problems = [*self._judge_exit(point, ended, after, folder), *self._judge_records(after)]
         problems += self.scenario.right_after(ended, after, self._whole)
         for words in self.scenario.then(self._words):
-            problems += _judge_next_run(aml(*words), words)
+            problems += judge_next_run(aml(*words), words)
         later = Project.read(folder)
         problems += [f"in the end {problem}" for problem in self._judge_records(later)]
         problems += self.scenario.in_the_end(later, self._whole)
@@ -308,22 +223,10 @@ class FaultRunner:
         return Path(shutil.copytree(self._template, self._workspace / f"copy-{self._copies}", symlinks=True))
 
     def _judge_exit(self, point: Point, ended: Ended, after: Project, folder: Path) -> list[str]:
-        if "Traceback" in ended.err:
-            return [f"traceback: {ended.err.strip().splitlines()[-1]}"]
-        # threads that take turns otherwise may need some calls less: then a late point is not reached, and all is done
-        escaped = ended.exit == self.scenario.exit and point.at > 0.8 * len(self._calls)
-        if point.fault in _KILLED and not escaped:
-            return [] if ended.exit == -signal.SIGKILL else [f"the point was not reached: exit {ended.exit}"]
-        if ended.exit == self.scenario.exit:
-            if after.store != self._goal.store:
-                return [f"exit {ended.exit} although not everything was done: {ended.out.strip()}"]
-            return []
-        if ended.exit <= 0 or point.fault in _MUST_SUCCEED:
-            return [f"exit {ended.exit}: {ended.err.strip()}"]
-        if point.fault is Fault.TERMINATE:
-            return [] if ended.exit == 130 else [f"exit {ended.exit} after SIGTERM: {ended.err.strip()}"]
-        said = ended.err + ended.out
-        return [] if str(folder.resolve()) in said else [f"the message names no path: {said.strip()!r}"]
+        problems = judge_exit(point, ended, folder, self.scenario.exit, len(self._calls))
+        if ended.exit == self.scenario.exit and after.store != self._goal.store:
+            problems.append(f"exit {ended.exit} although not everything was done: {ended.out.strip()}")
+        return problems
 
     def _judge_records(self, after: Project) -> list[str]:
         before = self._whole
@@ -366,19 +269,6 @@ class FaultRunner:
 
 def _key(place: tuple[str, str], raw: bytes) -> tuple[Any, ...]:
     return (*place, ident(raw), sha256(raw).hexdigest()[:16])
-
-
-def _let_agents_clear_locks(folder: Path) -> None:
-    """After a power cut every lock is dead, and agents take them over by their own rule before AML runs again."""
-    for lock in (folder / STORE).glob("*/*.lock"):
-        lock.rmdir()
-
-
-def _judge_next_run(ended: Ended, words: Words) -> list[str]:
-    line = f"the next run (aml {' '.join(words)})"
-    if ended.exit:
-        return [f"{line}: exit {ended.exit}: {(ended.err or ended.out).strip()}"]
-    return [f"{line} took {ended.seconds:.1f} s"] if ended.seconds > PROMPT else []
 
 
 def leftovers(folder: Path, whole: Project) -> list[str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault.children import Aml, Children, Ended, Point, Words
 from tests.fault.conftest import POINTS
 from tests.fault.inject import Fault
-from tests.fault.runner import STORE, Aml, Children, Ended, FaultRunner, Point, Prepared, Project, Scenario, Words
+from tests.fault.runner import STORE, FaultRunner, Prepared, Project, Scenario
 from tests.support.records import decision, pattern, solution
 from tests.support.stores import write_array
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import pytest
 
-from aml.errors import AmlError
-from aml.repository.check import Tier, check
+from aml.errors import AmlError, DamagedError, NotFoundError
+from aml.repository.check import AffectedFile, Tier, check
 from aml.repository.destination import InMemory
-from aml.repository.repository import DESCRIPTION_KEY, reading
-from aml.repository.snapshots import snapshot_key
-from tests.unit.repository.repositories import HOUR, NOW, Tree, back_up, contents, copy_of, records
+from aml.repository.manifest import FORMAT, FileEntry, Listing
+from aml.repository.repository import DESCRIPTION_KEY, create, reading, writing
+from aml.repository.snapshots import Snapshot, snapshot_key
+from tests.unit.repository.repositories import HOUR, NOW, Tree, back_up, contents, copy_of, manifest_of, records
 
 TREE = {"alice/patterns.json": records(300), "bob/solutions.json": records(40, seed=2), "config.json": b"{}"}
 LATER = {**TREE, "bob/solutions.json": records(60, seed=3)}
@@ -168,3 +170,106 @@ def test_what_was_no_json_is_noted_and_no_damage() -> None:
     assert report.findings == []
     assert len(report.notes) == 1
     assert "a/cut.json" in report.notes[0]
+
+
+def three_backups() -> tuple[InMemory, list[Snapshot]]:
+    """Three backups with a pack and a file each that no other has; the last two share one more."""
+    destination = InMemory()
+    shared = records(40, seed=9)
+    trees: list[Tree] = [
+        {"a/one.json": records(400, seed=1)},
+        {"a/two.json": records(40, seed=2), "a/shared.json": shared},
+        {"a/three.json": records(40, seed=3), "a/shared.json": shared},
+    ]
+    return destination, [back_up(destination, tree, moment=NOW + n * HOUR) for n, tree in enumerate(trees)]
+
+
+@pytest.mark.parametrize("tier", ["quick", "packs", "deep", "sample"])
+def test_one_backup_alone_can_be_checked(tier: Tier) -> None:
+    destination, snapshots = three_backups()
+    with reading(destination) as reader:
+        packs = [
+            {
+                place.pack
+                for reference in snapshot.manifest.listings
+                for entry in reader.read_listing(reference).files
+                for name in (*entry.chunks, *reference.chunks)
+                for place in reader.index.places(bytes.fromhex(name))
+            }
+            for snapshot in snapshots
+        ]
+    assert len(packs[2]) == 2
+    report = check(destination, tier, sample=1.0, snapshot=snapshots[2].id)
+    assert (report.findings, report.snapshots, report.snapshot) == ([], 1, snapshots[2].id)
+    assert set(report.packs) == (packs[2] if tier != "quick" else set())
+    (own,) = packs[0]
+    key = f"packs/{own[:2]}/{own}.gz"
+    damaged = flipped(destination, key, 8 * 500)
+    damaged.values[snapshot_key(snapshots[1].id)] = b"?"
+    assert check(damaged, tier, sample=1.0, snapshot=snapshots[2].id).findings == []
+    findings = check(damaged, tier, sample=1.0, snapshot=snapshots[0].id).findings
+    assert [finding.key for finding in findings] == ([key] if tier != "quick" else [])
+    assert all(finding.chunks and finding.snapshots == (snapshots[0].id,) for finding in findings)
+    (finding,) = check(damaged, tier, snapshot=snapshots[1].id).findings
+    assert finding.key == snapshot_key(snapshots[1].id)
+    damaged.delete(key)
+    assert [one.key for one in check(damaged, tier, snapshot=snapshots[0].id).findings] != []
+    assert check(damaged, tier, snapshot=snapshots[2].id).findings == []
+
+
+def test_a_backup_that_is_not_there_cannot_be_checked(pristine: InMemory) -> None:
+    with pytest.raises(NotFoundError, match="no backup"):
+        check(pristine, "quick", snapshot="20261121T031332.123456Z-00000000")
+
+
+def test_what_another_pack_holds_whole_is_no_lost_file() -> None:
+    destination = InMemory()
+    back_up(destination, TREE)
+    (pack,) = [entry.key for entry in destination.entries("packs/")]
+    damaged = flipped(destination, pack, 8 * 500)
+    chunks = check(damaged, "deep").findings[0].chunks
+    assert chunks
+    with writing(damaged) as writer:
+        writer.distrust(map(bytes.fromhex, chunks))
+        for data in TREE.values():
+            writer.store_document(data)
+        writer.flush()
+    for tier in ("packs", "deep"):
+        (finding,) = check(damaged, tier).findings
+        assert (finding.key, finding.chunks) == (pack, chunks)
+        assert (finding.snapshots, finding.files) == ((), ())
+    assert restored(damaged) == [TREE]
+
+
+@pytest.mark.parametrize("data", [b"", b'{"a": 1}', b"{" + b'"a":\n[1, 2, 3],\n' * 9000 + b'"b": 2}'])
+def test_a_listing_that_tells_a_wrong_hash_is_found_where_that_is_cheap(data: bytes) -> None:
+    destination = InMemory()
+    identity = create(destination, NOW).id
+    with writing(destination) as writer:
+        stored = writer.store_document(data)
+        entry = FileEntry("a/x.json", stored.size, 0o600, 0, "ab" * 32, stored.chunks)
+        listings = [writer.store_listing("a", Listing(FORMAT, [], [entry]))]
+        snapshot = writer.commit(manifest_of(identity, listings=listings))
+    assert check(destination, "packs").findings == []
+    (finding,) = check(destination, "deep").findings
+    assert "make another file" in finding.problem
+    assert finding.files == (AffectedFile(snapshot.id, "a", "a/x.json"),)
+    with pytest.raises(DamagedError):
+        restored(destination)
+
+
+def test_json_is_parsed_in_every_form_it_is_cut_in() -> None:
+    destination = InMemory()
+    values = [{"id": number, "text": "x" * 900} for number in range(100)]
+    forms = {
+        "lines": json.dumps(values, indent=2),
+        "compact": json.dumps(values),
+        "object": json.dumps({"all": values}, indent=2),
+        "nan": json.dumps([*values, {"a": float("nan")}], indent=2),
+    }
+    good = {f"a/{name}.json": text.encode() for name, text in forms.items()}
+    bad = {path.replace("a/", "b/"): data[:-5] for path, data in good.items()}
+    back_up(destination, {**good, **bad})
+    report = check(destination, "deep")
+    assert report.findings == []
+    assert sorted(note.split()[0] for note in report.notes) == sorted(bad)

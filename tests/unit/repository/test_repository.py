@@ -10,7 +10,7 @@ import pytest
 
 from aml.errors import DamagedError, FileAccessError, LockedError, NotFoundError, SchemaError, UsageError
 from aml.repository.check import check
-from aml.repository.cleanup import apply_cleanup, needed_chunks, plan_cleanup
+from aml.repository.cleanup import SMALL_PACKS, apply_cleanup, needed_chunks, plan_cleanup
 from aml.repository.destination import Destination, InMemory
 from aml.repository.local_folder import LocalFolder
 from aml.repository.repository import DESCRIPTION_KEY, create, describe, reading, writing
@@ -176,6 +176,56 @@ def test_dead_packs_go_and_mostly_dead_ones_are_repacked() -> None:
     assert rotate(destination, [second.id], 2 * DAY)[0] >= 1
     assert rotate(destination, [third.id], 3 * DAY)[0] >= 1
     assert [entry.key for entry in destination.entries("")] == [DESCRIPTION_KEY]
+
+
+def hourly(count: int) -> tuple[InMemory, dict[str, dict[str, bytes]]]:
+    """So many backups, each of a file more than the one before."""
+    destination, tree = InMemory(), dict[str, bytes]()
+    kept = {}
+    for number in range(count):
+        tree[f"a/{number:02}.json"] = records(5, seed=number)
+        kept[back_up(destination, tree, moment=NOW + number * HOUR).id] = dict(tree)
+    return destination, kept
+
+
+def test_many_small_packs_become_one() -> None:
+    destination, kept = hourly(SMALL_PACKS + 1)
+    names = {entry.key for entry in destination.entries("packs/")}
+    assert rotate(destination, [], 100.0) == (0, 0)
+    assert rotate(destination, [], DAY) == (0, SMALL_PACKS + 1)
+    (pack,) = [entry.key for entry in destination.entries("packs/")]
+    assert pack not in names
+    assert rotate(destination, [], 2 * DAY) == (0, 0)
+    with reading(destination) as reader:
+        assert {one.id: contents(reader, one) for one in reader.snapshots().readable} == kept
+    assert check(destination, "deep").findings == []
+
+
+def test_few_small_packs_and_young_ones_stay() -> None:
+    destination, _ = hourly(SMALL_PACKS)
+    destination.clock = DAY
+    back_up(destination, {"b/x.json": records(9, seed=99)}, moment=NOW + 99 * HOUR)
+    assert rotate(destination, [], DAY + 60) == (0, 0)
+    assert len(destination.entries("packs/")) == SMALL_PACKS + 1
+
+
+def test_a_damaged_pack_that_is_written_again_byte_by_byte_stays() -> None:
+    destination = InMemory()
+    snapshot = back_up(destination, TREE)
+    (pack,) = [entry.key for entry in destination.entries("packs/")]
+    name = pack.removeprefix("packs/")[3:-3]
+    with writing(destination) as writer:
+        digests = writer.index.tables[name].digests()
+        for digest in digests[1:]:
+            writer.rewrite_chunk(digest, writer.read_chunk(digest))
+        writer.flush()
+    with writing(destination) as writer:
+        needed = needed_chunks(writer, writer.snapshots())
+        plan = plan_cleanup(writer, needed, DAY, damaged={name})
+        assert [use.name for use in plan.repacked] == [name]
+        assert name not in apply_cleanup(writer, plan, needed).removed
+    with reading(destination) as reader:
+        assert contents(reader, snapshot) == TREE
 
 
 def test_a_failure_at_any_call_of_a_rotation_loses_no_kept_backup() -> None:

@@ -1,0 +1,398 @@
+"""``aml backup create``, ``list``, ``show``, ``diff`` and ``verify``: statuses, text, JSON, ids."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Answer, aml, kept
+from tests.contract.backing_up import (
+    at,
+    create_backup,
+    data_of,
+    flip,
+    ids_in,
+    memory_of,
+    packs_of,
+    plain_array,
+    project_in,
+    repository_of,
+    write_noise,
+)
+from tests.support.stores import tree_digest, write_array
+
+#: Every subcommand, with the words it cannot do without.
+SUBCOMMANDS = [
+    ["create"],
+    ["list"],
+    ["show"],
+    ["diff"],
+    ["verify"],
+    ["restore", "latest"],
+    ["rotate"],
+    ["drill"],
+    ["auto"],
+]
+NEED_ONE = [words for words in SUBCOMMANDS if words[0] not in ("create", "list", "auto")]
+IMPATIENT = {"AML_LOCKS_TIMEOUT_SECONDS": "0.1", "AML_BACKUP_RETRIES": "0"}
+
+KEYS = ["schema", "command", "status", "exit", "data", "warnings", "errors"]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """A lock file, locked as by another process."""
+    with path.open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _all(words: list[list[str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("words", words, ids=" ".join)
+
+
+# ---- statuses of all of them
+
+
+@_all(SUBCOMMANDS)
+def test_0_and_nothing_but_an_answer(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    answer = aml(project, "backup", *words, now=at(seconds=5))
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.endswith("\n")
+    if words[0] in ("create", "verify", "rotate", "drill", "auto", "restore"):
+        assert len(answer.out.splitlines()) == 1, "one line from cron"
+        assert answer.out.startswith("backup: " if words[0] == "create" else words[0])
+        quiet = aml(project, "backup", *words, "-q", now=at(seconds=10))
+        assert quiet == Answer(0, "", ""), "nothing with -q"
+
+
+@_all(SUBCOMMANDS)
+def test_the_json_of_each_is_one_envelope(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    answer = aml(project, "--json", "backup", *words, now=at(seconds=5))
+    envelope = answer.envelope
+    assert list(envelope) == KEYS
+    assert (envelope["command"], envelope["status"], envelope["exit"]) == (f"backup {words[0]}", "done", 0)
+    assert envelope["data"]["status"] == 0
+    assert (envelope["warnings"], envelope["errors"], answer.err) == ([], [], "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            words,
+            marks=[pytest.mark.xfail(strict=True, reason="it says no way on")] if words == ["rotate"] else [],
+            id=words[0],
+        )
+        for words in NEED_ONE
+    ],
+)
+def test_1_where_there_is_no_backup_yet(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    before = tree_digest(memory_of(project))
+    answer = aml(project, "backup", *words)
+    assert (answer.status, answer.out) == (1, "")
+    assert "aml backup create" in answer.err
+    assert tree_digest(memory_of(project)) == before
+    assert not repository_of(project).exists(), "to look makes nothing"
+
+
+def test_0_a_list_of_no_backups_is_an_answer(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    answer = aml(project, "backup", "list")
+    assert (answer.status, answer.out) == (0, f"no backups in {repository_of(project)}\n")
+    assert data_of(project, "list")["backups"] == []
+    assert not repository_of(project).exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "--full", "--incremental"],
+        ["create", "--compression", "best"],
+        ["create", "--agent", "nobody"],
+        ["list", "--limit", "0"],
+        ["show", "one", "two"],
+        ["diff", "latest", "--agent", "nobody"],
+        ["diff", "latest", "latest", "--agent", "nobody"],
+        ["verify", "--all", "latest"],
+        ["verify", "--sample", "lots"],
+        ["verify", "--sample", "10%", "--quick"],
+        ["verify", "--quick", "--packs"],
+        ["restore"],
+        ["restore", "latest", "--at", "3d"],
+        ["restore", "--at", "yesterday"],
+        ["restore", "latest", "--agent", "nobody"],
+        ["rotate", "--keep-last", "-1"],
+        ["rotate", "--keep-within", "soon"],
+        ["drill", "--lock-timeout", "nan"],
+        ["crate"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_2_usage(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    before = tree_digest(repository_of(project))
+    answer = aml(project, "backup", *words)
+    assert answer.status == 2
+    assert aml(project, "backup", *words, "--json").envelope["exit"] == 2
+    assert tree_digest(repository_of(project)) == before
+
+
+@_all(SUBCOMMANDS)
+def test_10_no_store(tmp_path: Path, words: list[str]) -> None:
+    answer = aml(tmp_path, "backup", *words)
+    assert answer.status == 10
+    assert "--store" in answer.err
+    assert list(tmp_path.iterdir()) == []
+    assert aml(tmp_path, "--store", "missing", "backup", *words).status == 10
+
+
+@_all(SUBCOMMANDS)
+def test_11_the_repository_is_in_use(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    before = tree_digest(memory_of(project))
+    with held(repository_of(project) / "lock"):
+        answer = aml(project, "backup", *words, environment=IMPATIENT, now=at(seconds=5))
+    assert (answer.status, answer.out) == (11, "")
+    assert "aml backup (pid " in answer.err, "by whom it was written last"
+    assert len(ids_in(project)) == 1
+    assert tree_digest(memory_of(project)) == before
+
+
+@_all([["create"], ["restore", "latest"], ["rotate"], ["auto"]])
+def test_11_another_run_changes_the_store(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    with held(project / ".loom/memory.aml/run.lock"):
+        answer = aml(project, "backup", *words, environment=IMPATIENT, now=at(seconds=5))
+        assert aml(project, "backup", "list").status == 0, "who only looks is not kept out"
+    assert answer.status == 11
+    assert len(ids_in(project)) == 1
+
+
+@_all(SUBCOMMANDS)
+def test_13_a_repository_of_a_later_version(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    path = repository_of(project) / "repository.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    answer = aml(project, "backup", *words, now=at(seconds=5))
+    assert answer.status == 13
+    assert "newer" in answer.err
+
+
+# ---- which backup is meant
+
+
+WITH_AN_ID = [["show"], ["diff"], ["diff", "latest"], ["verify"], ["restore"], ["drill"]]
+
+
+@_all(WITH_AN_ID)
+def test_a_backup_is_named_by_the_beginning_of_its_id(tmp_path: Path, words: list[str]) -> None:
+    project = project_in(tmp_path)
+    names = [create_backup(project, now=at(days=day)) for day in (0, 1)]
+    for wanted in (names[0], names[0][:8], names[0][:-1]):
+        answer = aml(project, "backup", *words, wanted, "--json", *(["--dry-run"] if words == ["restore"] else []))
+        assert answer.status == 0, answer.out
+        assert names[0] in answer.out
+    several = aml(project, "backup", *words, names[0][:6])
+    assert several.status == 1
+    for name in names:
+        assert name in several.err, "both that it fits"
+    for unknown in ("nothing", f"{names[0]}0", ""):
+        answer = aml(project, "backup", *words, unknown)
+        assert answer.status in (1, 2)
+        assert answer.out == ""
+
+
+@pytest.mark.xfail(strict=True, reason="only the newest backup is named, which may be far from what was typed")
+def test_an_id_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    names = [create_backup(project, now=at(days=day)) for day in (0, 10)]
+    typo = names[0][:-1] + ("0" if names[0][-1] != "0" else "1")
+    answer = aml(project, "backup", "show", typo)
+    assert answer.status == 1
+    assert names[0] in answer.err
+
+
+def test_the_latest_is_what_was_made_for_its_own_sake(tmp_path: Path) -> None:
+    """Neither what a restore made of the store before, nor an incomplete one, nor one with a later clock."""
+    project = project_in(tmp_path)
+    create_backup(project, now=at(days=5))
+    second = create_backup(project, "--trust-clock", now=at(days=1))
+    write_array(memory_of(project) / "gamma/patterns.json", [kept("g")])
+    restored = data_of(project, "restore", second, now=at(days=6))
+    for day in (7, 8):
+        shown = data_of(project, "show", now=at(days=day))["backup"]["id"]
+        assert shown == second != restored["backup"]
+        assert data_of(project, "restore", "latest", now=at(days=day))["snapshot"] == second, "and again"
+
+
+# ---- create, list, show, diff
+
+
+def test_create_tells_what_is_new_changed_and_gone(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    memory = memory_of(project)
+    first = aml(project, "backup", "create")
+    assert re.fullmatch(
+        r"backup: \d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}; full, 4 files, [\d.]+ KiB; 4 new, 0 changed, 0 removed; "
+        r"[\d.]+ (B|KiB) written\n",
+        first.out,
+    )
+    (memory / "alpha/patterns.json").write_bytes(b"[]")
+    (memory / "global/conventions.json").unlink()
+    (memory / "global/new.json").write_bytes(b"1")
+    second = aml(project, "backup", "create", now=at(days=1))
+    assert "incremental, 4 files" in second.out
+    assert "1 new, 1 changed, 1 removed" in second.out
+    third = aml(project, "backup", "create", "--full", now=at(days=2))
+    assert "; full, 4 files" in third.out
+    assert "0 new, 0 changed, 0 removed; 0 B written" in third.out
+
+
+def test_create_names_damaged_files_and_succeeds(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    (memory_of(project) / "beta/patterns.json").write_bytes(b"[{")
+    answer = aml(project, "backup", "create")
+    assert answer.status == 0
+    assert "damaged: beta/patterns.json" in answer.err
+    assert aml(project, "backup", "create", "-q", now=at(days=1)) == Answer(0, "", "")
+    assert "beta/patterns.json" in aml(project, "backup", "show").err
+
+
+def test_list_filters_and_limits(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    plain = create_backup(project)
+    tagged = create_backup(project, "--tag", "release", "--tag", "v1", "--description", "before it all", now=at(days=1))
+    scoped = create_backup(project, "--agent", "beta", now=at(days=2))
+
+    def listed(*words: str) -> list[str]:
+        return [one["id"] for one in data_of(project, "list", *words)["backups"]]
+
+    assert listed() == [plain, tagged, scoped]
+    assert listed("--limit", "1") == [scoped]
+    assert listed("--tag", "release") == listed("--tag", "release", "--tag", "v1") == [tagged]
+    assert listed("--tag", "release", "--tag", "v2") == []
+    assert listed("--agent", "alpha") == [plain, tagged]
+    assert listed("--agent", "beta") == [plain, tagged, scoped]
+    text = aml(project, "backup", "list").out
+    assert [line.split()[0] for line in text.splitlines()[1:4]] == [scoped, tagged, plain], "the newest first"
+    assert "release v1" in text
+    assert "before it all" in text
+    assert "3 backups in " in text
+
+
+@pytest.mark.xfail(strict=True, reason="an agent that no backup holds makes an empty list")
+def test_an_unknown_agent_as_a_filter_of_the_list_is_an_error(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    answer = aml(project, "backup", "list", "--agent", "alfa")
+    assert answer.status == 2
+    assert "alpha" in answer.err
+
+
+def test_what_people_typed_is_harmless_to_a_terminal(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    create_backup(project, "--tag", "\x1b[31mred", "--description", "[bold]no markup[/bold]\x07")
+    for words in (["list"], ["show"], ["rotate", "--dry-run"]):
+        out = aml(project, "backup", *words).out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+    assert "[bold]no markup[/bold]" in aml(project, "backup", "list").out
+
+
+def test_show_tells_agents_and_with_verbose_files(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    create_backup(project, "--tag", "x", "--description", "why")
+    text = aml(project, "backup", "show").out
+    rows = [line.split() for line in text.splitlines()]
+    for row in (["tags", "x"], ["description", "why"], ["kind", "full,", "complete"], ["alpha", "1", "2.3", "KiB"]):
+        assert row in rows
+    assert "alpha/patterns.json" not in text
+    assert "alpha/patterns.json" in aml(project, "backup", "show", "-v").out
+    data = data_of(project, "show")
+    assert [one["path"] for one in data["files"]] == [
+        "alpha/patterns.json",
+        "audit/2026.log",
+        "beta/patterns.json",
+        "global/conventions.json",
+    ]
+    assert "audit/empty" in [one["path"] for one in data["folders"]]
+
+
+def test_diff_counts_files_and_records(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    memory = memory_of(project)
+    first = create_backup(project)
+    (memory / "alpha/patterns.json").write_bytes(plain_array("alpha-0", "alpha-9"))
+    shutil.rmtree(memory / "beta")
+    write_array(memory / "gamma/patterns.json", [kept("g")])
+    second = create_backup(project, now=at(days=1))
+    for words in ([first], [first, second]):
+        data = data_of(project, "diff", *words)
+        files = {one["path"]: one for one in data["files"]}
+        assert {path: one["what"] for path, one in files.items()} == {
+            "alpha/patterns.json": "changed",
+            "beta/patterns.json": "removed",
+            "gamma/patterns.json": "added",
+        }
+        alpha = files["alpha/patterns.json"]
+        assert (alpha["records_added"], alpha["records_removed"], alpha["records_changed"]) == (1, 2, 0)
+        assert data["after"] == (second if len(words) > 1 else None)
+    assert data_of(project, "diff", second, first)["files"][0]["records_added"] == 2, "either way"
+    assert [one["path"] for one in data_of(project, "diff", first, "--agent", "alpha")["files"]] == [
+        "alpha/patterns.json"
+    ]
+    assert data_of(project, "diff")["files"] == []
+
+
+# ---- verify
+
+
+@pytest.mark.parametrize("tier", [[], ["--packs"], ["--sample", "100%"], ["latest"]], ids="".join)
+def test_12_damage_is_told_with_what_it_touches(tmp_path: Path, tier: list[str]) -> None:
+    project = project_in(tmp_path)
+    backup = create_backup(project)
+    (pack,) = packs_of(project)
+    flip(pack, 50)
+    answer = aml(project, "backup", "verify", *tier)
+    assert answer.status == 12
+    for part in (pack.name, backup, "next: "):
+        assert part in answer.err
+    findings = data_of(project, "verify", *tier)["findings"]
+    assert any(pack.name in one["key"] and one["snapshots"] == [backup] for one in findings)
+    quiet = aml(project, "backup", "verify", *tier, "-q")
+    assert (quiet.status, pack.name in quiet.err) == (12, True), "quiet does not mean silent about damage"
+
+
+def test_verify_goes_on_with_what_was_looked_at_longest_ago(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    for number in range(3):
+        write_array(memory_of(project) / f"more-{number}/patterns.json", [kept(f"r{number}")])
+        create_backup(project, now=at(days=number))
+    others = packs_of(project)
+    write_noise(project, "last")
+    create_backup(project, now=at(days=3))
+    (last,) = packs_of(project) - others
+    flip(last, 50)
+    statuses = [
+        aml(project, "backup", "verify", "--sample", "25%", now=at(days=9, seconds=second)).status
+        for second in range(4)
+    ]
+    assert sorted(statuses) == [0, 0, 0, 12], "each pack had its turn"

@@ -1,0 +1,211 @@
+"""Backups of small real stores through the command line, ways to damage them, and repositories written by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aml.repository.local_folder import LocalFolder
+from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, ListingRef, Manifest, Scope, Totals, Unread
+from aml.repository.repository import create, writing
+from tests.cli.running import PROJECT, Answer, aml, kept
+from tests.support.records import NOW
+from tests.support.stores import encode_array, gunzipped, make_store, write_array
+
+NOBODY = 65534
+DAY = 86_400.0
+
+
+def at(*, days: float = 0, seconds: float = 0) -> float:
+    """Seconds since 1970 UTC of a moment so long after NOW."""
+    return NOW.timestamp() + days * DAY + seconds
+
+
+def project_in(folder: Path, agents: Sequence[str] = ("alpha", "beta")) -> Path:
+    """A project whose store has these agents, a global file, an audit folder and an empty folder."""
+    make_store(folder, {name: {"patterns": [kept(f"{name}-{number}") for number in range(3)]} for name in agents})
+    memory = folder / ".loom/memory"
+    for path, data in {"global/conventions.json": b'{"tabs": false}', "audit/2026.log": b"one line\n"}.items():
+        (memory / path).parent.mkdir()
+        (memory / path).write_bytes(data)
+    (memory / "audit/empty").mkdir()
+    return folder
+
+
+def create_backup(project: Path, *words: str, now: float | None = None) -> str:
+    """The id of a backup made by ``aml backup create``."""
+    answer = aml(project, "backup", "create", "--json", *words, now=now)
+    assert answer.status == 0, answer.out
+    identity = answer.envelope["data"]["id"]
+    assert isinstance(identity, str)
+    return identity
+
+
+def data_of(project: Path, *words: str, now: float | None = None) -> Any:
+    """What a call of ``aml backup`` answers in JSON, whatever its status."""
+    return aml(project, "backup", *words, "--json", now=now).envelope["data"]
+
+
+def ids_in(project: Path) -> list[str]:
+    """All readable backups, the oldest first."""
+    return [one["id"] for one in data_of(project, "list")["backups"]]
+
+
+def restored(project: Path, backup: str, folder: Path, *words: str) -> dict[str, bytes | None]:
+    """What a backup restores into a new folder."""
+    answer = aml(project, "backup", "restore", backup, "--target", str(folder), *words)
+    assert answer.status == 0, answer.err
+    return tree(folder)
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """Every file (unpacked if it is gzip), link (its target) and folder (None) below a folder, by relative path."""
+    found: dict[str, bytes | None] = {}
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = Path(folder) / name
+            mode = path.lstat().st_mode
+            key = path.relative_to(root).as_posix()
+            if stat.S_ISLNK(mode):
+                found[key] = b"-> " + os.fsencode(path.readlink())
+            elif stat.S_ISDIR(mode):
+                found[key] = None
+            else:
+                found[key] = gunzipped(path.read_bytes())
+    return found
+
+
+def memory_of(project: Path) -> Path:
+    return project / ".loom/memory"
+
+
+def repository_of(project: Path) -> Path:
+    return project / ".loom/memory-backup"
+
+
+def packs_of(project: Path) -> set[Path]:
+    return set((repository_of(project) / "packs").rglob("*.gz"))
+
+
+def manifest_path(project: Path, identity: str) -> Path:
+    return repository_of(project) / f"snapshots/{identity}.json.gz"
+
+
+def write_noise(project: Path, agent: str) -> None:
+    """Give an agent patterns that no compression makes small: its list of files lies in another member than they."""
+    noise = [hashlib.shake_128(b"%d" % seed).hexdigest(1000) for seed in range(300)]
+    write_array(memory_of(project) / agent / "patterns.json", [kept(text[:8]) | {"text": text} for text in noise])
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+# ---- repositories that no AML would write
+
+
+def forge(
+    project: Path,
+    files: Sequence[str | FileEntry] = (),
+    folders: Sequence[str] = ("alpha",),
+    *,
+    agent: str | None = "alpha",
+    scope: tuple[str, ...] | None = None,
+    unread: Sequence[str] = (),
+    data: bytes = b"[]",
+) -> str:
+    """Write a backup with these paths in its listing, unchecked; returns its id."""
+    destination = LocalFolder(repository_of(project))
+    repository = create(destination, NOW).id
+    with writing(destination) as writer:
+        stored = writer.store_document(data)
+        entries = [
+            FileEntry(one, len(data), 0o600, 0, hashlib.sha256(data).hexdigest(), stored.chunks)
+            if isinstance(one, str)
+            else one
+            for one in files
+        ]
+        listing = Listing(FORMAT, [FolderEntry(path, 0o700, 0) for path in folders], entries)
+        reference = writer.store_listing(agent, listing)
+        manifest = _manifest(repository, [reference], Scope(scope), [Unread(path, "no right") for path in unread])
+        return writer.commit(manifest).id
+
+
+def _manifest(repository: str, listings: list[ListingRef], scope: Scope, unread: list[Unread]) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        repository=repository,
+        kind="full",
+        parent=None,
+        sequence=1,
+        time=NOW,
+        host="elsewhere",
+        scope=scope,
+        unread=unread,
+        schemas={},
+        tags=[],
+        description="",
+        redactions=[],
+        totals=Totals(),
+        listings=listings,
+    )
+
+
+def plain_array(*ids: str) -> bytes:
+    return encode_array([kept(one) for one in ids])
+
+
+# ---- a user whom modes bind
+
+#: What a child does: load all of AML, and what it needs to read and write a backup; give up root's rights; run.
+_AS_NOBODY = """
+import importlib, json, os, pkgutil, sys, tempfile
+from pathlib import Path
+import aml
+for found in pkgutil.walk_packages(aml.__path__, "aml."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+from tests.cli.running import aml, small_store
+with tempfile.TemporaryDirectory() as scratch:
+    project = small_store(Path(scratch))
+    for words in (["create", "--agent", "x"], ["create"], ["list"], ["verify", "--json"], ["drill"]):
+        aml(project, "backup", *words)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+answer = aml(Path("/"), "--store", *sys.argv[2:], now=float(sys.argv[1]))
+print(json.dumps([answer.status, answer.out, answer.err]))
+"""
+
+
+def unprivileged(project: Path, *words: str, now: float | None = None) -> Answer:
+    """One call by a user whom modes bind: the present one, or where that is root, nobody."""
+    moment = NOW.timestamp() if now is None else now
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, str(moment), str(memory_of(project)), *words],
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return Answer(*json.loads(done.stdout))
+
+
+def give_to_nobody(folder: Path) -> None:
+    """Make a folder and all in it belong to whoever ``unprivileged`` acts as."""
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
