@@ -67,12 +67,14 @@ def diff(before: str, after: str | None, one: Tree, other: Tree, fetch: tuple[Fe
     return DiffReport(before, after, files, sum(change.what == "same" for change in changes), ExitStatus.DONE)
 
 
-def from_backup(reader: Reader) -> Fetch:
+def from_backup(reader: Reader, max_unpacked_bytes: int) -> Fetch:
     """Contents as a backup holds them."""
 
     def fetch(entry: FileEntry) -> bytes | None:
         try:
-            return reader.read_stored(entry)
+            data = reader.read_stored(entry)
+            # of several gzip members, which are stored as they are
+            return unpack(data, max_bytes=max_unpacked_bytes) if is_gzip(data) else data
         except (DamagedError, NotFoundError):
             return None
 
@@ -87,7 +89,7 @@ def from_store(store: Store) -> Fetch:
             read = read_settled(store.root / entry.location)
             if read is None:
                 return None
-            return unpack(read[0], max_bytes=store.max_unpacked_bytes) if is_gzip(read[0]) else read[0]
+            return unpack(read.data, max_bytes=store.max_unpacked_bytes) if is_gzip(read.data) else read.data
         except (FileAccessError, ChangedError, DamagedError):
             return None
 

@@ -15,7 +15,7 @@ from aml.backup.scan import Part, scan, unread
 from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, ListingRef, Manifest, Scope, Totals, Unread
-from aml.repository.repository import Reader, Writer
+from aml.repository.repository import Writer
 from aml.repository.snapshots import Snapshot, Snapshots, read_snapshot
 from aml.store.open import Store
 from aml.store.read import fingerprint
@@ -194,7 +194,7 @@ class _Maker:
             return None
         if read is None:
             return None
-        return entry_of(path, *read, self._writer.store_document, self._store.max_unpacked_bytes)
+        return entry_of(path, read, self._writer.store_document, self._store.max_unpacked_bytes)
 
     def _compare(self, before: FileEntry | None, entry: FileEntry) -> None:
         if before is None:
@@ -219,13 +219,14 @@ def _has_all(writer: Writer, chunks: list[str]) -> bool:
     return all(has(bytes.fromhex(name)) for name in chunks)
 
 
-def _listing(reader: Reader, reference: ListingRef | None) -> Listing:
+def _listing(writer: Writer, reference: ListingRef | None) -> Listing:
     """A parent's listing; an empty one where it has none, or one that cannot be read: then all is read anew."""
     if reference is not None:
         try:
-            return reader.read_listing(reference)
+            return writer.read_listing(reference)
         except (DamagedError, NotFoundError):
-            pass
+            # it must not be referred to again, nor anything beside it that may be damaged too
+            writer.distrust_neighbours(map(bytes.fromhex, reference.chunks))
     return Listing(FORMAT, [], [])
 
 

@@ -50,7 +50,10 @@ def drill(
     wanted = wanted_of(reader, snapshot, RestoreOptions(skip_damaged=True))
     with scratch_folder(store.state / "drill") as scratch:
         damaged = build(reader, wanted, scratch, progress, skip_damaged=True)
-        wrong = [*damaged, *(OddPath(path, reason) for path, reason in wanted.tree.unread.items())]
+        # what could not be read when the backup was made was never in it
+        missed = {one.path for one in snapshot.manifest.unread}
+        lost_lists = [OddPath(path, reason) for path, reason in wanted.tree.unknown() if path not in missed]
+        wrong = [*damaged, *lost_lists]
         lost = {one.path for one in damaged}
         entries = [entry for entry in wanted.tree.files.values() if entry.path not in lost]
         wrong += _strangers(scratch, wanted, lost)
@@ -96,7 +99,11 @@ def _compare(store: Store, scratch: Path, entry: FileEntry) -> tuple[str, bool]:
     original = _original(store, entry)
     if original is None:
         return "", False
-    return ("" if _content(original, entry) == content else "it is not what the store holds, unchanged since"), True
+    try:
+        same = _content(original, entry) == content
+    except DamagedError:
+        same = False
+    return ("" if same else "the store holds something else, though the file has not changed since"), True
 
 
 def _content(data: bytes, entry: FileEntry) -> bytes:
@@ -112,4 +119,4 @@ def _original(store: Store, entry: FileEntry) -> bytes | None:
     except OSError:
         return None
     read = read_settled(path)
-    return read[0] if read is not None and fingerprint(read[1]) == entry.stat else None
+    return read.data if read is not None and fingerprint(read.stat) == entry.stat else None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 
 from msgspec import Struct
 
-from aml.backup.options import OWN_TAGS
+from aml.backup.options import OWN_TAGS, PRE_RESTORE
 from aml.errors import UsageError
 from aml.model.moments import format_age
 from aml.model.timestamps import SECONDS_PER_DAY
@@ -93,10 +93,12 @@ def judge(candidates: Sequence[Candidate], rules: KeepRules, now: float, zone: t
     lost: dict[str, str] = {}
     safe: set[str] = set()
     for members in scopes.values():
-        complete = [one for one in members if one.complete]
+        # what a restore replaced is no state that anybody wanted
+        complete = [one for one in members if one.complete and PRE_RESTORE not in one.tags]
+        complete = complete or [one for one in members if one.complete]
         _keep_counted(complete, rules, zone, reasons)
         _keep_marked(members, rules, now, reasons)
-        _judge_incomplete(members, complete, max(rules.last, 1), reasons, lost)
+        _judge_others(members, complete, max(rules.last, 1), reasons, lost)
         newest = (complete or members)[0]
         reasons[newest.id].append(_NEWEST if complete else f"{_NEWEST}, though incomplete")
         safe.add(newest.id)
@@ -156,28 +158,31 @@ def _keep_marked(members: Iterable[Candidate], rules: KeepRules, now: float, rea
         reasons[one.id].extend(f"tag {tag}" for tag in rules.tags if tag in one.tags)
 
 
-def _judge_incomplete(
+def _judge_others(
     newest_first: Iterable[Candidate],
     complete: Sequence[Candidate],
     limit: int,
     reasons: _Reasons,
     lost: dict[str, str],
 ) -> None:
-    """The last few incomplete backups stay until a complete one follows: they may hold what nothing else does."""
+    """The last few that do not count, since they are incomplete or were made by a restore, stay until one that counts
+    follows: they may hold what nothing else does."""
+    counted = {one.id for one in complete}
     kept = 0
     for one in newest_first:
-        if one.complete:
+        if one.id in counted:
             continue
+        what = "what a restore replaced" if one.complete else "incomplete"
         if not complete:
-            lost[one.id] = "incomplete, and a newer one exists"
+            lost[one.id] = f"{what}, and a newer one exists"
         elif _age_order(one) > _age_order(complete[0]):
             kept += 1
             if kept > limit:
-                lost[one.id] = "incomplete, and newer ones exist"
+                lost[one.id] = f"{what}, and newer ones exist"
                 continue
-            reasons[one.id].append("incomplete, but newer than the newest complete backup")
+            reasons[one.id].append(f"{what}, but newer than the newest complete backup")
         else:
-            lost[one.id] = "incomplete, and a newer complete one exists"
+            lost[one.id] = f"{what}, and a newer complete one exists"
 
 
 def _beyond(limit: int, kept: Sequence[Candidate], safe: set[str]) -> list[Candidate]:

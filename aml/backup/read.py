@@ -50,11 +50,12 @@ def is_record_file(path: str) -> bool:
     return path.rpartition("/")[2] in KIND_BY_FILE_NAME and path.count("/") == 1 and agent_of(path) is not None
 
 
-def entry_of(path: str, data: bytes, found: os.stat_result, keep: Keep, max_unpacked_bytes: int) -> FileEntry:
-    """The entry of a file inside the store that held ``data``, whose content is given to ``keep``.
+def entry_of(path: str, read: Read, keep: Keep, max_unpacked_bytes: int) -> FileEntry:
+    """The entry of a file inside the store that was read, whose content is given to ``keep``.
 
     Raises what ``keep`` raises: a file that means nothing is kept as it is, and flagged.
     """
+    data, found = read.data, read.stat
     content = _interpret(path, data, max_unpacked_bytes)
     stored = keep(data if content.unpacked is None else content.unpacked)
     name, exact = path_fields(path)
@@ -71,33 +72,41 @@ def entry_of(path: str, data: bytes, found: os.stat_result, keep: Keep, max_unpa
         content_size=stored.size if packed else None,
         damaged=content.damaged,
         path_hex=exact,
-        stat=_settled(found),
+        stat=read.settled,
         records=content.records,
         schema=content.schema,
     )
 
 
-def read_settled(path: Path | str) -> tuple[bytes, os.stat_result] | None:
-    """The bytes of a file at one moment, and what it was then; None where it is gone.
+class Read(Struct, frozen=True):
+    """What a file held at one moment, and what it was then.
+
+    ``settled`` tells later that it is still the same; None where it changed so lately that it might not tell.
+    """
+
+    data: bytes
+    stat: os.stat_result
+    settled: Fingerprint | None
+
+
+def read_settled(path: Path | str) -> Read | None:
+    """Read a file whole; None where it is gone.
 
     Raises FileAccessError, and ChangedError where it keeps changing while it is read.
     """
     for _ in range(_ATTEMPTS):
+        began_ns = time.time_ns()
         try:
             data, before, after = read_whole(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise explain(error, "read", Path(path)) from error
-        if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
-            return data, after
+        own = fingerprint(after)
+        if fingerprint(before) == own and len(data) == after.st_size:
+            settled = began_ns - max(after.st_mtime_ns, after.st_ctime_ns) >= _UNSETTLED_NS
+            return Read(data, after, own if settled else None)
     raise ChangedError(f"{path} keeps changing while it is read", advice="back it up again when its writer is done")
-
-
-def _settled(found: os.stat_result) -> Fingerprint | None:
-    """What tells later that the file is still the same; None where it changed so lately that it might not tell."""
-    changed_ns = max(found.st_mtime_ns, found.st_ctime_ns)
-    return fingerprint(found) if time.time_ns() - changed_ns >= _UNSETTLED_NS else None
 
 
 def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:

@@ -96,7 +96,7 @@ def wanted_of(reader: Reader, snapshot: Snapshot, options: RestoreOptions) -> Wa
     """The part of a backup that the options mean. Raises UsageError, NotFoundError, DamagedError."""
     selection = select(snapshot, options.agents, options.paths)
     tree = load_tree(reader, snapshot, selection, skip_damaged=options.skip_damaged)
-    refuse_unknown_paths(snapshot, tree, selection)
+    refuse_unknown_paths(reader, snapshot, tree, selection)
     return Wanted(snapshot, selection, tree)
 
 
@@ -316,7 +316,7 @@ def _report(wanted: Wanted, plan: RestorePlan, *, damaged: Sequence[OddPath] = (
         bytes=sum(change.after.size for change in changes if change.after is not None),
         records_before=_records(change.before for change in changes),
         records_after=_records(change.after for change in changes),
-        left=(*plan.left, *(OddPath(path, reason) for path, reason in wanted.tree.unread.items())),
+        left=(*plan.left, *(OddPath(path, reason) for path, reason in wanted.tree.unknown())),
         damaged=tuple(damaged),
         overwritten=(),
         run=None,

@@ -52,8 +52,10 @@ class Steps(Struct, frozen=True):
 
     @property
     def number(self) -> int:
-        """How many things change, not counting the modes and times of folders."""
-        return sum(map(len, (self.removals, self.emptied, self.made, self.puts, self.settings)))
+        """How many things change, not counting the times of folders."""
+        modes = {folder.location: folder.mode for folder in self.were}
+        others = sum(modes.get(folder.location, folder.mode) != folder.mode for folder in self.folders)
+        return others + sum(map(len, (self.removals, self.emptied, self.made, self.puts, self.settings)))
 
 
 class RestorePlan(Struct, frozen=True):
@@ -126,7 +128,8 @@ def _kept_folders(current: Tree, wanted: Tree) -> set[str]:
     """Folders that stay: those of the backup, and those that hold something which stays."""
     kept = set(wanted.folders) & set(current.folders)
     staying = [*current.unread, *current.skipped]
-    staying += [path for path in (*current.files, *current.folders) if not wanted.covers(path)]
+    staying += [path for path in current.files if not wanted.covers(path)]
+    staying += [path for path in current.folders if not wanted.covers(path, is_folder=True)]
     for path in staying:
         kept.update(above for above in with_parents(path) if above in current.folders)
     return kept

@@ -36,18 +36,29 @@ class Part(Struct):
 class Tree(Struct, frozen=True):
     """Folders and files by path, as a backup holds them or as the store has them now.
 
-    ``unread`` are paths of which nothing is known, nor of what lies below them; ``skipped`` are in the way of a file,
-    but no file themselves.
+    ``unread`` are paths of which nothing is known, nor of what lies below them, with the reasons; ``rest_unread`` is
+    the reason why nothing is known of what belongs to no agent, if so. ``skipped`` are in the way of a file, but no
+    file themselves.
     """
 
     folders: dict[str, FolderEntry] = {}
     files: dict[str, FileEntry] = {}
     unread: dict[str, str] = {}
     skipped: frozenset[str] = frozenset()
+    rest_unread: str = ""
 
-    def covers(self, path: str) -> bool:
+    def covers(self, path: str, *, is_folder: bool = False) -> bool:
         """Whether it is known what was at ``path``: neither it nor a folder above it was unreadable."""
+        if self.rest_unread and agent_of(path, is_folder=is_folder) is None:
+            return False
         return not self.unread or not any(above in self.unread for above in with_parents(path))
+
+    def unknown(self) -> Iterator[tuple[str, str]]:
+        """What is not known, as people read it, and why."""
+        for path, reason in self.unread.items():
+            yield path_fields(path)[0], reason
+        if self.rest_unread:
+            yield "(what belongs to no agent)", self.rest_unread
 
 
 def with_parents(path: str) -> Iterator[str]:
@@ -128,4 +139,5 @@ def _take_folder(root: Path, path: str, found: os.stat_result, part: Part) -> _B
 def unread(path: str, error: AmlError) -> Unread:
     """A path that could not be read, and why."""
     name, exact = path_fields(path)
-    return Unread(name, error.message, exact)
+    # the message holds the path too, which need not be text
+    return Unread(name, os.fsencode(error.message).decode(errors="replace"), exact)

@@ -189,13 +189,13 @@ class Swap:
         relative = path.relative_to(self._store.root)
         wanted = self._store.keep / overwritten_folder(self._staged.run) / relative
         number, target = 0, wanted
-        while is_there(target) and read_regular(target) != read[0]:
+        while is_there(target) and read_regular(target) != read.data:
             number += 1
             target = wanted.with_name(f"{wanted.name}.{number}")
         if not is_there(target):
             # else it was archived by a run that did not get to the end
             make_private_folder(target.parent)
-            write_durably(target, read[0])
+            write_durably(target, read.data)
         self.overwritten.append(OddPath(path_fields(str(relative))[0], str(target)))
 
     def _take_back(self, number: int, put: Put) -> None:
@@ -343,7 +343,7 @@ def _is_as(path: Path, found: os.stat_result, before: FileEntry | None) -> bool:
     if before.stat == fingerprint(found):
         return True
     read = read_settled(path)
-    return read is None or hashlib.sha256(read[0]).hexdigest() == before.sha256
+    return read is None or hashlib.sha256(read.data).hexdigest() == before.sha256
 
 
 def _is_link_of(old: Path, found: os.stat_result) -> bool:

@@ -79,12 +79,13 @@ def _inside(path: str) -> str:
 def load_tree(reader: Reader, snapshot: Snapshot, selection: Selection, *, skip_damaged: bool = False) -> Tree:
     """What a backup holds of a selection.
 
-    Raises DamagedError, NotFoundError where a listing cannot be read; with ``skip_damaged``, the agent whose listing it
-    is counts as unread.
+    Raises DamagedError where a listing cannot be read; with ``skip_damaged``, the agent whose listing it is counts as
+    unread.
     """
     folders: dict[str, FolderEntry] = {}
     files: dict[str, FileEntry] = {}
     missed = {one.location: one.reason for one in snapshot.manifest.unread}
+    rest_unread = ""
     for reference in snapshot.manifest.listings:
         if selection.agents is not None and reference.agent not in selection.agents:
             continue
@@ -92,20 +93,28 @@ def load_tree(reader: Reader, snapshot: Snapshot, selection: Selection, *, skip_
             listing = reader.read_listing(reference)
             _check_owner(listing, reference.agent)
         except (DamagedError, NotFoundError) as error:
-            if not skip_damaged or reference.agent is None:
-                raise
-            missed[reference.agent] = f"its list of files in the backup is damaged: {error.message}"
+            subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
+            reason = f"the list of files of {subject} in backup {snapshot.id} is damaged: {error.message}"
+            if not skip_damaged:
+                raise DamagedError(
+                    reason, advice="--skip-damaged restores everything else; aml backup verify tells what is whole"
+                ) from error
+            if reference.agent is None:
+                rest_unread = reason
+            else:
+                missed[reference.agent] = reason
             continue
         folders |= {one.location: one for one in listing.folders if selection.needs(one.location)}
         files |= {one.location: one for one in listing.files if selection.has(one.location)}
-    return Tree(folders, files, missed)
+    return Tree(folders, files, missed, rest_unread=rest_unread)
 
 
-def refuse_unknown_paths(snapshot: Snapshot, tree: Tree, selection: Selection) -> None:
+def refuse_unknown_paths(reader: Reader, snapshot: Snapshot, tree: Tree, selection: Selection) -> None:
     """Raise NotFoundError for a path that was asked for and that the backup does not hold."""
     for path in selection.paths:
         if path not in tree.folders and path not in tree.files and tree.covers(path):
-            near = get_close_matches(path, [*tree.folders, *tree.files], n=3)
+            whole = load_tree(reader, snapshot, Selection(selection.agents), skip_damaged=True)
+            near = get_close_matches(path, [*whole.folders, *whole.files], n=3)
             advice = f"nearest: {', '.join(near)}" if near else "aml backup show --verbose lists what it holds"
             raise NotFoundError(f"backup {snapshot.id} does not hold {path!r}", advice=advice)
 
@@ -159,7 +168,7 @@ def _observed(store: Store, part: Part, selection: Selection, cached: dict[str, 
             part.unread.append(unread(path, error))
             continue
         if read is not None:
-            yield entry_of(path, *read, _hashed, store.max_unpacked_bytes)
+            yield entry_of(path, read, _hashed, store.max_unpacked_bytes)
 
 
 def _hashed(data: bytes) -> StoredDocument:

@@ -267,7 +267,9 @@ def restore_command(
     if wanted is not None and at is not None:
         raise UsageError(f"--at and {wanted} contradict each other", advice="say one of them")
     store = invocation.open_place()
-    which = wanted or _moment(invocation, at or "")
+    if wanted == "":
+        raise UsageError("the id of a backup is empty", advice="aml backup list shows all")
+    which = wanted if wanted is not None else _moment(invocation, at or "")
     options = RestoreOptions(tuple(agent or ()), tuple(path or ()), keep_extra, skip_damaged)
 
     def confirm(preview: RestoreReport) -> bool:

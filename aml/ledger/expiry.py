@@ -52,7 +52,7 @@ def expire(store: Store, journal: Journal, archives: list[Expired]) -> None:
         journal.write(run)
     for one in archives:
         path = store.keep / one.path
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             with explained("remove", path):
                 shutil.rmtree(path)
         else:

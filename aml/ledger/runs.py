@@ -19,7 +19,7 @@ import msgspec
 from aml.errors import DamagedError, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
-from aml.fs.files import read_regular
+from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.store.layout import record_file
@@ -144,8 +144,10 @@ class Journal:
         )
 
     def read(self, run_id: str) -> Run:
-        """Raises DamagedError where the run's file is not what AML writes."""
+        """Raises DamagedError where the run's file is not what AML writes, NotFoundError where there is none."""
         path = self._path(run_id)
+        if not is_there(path):
+            raise NotFoundError(f"there is no run {run_id!r} in {self._folder}", advice="aml prune history lists them")
         data = read_regular(path)
         try:
             run = msgspec.json.decode(data, type=Run)

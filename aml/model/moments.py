@@ -113,4 +113,12 @@ def _from_local(text: str, moment: datetime, zone: tzinfo | None) -> datetime:
 def _readings(moment: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
     """A local time in UTC, by the offset before and by the one after a change of clocks nearby: mostly the same."""
     first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if zone is None and first != second and not _is_shown_as(first, moment):
+        # of a time that is skipped, the system's own rules give the readings in the other order than a zone does
+        first, second = max(first, second), min(first, second)
     return first, second
+
+
+def _is_shown_as(reading: datetime, moment: datetime) -> bool:
+    """Whether the system's local time at ``reading`` is ``moment``."""
+    return reading.astimezone().replace(tzinfo=None) == moment

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from aml.codec.compression import is_gzip
 from aml.errors import DamagedError, FileAccessError, NotFoundError, SchemaError
 from aml.repository.check_data import Document, PackResult, check_documents, check_packs
 from aml.repository.description import DESCRIPTION_KEY, Description, describe
@@ -27,6 +28,7 @@ _ADVICE_CHUNKS = "run aml backup create --full: it writes again what the store s
 _ADVICE_COPY = "nothing is lost, other packs hold it whole: aml backup rotate replaces that pack when it is an hour old"
 _ADVICE_LISTING = "run aml backup create --full; if it stays, move that manifest away: only this backup is lost"
 _ADVICE_INDEX = "nothing is lost: the next backup writes the index again from the packs"
+_ADVICE_DESCRIPTION = "nothing is lost: the next backup writes it again, with the id that all backups name"
 _ADVICE_SNAPSHOT = "remove that file once you do not need that backup; all others are unaffected"
 
 
@@ -151,8 +153,7 @@ def _describe(destination: Destination, findings: list[Finding]) -> Description 
     try:
         return describe(destination)
     except (DamagedError, NotFoundError, SchemaError, FileAccessError) as error:
-        advice = "every backup names the id it should hold: docs/repository-format.md has the recipe"
-        findings.append(Finding(DESCRIPTION_KEY, error.message, advice=advice))
+        findings.append(Finding(DESCRIPTION_KEY, error.message, advice=_ADVICE_DESCRIPTION))
         return None
 
 
@@ -168,7 +169,7 @@ def _check_structure(reader: Reader, listed: _Listed, findings: list[Finding]) -
             strangers.append(snapshot.id)
     if strangers:
         problem = "its id is not the one that backups name"
-        findings.append(Finding(DESCRIPTION_KEY, problem, snapshots=tuple(strangers)))
+        findings.append(Finding(DESCRIPTION_KEY, problem, snapshots=tuple(strangers), advice=_ADVICE_DESCRIPTION))
     if missing:
         problem = f"{len(missing)} chunks are in no pack that can be read"
         findings.append(_explain(listed, "packs", problem, missing))
@@ -266,7 +267,19 @@ def _check_documents(
         ]
         users = tuple(dict.fromkeys(one.snapshot for one in affected))
         findings.append(Finding("snapshots", problem, (), users, tuple(affected), _ADVICE_CHUNKS))
-    notes += [f"{path} is no whole JSON, and was none when it was backed up" for path in results.unparsed]
+    notes += [
+        f"{document.path} is no whole JSON, and was none when it was backed up"
+        for document in results.unparsed
+        if document.chunks and not _is_packed(reader, document)
+    ]
+
+
+def _is_packed(reader: Reader, document: Document) -> bool:
+    """Whether a document is gzip, which agents write under the plain name too."""
+    try:
+        return is_gzip(reader.read_chunk(bytes.fromhex(document.chunks[0])))
+    except (DamagedError, NotFoundError, FileAccessError):
+        return False
 
 
 def _explain(listed: _Listed, key: str, problem: str, lost: set[str]) -> Finding:

@@ -44,10 +44,10 @@ class PackResult(Struct):
 
 
 class DocumentResults(Struct):
-    """Documents whose chunks make another one, and paths of those that are no whole JSON."""
+    """Documents whose chunks make another one, and those that are no whole JSON."""
 
     wrong: list[Document]
-    unparsed: list[str]
+    unparsed: list[Document]
 
 
 class _PackJobs(Struct):
@@ -189,7 +189,7 @@ def _check_share(reader: Reader, documents: Sequence[Document]) -> DocumentResul
                 results.wrong.append(document)
                 continue
             if not is_json(data):
-                results.unparsed.append(document.path)
+                results.unparsed.append(document)
     finally:
         own.close()
     return results

@@ -10,7 +10,7 @@ from msgspec import Struct
 from aml.errors import AmlError, DamagedError, NotFoundError, SchemaError
 from aml.repository.destination import Destination
 from aml.repository.manifest import FORMAT
-from aml.repository.snapshots import list_snapshots
+from aml.repository.snapshots import list_snapshots, newest_readable
 
 DESCRIPTION_KEY = "repository.json"
 
@@ -51,9 +51,13 @@ def describe_or_recover(destination: Destination) -> tuple[Description, bool]:
     Raises SchemaError for another format, FileAccessError, and without any backup what ``describe`` raises.
     """
     try:
-        return describe(destination), False
+        found = describe(destination)
     except (NotFoundError, DamagedError) as error:
         return _recovered(destination, error), True
+    newest = newest_readable(destination)
+    if newest is not None and newest.manifest.repository != found.id:
+        return _recovered(destination, DamagedError(f"{DESCRIPTION_KEY} names another repository")), True
+    return found, False
 
 
 def _recovered(destination: Destination, failure: AmlError) -> Description:

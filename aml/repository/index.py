@@ -105,11 +105,6 @@ class Index:
         number = bisect_right(self._firsts, ordinal) - 1
         return self._order[number].lengths[ordinal - self._firsts[number]]
 
-    def forget(self, digest: bytes) -> None:
-        """Take a chunk for missing, so that it is written again."""
-        self._ordinals.pop(digest, None)
-        self._twins.pop(digest, None)
-
     def _place(self, ordinal: int) -> Place:
         number = bisect_right(self._firsts, ordinal) - 1
         table = self._order[number]

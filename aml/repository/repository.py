@@ -77,11 +77,13 @@ class Writer(Reader):
         self.added_bytes = 0
         #: packs that nothing is to be written into an index of
         self._suspect: set[str] = set()
+        #: chunks that are taken for missing when something is written, though they may still be read
+        self._distrusted: set[bytes] = set()
         self._distrust_cut_packs()
         self._distrust_strangers()
 
     def has(self, digest: bytes) -> bool:
-        return digest in self._new or digest in self.loaded.index
+        return digest in self._new or (digest in self.loaded.index and digest not in self._distrusted)
 
     @property
     def added_packed_bytes(self) -> int:
@@ -95,6 +97,7 @@ class Writer(Reader):
         digest = hashlib.sha256(chunk).digest()
         if not self.has(digest):
             self._new.add(digest)
+            self._distrusted.discard(digest)
             self._writer.add(digest, chunk)
             self.added_chunks += 1
             self.added_bytes += len(chunk)
@@ -104,6 +107,7 @@ class Writer(Reader):
         """Add a chunk that is there already once more, so that the pack it is in can go. Raises FileAccessError."""
         if digest not in self._new:
             self._new.add(digest)
+            self._distrusted.discard(digest)
             self._writer.add(digest, chunk)
 
     def store_document(self, data: bytes) -> StoredDocument:
@@ -141,7 +145,8 @@ class Writer(Reader):
             self.loaded.packs[table.pack] = self.destination.entries(f"packs/{table.pack[:2]}/{table.pack}")[0]
         self._new.clear()
         self._suspect.difference_update(table.pack for table in tables)
-        if len(self.loaded.keys) > _INDEX_FILES:
+        # a damaged index file is put right by one that stands for all
+        if len(self.loaded.keys) > _INDEX_FILES or any(flaw.key in self.loaded.keys for flaw in self.loaded.flaws):
             self.merge_indexes()
         return [table.pack for table in tables]
 
@@ -177,9 +182,17 @@ class Writer(Reader):
             self.loaded.packs.pop(name, None)
 
     def distrust(self, digests: Iterable[bytes]) -> None:
-        """Take chunks for missing, since a check found them damaged: the next backup writes them again."""
-        for digest in digests:
-            self.loaded.index.forget(digest)
+        """Take chunks for missing, since a check found them damaged, so that they are written again where that can be.
+
+        They can be read as before: what is damaged in one place may be whole in another.
+        """
+        self._distrusted.update(digests)
+
+    def distrust_neighbours(self, digests: Iterable[bytes]) -> None:
+        """Distrust every chunk of the packs that hold any of these."""
+        packs = {place.pack for digest in digests for place in self.index.places(digest)}
+        for pack in packs:
+            self.distrust(self.index.tables[pack].digests())
 
     def close(self) -> None:
         self._writer.close()

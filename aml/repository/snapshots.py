@@ -118,6 +118,16 @@ def list_snapshots(destination: Destination) -> Snapshots:
     return Snapshots(readable, flaws)
 
 
+def newest_readable(destination: Destination) -> Snapshot | None:
+    """The last backup by its name that can be read, found without reading all of them."""
+    for entry in reversed(destination.entries("snapshots/")):
+        match = SNAPSHOT_KEY.fullmatch(entry.key)
+        found = attempt(entry.key, [], partial(read_snapshot, destination, match[1])) if match else None
+        if found is not None:
+            return found
+    return None
+
+
 def newest_believed(destination: Destination) -> Snapshot | None:
     """The backup with the highest sequence number whose clock was not doubted. Raises FileAccessError."""
     believed = [one for one in list_snapshots(destination).readable if not one.manifest.clock_doubted]

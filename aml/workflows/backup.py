@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from difflib import get_close_matches
 
 from msgspec import Struct, structs
 
@@ -14,7 +15,7 @@ from aml.backup.create import BackupReport, OddPath, create
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
-from aml.errors import AmlError, ExitStatus, NotFoundError
+from aml.errors import ExitStatus, NotFoundError
 from aml.hooks import hooked
 from aml.ledger.operations import Operation, note_operation
 from aml.ledger.runs import Journal
@@ -23,6 +24,7 @@ from aml.repository.manifest import FileEntry, FolderEntry
 from aml.repository.repository import create as create_repository
 from aml.repository.repository import writing
 from aml.repository.snapshots import LATEST, Snapshot, Snapshots
+from aml.store.layout import choose
 from aml.store.open import Store
 from aml.workflows.conditions import (
     Conditions,
@@ -190,6 +192,8 @@ def list_backups(
             stored = sum(entry.size for entry in reader.loaded.packs.values())
     except NotFoundError:
         return BackupList(folder, (), (), 0, ExitStatus.DONE)
+    known = {one.agent for snapshot in found.readable for one in snapshot.manifest.listings if one.agent is not None}
+    choose(agents, tuple(sorted(known)), "agent")
     chosen = [one for one in found.readable if _holds(one, agents) and set(tags) <= set(one.manifest.tags)]
     if limit is not None:
         chosen = chosen[-limit:]
@@ -242,7 +246,7 @@ def diff_backups(
         found = reader.snapshots()
         first = find(found, before, agents)
         one = load_tree(reader, first, select(first, agents, ()))
-        contents = from_backup(reader)
+        contents = from_backup(reader, store.max_unpacked_bytes)
         if after is None:
             now = observe(store, select(first, agents, ()), one.files.values())
             return diff(first.id, None, one, now, (contents, from_store(store)))
@@ -263,7 +267,7 @@ def find(snapshots: Snapshots, wanted: str, agents: Collection[str] = ()) -> Sna
     try:
         return (_states(snapshots, agents) if wanted == LATEST else snapshots).find(wanted)
     except NotFoundError as error:
-        raise _with_hint(snapshots, error) from error
+        raise _with_hint(snapshots, error, wanted) from error
 
 
 def find_at(snapshots: Snapshots, moment: datetime, agents: Collection[str] = ()) -> Snapshot:
@@ -293,9 +297,12 @@ def _states(snapshots: Snapshots, agents: Collection[str]) -> Snapshots:
     return Snapshots(fitting or readable, snapshots.flaws)
 
 
-def _with_hint(snapshots: Snapshots, error: NotFoundError) -> AmlError:
+def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> NotFoundError:
     if not snapshots.readable:
         return NotFoundError("there is no backup yet", advice="aml backup create makes one")
+    near = get_close_matches(wanted, [one.id for one in snapshots.readable], n=3)
+    if near:
+        return NotFoundError(error.message, advice=f"{error.advice}; nearest: {', '.join(near)}")
     newest = snapshots.readable[-1]
     kind = "" if newest.manifest.complete else ", which is incomplete"
     return NotFoundError(error.message, advice=f"{error.advice}; the newest is {newest.id}{kind}")

@@ -124,10 +124,12 @@ def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Itera
         try:
             reader = opened.enter_context(reading(destination, purpose=purpose, timeout=conditions.locks.timeout))
         except NotFoundError as error:
-            raise NotFoundError(
-                f"there is no backup in {destination} yet", advice="aml backup create makes one"
-            ) from error
+            raise no_backup_yet(destination) from error
         yield reader
+
+
+def no_backup_yet(destination: LocalFolder) -> NotFoundError:
+    return NotFoundError(f"there is no backup in {destination} yet", advice="aml backup create makes one")
 
 
 def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Witness | None:

@@ -32,7 +32,7 @@ from aml.errors import AmlError, ExitStatus, UsageError
 from aml.fs.access import explained
 from aml.fs.new_folder import refuse_occupied
 from aml.ledger.history import RemovedKeys, read_history
-from aml.ledger.operations import note_operation
+from aml.ledger.operations import Operation, note_operation
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.ledger.state import FileLockNotes
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
@@ -161,10 +161,21 @@ def _restore_in_place(
         run.files = _put_back(store, journal, report, now)
         run.counts = {name: report.count(name) for name in ("added", "changed", "removed")}
         _finish(journal, run, "partial" if report.status is ExitStatus.PARTIAL else "done")
-        Staging.of(store, run.id).discard()
         counts = run.counts | {"records": report.records_after}
-        note_operation(store, operation("restore", now, began, report.status, snapshot.id, counts))
-    return structs.replace(report, backup=before, notes=(*notes, *report.notes))
+        done = operation("restore", now, began, report.status, snapshot.id, counts)
+        late = _clear_up(store, run, done)
+    return structs.replace(report, backup=before, notes=(*notes, *report.notes, *late))
+
+
+def _clear_up(store: Store, run: Run, done: Operation) -> list[str]:
+    """What comes after a restore that is done: where it fails, that is only worth a note."""
+    notes = []
+    for step in (Staging.of(store, run.id).discard, lambda: note_operation(store, done)):
+        try:
+            step()
+        except AmlError as error:
+            notes.append(f"the restore is done, but: {error.message}")
+    return notes
 
 
 def _swap(

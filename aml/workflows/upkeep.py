@@ -29,7 +29,7 @@ from aml.repository.repository import Reader, writing
 from aml.repository.snapshots import list_snapshots
 from aml.store.open import Store
 from aml.workflows.backup import Progress, Warn, backup, find, operation
-from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about, reading_backups
+from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about, no_backup_yet, reading_backups
 
 Answer = TypeVar("Answer")
 
@@ -196,10 +196,10 @@ def rotate_backups(
                 checked = load_checked(store, writer.description.id)
                 report = run_rotation(writer, rules, moment, checked)
                 save_checked(store, writer.description.id, checked)
-        except NotFoundError:
+        except NotFoundError as error:
             # no repository yet; archives may be due all the same
             if not archives:
-                raise
+                raise no_backup_yet(destination) from error
         expire(store, journal, archives)
         report = structs.replace(_with_archives(report, archives), notes=notes)
         counts = {"removed": report.removed, "freed_bytes": report.freed_bytes, "archives": len(archives)}
@@ -261,12 +261,12 @@ def auto_backup(
     """
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
-    kind: Kind = "full" if _is_full_due(store, settings, moment, conditions) else "incremental"
-    options = BackupOptions(kind=kind, tags=(AUTO,), compression=settings.compression)
 
     def again(action: Callable[[], Answer]) -> Answer:
         return _with_retries(action, settings.retries, settings.retry_seconds, sleep, warn)
 
+    kind: Kind = "full" if again(lambda: _is_full_due(store, settings, moment, conditions)) else "incremental"
+    options = BackupOptions(kind=kind, tags=(AUTO,), compression=settings.compression)
     made = backup(store, options, now=moment, conditions=conditions, progress=progress, warn=warn, again=again)
     problems: list[OddPath] = []
     statuses = [made.status]

@@ -324,7 +324,6 @@ def test_1_auto_says_why_a_repository_cannot_be_had(tmp_path: Path) -> None:
     assert repository_of(project).read_bytes() == b"no folder"
 
 
-@pytest.mark.xfail(strict=True, reason="whether a full backup is due is looked up once, before the attempts")
 def test_an_io_error_at_the_first_look_is_tried_again(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     repository_of(project).write_bytes(b"no folder")

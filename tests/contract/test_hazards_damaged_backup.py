@@ -112,7 +112,6 @@ def test_h42_the_next_backup_mends_what_the_store_still_has(tmp_path: Path) -> N
     assert restored(project, backup, tmp_path / "out") == was
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk that no pack holds is told as an id that does not exist")
 def test_h42_a_pack_that_is_gone_is_damage(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     backup, pack = _two_packs(project)
@@ -124,7 +123,6 @@ def test_h42_a_pack_that_is_gone_is_damage(tmp_path: Path) -> None:
         assert answer.status == 12, words
 
 
-@pytest.mark.xfail(strict=True, reason="the message of a damaged list of files names neither the agent nor a way on")
 def test_h42_a_damaged_list_of_files_is_told_with_the_agent_and_the_way_on(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     backup, pack = _two_packs(project)
@@ -135,7 +133,6 @@ def test_h42_a_damaged_list_of_files_is_told_with_the_agent_and_the_way_on(tmp_p
         assert part in answer.err, part
 
 
-@pytest.mark.xfail(strict=True, reason="the backup before the restore takes over the list of files that is damaged")
 def test_h42_a_damaged_list_of_files_stops_no_restore_of_the_rest(tmp_path: Path) -> None:
     """H42: in place too, where the agent of that list has not changed since."""
     project = project_in(tmp_path)
@@ -147,11 +144,11 @@ def test_h42_a_damaged_list_of_files_stops_no_restore_of_the_rest(tmp_path: Path
     flip(pack, 40)
     (memory / "alpha/patterns.json").write_bytes(b"[]")
     answer = aml(project, "backup", "restore", backup, "--skip-damaged", now=at(days=2))
-    assert answer.status == 3, answer.err
+    # the backup of what is replaced wrote that list again, since its agent has not changed
+    assert answer.status == 0, answer.err
     assert tree(memory) == was
 
 
-@pytest.mark.xfail(strict=True, reason="the list of what belongs to no agent cannot be skipped")
 def test_h42_the_damaged_list_of_what_belongs_to_no_agent_stops_no_agent(tmp_path: Path) -> None:
     project = project_in(tmp_path / "p")
     memory = memory_of(project)
@@ -172,7 +169,6 @@ def test_h42_the_damaged_list_of_what_belongs_to_no_agent_stops_no_agent(tmp_pat
     assert tree(memory) == was | {"global/conventions.json": b"[]"}, "what is not known is left alone"
 
 
-@pytest.mark.xfail(strict=True, reason="a damaged list of files is met and not written again")
 def test_h42_a_backup_that_meets_a_damaged_list_of_files_is_whole_itself(tmp_path: Path) -> None:
     """H42: what a backup has just found damaged must not be what it rests on."""
     project = project_in(tmp_path)

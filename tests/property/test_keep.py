@@ -185,7 +185,9 @@ def _stays(one: Candidate, members: Sequence[Candidate], rules: KeepRules) -> bo
     complete = [other for other in members if other.complete]
     best = newest(members)
     if not one.complete:
-        return one is best or (bool(complete) and one.sequence > best.sequence)
+        newer = [other for other in members if not other.complete and other.sequence > one.sequence]
+        waits = bool(complete) and one.sequence > best.sequence and len(newer) < max(rules.last, 1)
+        return one is best or waits
     return one is best or _is_counted(one, complete, rules)
 
 

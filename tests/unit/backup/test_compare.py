@@ -157,9 +157,7 @@ def test_records_of_a_damaged_file_are_not_counted(tmp_path: Path, damaged: byte
 @pytest.mark.parametrize(
     "live",
     [
-        pytest.param(
-            False, marks=pytest.mark.xfail(strict=True, reason="a backup's gzip of several members is not unpacked")
-        ),
+        False,
         True,
     ],
 )

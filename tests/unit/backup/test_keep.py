@@ -209,8 +209,8 @@ def test_at_most_so_many_backups_drops_the_oldest_and_says_so() -> None:
     found = reasons(history(6), KeepRules(last=5, max_backups=3))
     assert found == {
         1: UNKEPT,
-        2: ("beyond the newest 3 backups",),
-        3: ("beyond the newest 3 backups",),
+        2: ("beyond the limit of 3",),
+        3: ("beyond the limit of 3",),
         4: ("last 5",),
         5: ("last 5",),
         6: ("last 5", NEWEST),

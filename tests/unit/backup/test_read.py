@@ -42,7 +42,7 @@ def entry(
         kept.append(content)
         return StoredDocument(hashlib.sha256(content).hexdigest(), len(content), ["00" * 32])
 
-    return entry_of(path, *read, keep, limit)
+    return entry_of(path, read, keep, limit)
 
 
 def test_plain_records_are_stored_as_they_are(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_mode_time_and_exact_name_are_noted(tmp_path: Path) -> None:
     read = read_settled(file)
     assert read is not None
     path = os.fsdecode(b"alpha/caf\xe9")
-    found = entry_of(path, *read, lambda data: StoredDocument("00" * 32, len(data), []), 1 << 20)
+    found = entry_of(path, read, lambda data: StoredDocument("00" * 32, len(data), []), 1 << 20)
     assert (found.mode, found.mtime_ns, found.location) == (0o440, -1_500_000_001, path)
     assert (found.path, found.path_hex) == ("alpha/caf\ufffd", b"alpha/caf\xe9".hex())
 
@@ -217,7 +217,7 @@ def test_a_file_that_has_just_changed_is_not_known_by_its_status(tmp_path: Path)
     assert entry(b"x", folder=tmp_path).stat is None
     read = read_settled(file)
     assert read is not None
-    assert entry_of("x", *read, lambda data: StoredDocument("00" * 32, 1, []), 1).stat is None
+    assert entry_of("x", read, lambda data: StoredDocument("00" * 32, 1, []), 1).stat is None
 
 
 def test_a_file_that_is_gone_is_nothing(tmp_path: Path) -> None:

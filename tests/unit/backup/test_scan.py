@@ -201,7 +201,6 @@ def test_what_lies_beyond_the_longest_path_is_unread(short: Path) -> None:
     assert max(map(len, folders_of(part))) < len(unread.location) < os.pathconf("/", "PC_PATH_MAX")
 
 
-@pytest.mark.xfail(strict=True, reason="the reason holds the path as the system's calls take it")
 def test_the_reason_why_a_path_is_unread_is_text_whatever_its_name(short: Path) -> None:
     dig(short, [b"alpha", b"caf\xe9", *[b"ddd"] * 2_000])
     (unread,) = part_of(short, "alpha").unread

@@ -254,10 +254,6 @@ def test_a_chunk_in_several_packs_has_several_places() -> None:
     assert len(index) == 6
     for digest in chunks:
         assert [place.pack for place in index.places(digest)] == [table.pack for table in both]
-        index.forget(digest)
-        assert digest not in index
-        assert index.places(digest) == []
-        assert index.length(digest) is None
 
 
 def test_a_large_index_is_small_and_quick_to_load() -> None:
