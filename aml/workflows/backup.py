@@ -127,8 +127,9 @@ def _locked_backup(
     waits = conditions.locks.timeout
     with changing(store, journal, "backup", now, conditions, judges_ages=False, wait=waits) as (_, notes):
         report = back_up(store, journal, options, now, conditions, progress)
-        note_operation(store, operation("backup", now, began, report.status, report.id, _counts(report)))
-    return structs.replace(report, notes=(*notes, *report.notes))
+        done = operation("backup", now, began, report.status, report.id, _counts(report))
+        failed = try_to_write(lambda: note_operation(store, done))
+    return structs.replace(report, notes=(*notes, *report.notes, *failed))
 
 
 def _counts(report: BackupReport) -> dict[str, int]:
@@ -157,12 +158,23 @@ def back_up(
             store, writer, options, now, checked=checked, clock_doubted=doubt is not None, progress=progress
         )
         fresh = set(writer.loaded.packs) - known
+        notes: list[str] = []
         if fresh or report.repaired:
             # they have just been read back
             checked.packs |= dict.fromkeys(fresh, now)
-            save_checked(store, writer.description.id, checked)
-    notes = (f"{doubt}: the backup was made, and is no measure for the clock",) if doubt else ()
+            notes += try_to_write(lambda: save_checked(store, writer.description.id, checked))
+    if doubt:
+        notes.append(f"{doubt}: the backup was made, and is no measure for the clock")
     return structs.replace(report, notes=(*report.notes, *notes))
+
+
+def try_to_write(write: Callable[[], None]) -> list[str]:
+    """Write something down for later runs; why that failed, if so: what was done stands all the same."""
+    try:
+        write()
+    except AmlError as error:
+        return [f"not written down for later runs: {error.message}"]
+    return []
 
 
 def operation(

@@ -28,7 +28,7 @@ from aml.repository.manifest import Kind, Scope
 from aml.repository.repository import Reader, writing
 from aml.repository.snapshots import list_snapshots
 from aml.store.open import Store
-from aml.workflows.backup import Progress, Warn, backup, find, operation
+from aml.workflows.backup import Progress, Warn, backup, find, operation, try_to_write
 from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about, no_backup_yet, reading_backups
 
 Answer = TypeVar("Answer")
@@ -136,13 +136,13 @@ def _pack_of(key: str) -> str | None:
 
 
 def _try_to_note(store: Store, warn: Warn, done: Operation, checked: tuple[str, Checked] | None) -> None:
-    """Write down what a run that only reads has found; where that is not possible, its answer stands all the same."""
-    try:
+    def write() -> None:
         if checked is not None:
             save_checked(store, *checked)
         note_operation(store, done)
-    except AmlError as error:
-        warn(f"not written down for later runs: {error.message}")
+
+    for problem in try_to_write(write):
+        warn(problem)
 
 
 def rotation_rules(settings: RotateSettings) -> KeepRules:

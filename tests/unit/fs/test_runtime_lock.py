@@ -409,7 +409,7 @@ class HeldUp(NoNotes):
 def test_a_renewal_that_came_late_proves_nothing(file: Path, number: int) -> None:
     """The time that it set was old by then: agents see a lock that is long dead."""
     notes = HeldUp(number, seconds=1.0)
-    with RuntimeLock(file, notes, LockPolicy(renew=0.2, trusted=0.8, rest=0)) as lock:
+    with RuntimeLock(file, notes, LockPolicy(renew=0.2, trusted=0.8, rest=0, stale=1.2, watch=0.3)) as lock:
         notes.done.wait(10)
         age = time.time() - lock_path(file).stat().st_mtime
         try:
