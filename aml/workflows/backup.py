@@ -15,7 +15,7 @@ from aml.backup.create import BackupReport, OddPath, create
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
-from aml.errors import ExitStatus, NotFoundError
+from aml.errors import AmlError, ExitStatus, NotFoundError
 from aml.hooks import hooked
 from aml.ledger.operations import Operation, note_operation
 from aml.ledger.runs import Journal
