@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +133,12 @@ class Journal:
         """Put a run's present state on disk."""
         make_private_folder(self._folder)
         write_durably(self._path(run.id), msgspec.json.encode(run))
+
+    def finish(self, run: Run, state: str) -> None:
+        """Put on disk that a run has ended, now, in that state."""
+        run.state = state
+        run.finished = to_iso(time.time())
+        self.write(run)
 
     def ids(self) -> list[str]:
         """Ids of all runs, sorted by the time they began."""

@@ -18,7 +18,6 @@ from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name
 from aml.ledger.state import FileLockNotes
 from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
-from aml.model.timestamps import to_iso
 from aml.prune.apply import PruneRun, apply_plan, plan_store
 from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
 from aml.prune.plan import PrunePlan
@@ -175,7 +174,7 @@ def _apply_prune(
     except BaseException as error:
         settle(store, journal, run)
         state = "failed" if isinstance(error, AmlError) else "interrupted"
-        _finish(journal, run, settled_state(state, run))
+        journal.finish(run, settled_state(state, run))
         raise
     report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
     if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
@@ -191,7 +190,7 @@ def _apply_prune(
     run.counts = {
         name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
     }
-    _finish(journal, run, settled_state(_STATES.get(report.status, "failed"), run))
+    journal.finish(run, settled_state(_STATES.get(report.status, "failed"), run))
     return report
 
 
@@ -208,12 +207,6 @@ def _intended(run: Run, plan: PrunePlan) -> list[RunFile]:
         for file in agent.files
         if file.removals
     ]
-
-
-def _finish(journal: Journal, run: Run, state: str) -> None:
-    run.state = state
-    run.finished = to_iso(time.time())
-    journal.write(run)
 
 
 def prune_history(store: Store) -> tuple[Run, ...]:
@@ -260,12 +253,12 @@ def prune_undo(
             done += [undo_file(store, file, locks, conditions.locks) for file in wanted]
         except BaseException:
             settle(store, journal, run)
-            _finish(journal, run, "interrupted")
+            journal.finish(run, "interrupted")
             raise
         report = UndoReport(run.id, target.id, False, done)
         run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
         run.counts = {"restored": sum(file.restored for file in done)}
         if any(file.status == ExitStatus.FAILED for file in done):
             settle(store, journal, run)
-        _finish(journal, run, _STATES.get(report.status, "failed"))
+        journal.finish(run, _STATES.get(report.status, "failed"))
         return report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from aml.ledger.operations import Operation, note_operation
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.ledger.state import FileLockNotes
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
-from aml.model.timestamps import to_iso
 from aml.repository.repository import Reader
 from aml.repository.snapshots import Snapshot
 from aml.store.layout import RecordFile, agent_of, record_file
@@ -139,8 +138,10 @@ def _restore_in_place(
         # looked at before anything is locked, so that a wrong id or a damaged list costs nothing
         snapshot = _find(reader, wanted, options)
         chosen = wanted_of(reader, snapshot, options)
-    made = _make_root(store)
-    with changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, notes):
+    with (
+        _root_made(store) as made,
+        changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, notes),
+    ):
         seen = preview(store, chosen, _observed(store, chosen), options)
         if not (made or seen.steps):
             return structs.replace(seen, dry_run=False, status=status_of(seen), notes=(*notes, *seen.notes))
@@ -156,11 +157,11 @@ def _restore_in_place(
             if not Staging.of(store, run.id).is_ready():
                 # where this cannot be written down, the next run finds out that nothing was changed
                 with suppress(AmlError):
-                    _finish(journal, run, "failed" if isinstance(error, AmlError) else "interrupted")
+                    journal.finish(run, "failed" if isinstance(error, AmlError) else "interrupted")
             raise
         run.files = _put_back(store, journal, report, now)
         run.counts = {name: report.count(name) for name in ("added", "changed", "removed")}
-        _finish(journal, run, "partial" if report.status is ExitStatus.PARTIAL else "done")
+        journal.finish(run, "partial" if report.status is ExitStatus.PARTIAL else "done")
         counts = run.counts | {"records": report.records_after}
         done = operation("restore", now, began, report.status, snapshot.id, counts)
         late = _clear_up(store, run, done)
@@ -206,23 +207,24 @@ def _backed_up(store: Store, reader: Reader, backup: str | None, selection: Sele
     return Tree(tree.folders, tree.files, missed, frozenset(skipped))
 
 
-def _make_root(store: Store) -> bool:
-    """Make the store's own folder where it is gone; whether it was."""
+@contextmanager
+def _root_made(store: Store) -> Iterator[bool]:
+    """Make the store's own folder where it is gone; whether it was. Where nothing is restored, it goes again."""
     if store.root.is_dir():
-        return False
+        yield False
+        return
     with explained("create", store.root):
         os.makedirs(store.root)
-    return True
+    try:
+        yield True
+    except BaseException:
+        with suppress(OSError):
+            os.rmdir(store.root)
+        raise
 
 
 def _told(options: RestoreOptions) -> dict[str, object]:
     return {name: value for name, value in structs.asdict(options).items() if value}
-
-
-def _finish(journal: Journal, run: Run, state: str) -> None:
-    run.state = state
-    run.finished = to_iso(time.time())
-    journal.write(run)
 
 
 def _put_back(store: Store, journal: Journal, report: RestoreReport, now: float) -> list[RunFile]:

@@ -6,9 +6,10 @@ run, which also tells what the command comes to. Then, for each point, a child r
 - right after: every backup that was listed before is listed and restores, byte for byte, as it did before, but for
   those that the command is there to remove; every file of the store is as it was or as it is to be; an error is told,
   with a path, and without a traceback, and leaves the store as it was; who exits with success has done all the work;
-- after the ordinary runs that follow, at once: the store is entirely as it was or entirely as it is to be, and all that
-  was listed still restores; ``aml backup verify`` finds nothing; and nothing is left over (locks, temporary files,
-  staging and scratch folders, unfinished journal entries).
+- after the ordinary runs that follow, at once: the store is entirely as it was or entirely as it is to be; all that was
+  listed is still listed, and where backups go, it restores as before; ``aml backup verify``, which reads all of it,
+  finds nothing; and nothing is left over (locks, temporary files, staging and scratch folders, unfinished journal
+  entries).
 """
 
 from __future__ import annotations
@@ -244,7 +245,7 @@ class BackupRunner:
                 yield f"backup {number} restores otherwise: {difference(wanted, tree)}"
 
     def _judge_end(self, folder: Path, aml: Aml, after: Backups) -> Iterator[str]:
-        found = _look(folder, aml)
+        found = _look(folder, aml, restores=self.scenario.may_remove)
         before, goal = self._old, self._goal.store
         wanted = [goal] if self.scenario.finishes else [before, goal]
         if self.scenario.changes_store and self._is_other(found.store, wanted):
@@ -255,7 +256,7 @@ class BackupRunner:
         for number, tree in kept.items():
             if number not in found.trees:
                 yield f"backup {number} is gone"
-            elif number in after.trees and found.trees[number] != tree:
+            elif self.scenario.may_remove and number in after.trees and found.trees[number] != tree:
                 yield f"backup {number} restores otherwise: {difference(tree, found.trees[number])}"
         if self.scenario.may_remove and self._before.trees.keys() & found.trees.keys() - self._goal.trees.keys():
             yield f"backups are left over: {sorted(found.trees)}"
@@ -290,14 +291,15 @@ def _stagings(folder: Path) -> Iterator[str]:
         yield f"left over: the staging folder {path.relative_to(folder)}"
 
 
-def _look(folder: Path, aml: Aml) -> Backups:
-    """Restore every backup that is listed into a folder of its own, beside the project."""
+def _look(folder: Path, aml: Aml, *, restores: bool = True) -> Backups:
+    """Restore every backup that is listed into a folder of its own, beside the project; or leave their trees empty."""
     if not (folder / KEEP / "repository.json").exists():
         return Backups({}, tree_of(folder / STORE))
     listed = aml("backup", "list", "--json")
     assert listed.exit == 0, listed.err or listed.out
-    trees = {}
-    for backup in json.loads(listed.out)["data"]["backups"]:
+    backups = json.loads(listed.out)["data"]["backups"]
+    trees: dict[int, Tree] = {backup["sequence"]: {} for backup in backups}
+    for backup in backups if restores else []:
         target = folder.with_name(f"{folder.name}.look")
         aml.must("backup", "restore", backup["id"], "--target", str(target))
         trees[backup["sequence"]] = tree_of(target)

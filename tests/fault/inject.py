@@ -25,6 +25,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -256,7 +257,8 @@ class Injector:
         if fault is Fault.SHORT_WRITE:
             return self._write_half(name, args)
         if fault is Fault.KILL_AFTER:
-            call()
+            with suppress(OSError):
+                call()
         elif self._disk is not None:
             self._disk.cut(reordered=fault is Fault.POWER_CUT_REORDERED)
         os.kill(os.getpid(), signal.SIGTERM if fault is Fault.TERMINATE else signal.SIGKILL)
