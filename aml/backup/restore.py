@@ -186,6 +186,7 @@ def _stage(
         plan = _without(plan, bad)
         staging.discard()
         written = stage(store, reader, staging, plan.steps.puts)
+        _damaged(wanted.snapshot, [put.entry for put in plan.steps.puts], written, skip=False)
     return plan, damaged, [one.identity for one in written if one.identity is not None]
 
 
