@@ -6,26 +6,31 @@ from typing import Annotated
 
 import typer
 
-from aml.backup.keep import KeepRules
 from aml.backup.options import BackupOptions, RestoreOptions
 from aml.backup.restore import REMINDER, RestoreReport
-from aml.backup.rotate import RotateReport
 from aml.cli.backup_text import write_backup, write_details, write_diff, write_list
+from aml.cli.backup_upkeep import app as upkeep
 from aml.cli.completion import complete_agent, complete_backup
 from aml.cli.invocation import Invocation
-from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, NeverAsks, TrustClock, Yes
+from aml.cli.options import (
+    GLOBAL_OPTIONS,
+    Agents,
+    DryRun,
+    LockTimeout,
+    NeverAsks,
+    TrustClock,
+    WantedBackup,
+    Yes,
+    examples,
+)
 from aml.cli.progress import shown_progress
 from aml.cli.restore_text import write_restore
 from aml.cli.text import count
-from aml.cli.upkeep_text import write_auto, write_drill, write_rotation, write_verify
-from aml.config import RotateSettings, parse_share
 from aml.errors import UsageError
-from aml.model.moments import parse_age, parse_moment
-from aml.repository.check import Tier
+from aml.model.moments import parse_moment
 from aml.repository.packs import Compression
 from aml.workflows.backup import backup, diff_backups, list_backups, show_backup
 from aml.workflows.restore import restore
-from aml.workflows.upkeep import auto_backup, drill, rotate_backups, rotation_rules, verify_backups
 
 _EXAMPLES = """\b
 Examples:
@@ -48,19 +53,12 @@ app = typer.Typer(
     epilog=_EXAMPLES + GLOBAL_OPTIONS,
 )
 
-_Wanted = Annotated[
-    str,
-    typer.Argument(metavar="BACKUP", help="Its id, the beginning of it, or latest.", autocompletion=complete_backup),
-]
 _Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; may be repeated.")]
 
 
-def _help(examples: str) -> str:
-    return f"\b\nExamples:\n{examples}{GLOBAL_OPTIONS}"
-
-
 @app.command(
-    "create", epilog=_help("  aml backup create\n  aml backup create --full --tag before-upgrade --description 'why'")
+    "create",
+    epilog=examples("  aml backup create\n  aml backup create --full --tag before-upgrade --description 'why'"),
 )
 def create_command(
     ctx: typer.Context,
@@ -109,7 +107,7 @@ def create_command(
     return invocation.answer(report, report.status, lambda: write_backup(invocation, report))
 
 
-@app.command("list", epilog=_help("  aml backup list\n  aml backup list --tag before-upgrade"))
+@app.command("list", epilog=examples("  aml backup list\n  aml backup list --tag before-upgrade"))
 def list_command(
     ctx: typer.Context,
     agent: Annotated[
@@ -134,8 +132,8 @@ def list_command(
     return invocation.answer(found, found.status, lambda: write_list(invocation, found))
 
 
-@app.command("show", epilog=_help("  aml backup show latest\n  aml backup show 20261121 --verbose"))
-def show_command(ctx: typer.Context, wanted: _Wanted = "latest") -> int:
+@app.command("show", epilog=examples("  aml backup show latest\n  aml backup show 20261121 --verbose"))
+def show_command(ctx: typer.Context, wanted: WantedBackup = "latest") -> int:
     """Show one backup: what it holds of each agent, and with --verbose every file."""
     invocation = Invocation.of(ctx)
     store = invocation.open_place()
@@ -146,11 +144,13 @@ def show_command(ctx: typer.Context, wanted: _Wanted = "latest") -> int:
 
 @app.command(
     "diff",
-    epilog=_help("  aml backup diff            from the latest backup to the store now\n  aml backup diff ID latest"),
+    epilog=examples(
+        "  aml backup diff            from the latest backup to the store now\n  aml backup diff ID latest"
+    ),
 )
 def diff_command(
     ctx: typer.Context,
-    before: _Wanted = "latest",
+    before: WantedBackup = "latest",
     after: Annotated[
         str | None,
         typer.Argument(
@@ -168,57 +168,8 @@ def diff_command(
 
 
 @app.command(
-    "verify",
-    epilog=_help("  aml backup verify\n  aml backup verify latest\n  aml backup verify --sample 10%"),
-)
-def verify_command(
-    ctx: typer.Context,
-    wanted: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="BACKUP",
-            help="Only this one: its id, the beginning of it, or latest. Default: all.",
-            autocompletion=complete_backup,
-        ),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All backups; the default.")] = False,
-    sample: Annotated[
-        str | None,
-        typer.Option(metavar="SHARE", help="Look into this share of the packs, those checked longest ago first."),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Structure and sizes only; no pack is read.")] = False,
-    packs: Annotated[bool, typer.Option("--packs", help="The SHA-256 of each pack file, and no more.")] = False,
-    lock_timeout: LockTimeout = None,
-) -> int:
-    """Read backups back, and check every byte of them against its SHA-256.
-
-    Damage is told with the backups and files that it touches (exit status 12). It is remembered: the next backup
-    writes again what the store still has.
-    """
-    invocation = Invocation.of(ctx)
-    if every and wanted:
-        raise UsageError(f"--all and {wanted} contradict each other", advice="say one of them")
-    if (sample is not None) + quick + packs > 1:
-        raise UsageError("--sample, --quick and --packs contradict each other", advice="say one of them")
-    tier: Tier = "sample" if sample is not None else "quick" if quick else "packs" if packs else "deep"
-    store = invocation.open_place()
-    report = verify_backups(
-        store,
-        wanted,
-        tier=tier,
-        sample=1.0 if sample is None else _share(sample),
-        now=invocation.now,
-        conditions=invocation.conditions(store, lock_timeout=lock_timeout),
-        warn=invocation.warn,
-    )
-    for note in report.notes:
-        invocation.warn(note)
-    return invocation.answer(report, report.status, lambda: write_verify(invocation, report))
-
-
-@app.command(
     "restore",
-    epilog=_help(
+    epilog=examples(
         "  aml backup restore latest --dry-run\n"
         "  aml backup restore --at 2026-11-20T14:30\n"
         "  aml backup restore latest --agent backend-architect\n"
@@ -298,151 +249,10 @@ def restore_command(
     return invocation.answer(report, report.status, lambda: write_restore(invocation, report))
 
 
-@app.command(
-    "rotate",
-    epilog=_help(
-        "  aml backup rotate --dry-run\n  aml backup rotate --keep-daily 7 --keep-weekly 4 --keep-tag release"
-    ),
-)
-def rotate_command(
-    ctx: typer.Context,
-    keep_last: Annotated[int | None, typer.Option(metavar="N", min=0, help="Keep the newest N.")] = None,
-    keep_hourly: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Keep the newest of each of the last N hours with any.")
-    ] = None,
-    keep_daily: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for days.")] = None,
-    keep_weekly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for weeks.")] = None,
-    keep_monthly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for months.")] = None,
-    keep_yearly: Annotated[int | None, typer.Option(metavar="N", min=0, help="The same for years.")] = None,
-    keep_within: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Keep all that are not older than this, such as 30d.")
-    ] = None,
-    keep_tag: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="Keep all with this tag; may be repeated.")
-    ] = None,
-    max_backups: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Beyond N the oldest go, tagged ones last; 0: no limit.")
-    ] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lock_timeout: LockTimeout = None,
-    trust_clock: TrustClock = False,
-) -> int:
-    """Remove the backups that no rule keeps, and what only they need.
-
-    By default all of the last 30 days stay, and at least the 3 newest; any --keep option replaces that. The newest
-    complete backup of each scope always stays. Archives of removed records go too when they are a year old
-    (rotate.archive_days).
-    """
-    invocation = Invocation.of(ctx)
-    settings = invocation.settings.rotate
-    given = {
-        "last": keep_last,
-        "hourly": keep_hourly,
-        "daily": keep_daily,
-        "weekly": keep_weekly,
-        "monthly": keep_monthly,
-        "yearly": keep_yearly,
-        "within": None if keep_within is None else _age(keep_within),
-        "tags": tuple(keep_tag) if keep_tag else None,
-    }
-    store = invocation.open_place()
-
-    def confirm(preview: RotateReport) -> bool:
-        write_rotation(invocation, preview)
-        gone = [count(preview.removed, "backup"), *([count(len(preview.archives), "archive")] * bool(preview.archives))]
-        return typer.confirm(f"Remove {' and '.join(gone)} for good?", err=True)
-
-    asks = invocation.is_interactive and not yes and not dry_run
-    report = rotate_backups(
-        store,
-        _rules(settings, {name: value for name, value in given.items() if value is not None}, max_backups),
-        archive_days=settings.archive_days,
-        now=invocation.now,
-        dry_run=dry_run,
-        conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
-        confirm=confirm if asks else None,
-    )
-    for note in report.notes:
-        invocation.warn(note)
-    if asks and report.dry_run and (report.removed or report.archives):
-        return int(report.status)  # shown already, and not confirmed
-    return invocation.answer(report, report.status, lambda: write_rotation(invocation, report))
-
-
-@app.command("drill", epilog=_help("  aml backup drill"))
-def drill_command(ctx: typer.Context, wanted: _Wanted = "latest", lock_timeout: LockTimeout = None) -> int:
-    """Restore a backup into a scratch folder and compare every file: proof that a restore works.
-
-    Files are compared with what the backup says, and with the store itself where that has not changed since.
-    """
-    invocation = Invocation.of(ctx)
-    store = invocation.open_place()
-    with shown_progress(invocation) as progress:
-        report = drill(
-            store,
-            wanted,
-            now=invocation.now,
-            conditions=invocation.conditions(store, lock_timeout=lock_timeout),
-            progress=progress,
-            warn=invocation.warn,
-        )
-    return invocation.answer(report, report.status, lambda: write_drill(invocation, report))
-
-
-@app.command("auto", epilog=_help("  aml /project/.loom/memory backup auto\n  aml backup auto -q"))
-def auto_command(
-    ctx: typer.Context,
-    yes: NeverAsks = False,  # noqa: ARG001
-    lock_timeout: LockTimeout = None,
-    trust_clock: TrustClock = False,
-) -> int:
-    """Back up, verify a sample, rotate: what cron runs.
-
-    A full backup each week (backup.full_days), incremental ones between. Locks and I/O errors are tried again after
-    longer and longer pauses. One line where all went well.
-    """
-    invocation = Invocation.of(ctx)
-    store = invocation.open_store()
-    settings = invocation.settings
-    with shown_progress(invocation) as progress:
-        report = auto_backup(
-            store,
-            settings.backup,
-            settings.rotate,
-            now=invocation.now,
-            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
-            progress=progress,
-            warn=invocation.warn,
-        )
-    return invocation.answer(report, report.status, lambda: write_auto(invocation, report))
-
-
-def _rules(settings: RotateSettings, given: dict[str, object], max_backups: int | None) -> KeepRules:
-    """The rules of the settings, or only those that were given; the limit is apart from both."""
-    from msgspec import structs
-
-    rules = rotation_rules(settings)
-    if given:
-        rules = structs.replace(KeepRules(max_backups=rules.max_backups), **given)
-    return rules if max_backups is None else structs.replace(rules, max_backups=max_backups)
-
-
 def _moment(invocation: Invocation, text: str) -> datetime:
     moment = parse_moment(text, invocation.now)
     invocation.note(f"the newest backup made at or before {moment:%Y-%m-%dT%H:%M:%SZ}")
     return moment
 
 
-def _age(text: str) -> float:
-    try:
-        return parse_age(text)
-    except ValueError as error:
-        raise UsageError(f"--keep-within {text}: {error}", advice="say an age such as 30d") from None
-
-
-def _share(text: str) -> float:
-    try:
-        return parse_share(text)
-    except ValueError:
-        raise UsageError(f"--sample {text} is not a share", advice="say a percentage such as 10%, or 0.1") from None
+app.add_typer(upkeep)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from aml.cli.completion import complete_agent
+from aml.cli.completion import complete_agent, complete_backup
 
 #: Below the examples of each command's help.
 GLOBAL_OPTIONS = "\n\nGlobal options such as --store, --json, -q and -v may stand here as well; aml --help lists them."
@@ -29,3 +29,12 @@ LockTimeout = Annotated[
 TrustClock = Annotated[
     bool, typer.Option("--trust-clock", help="Go on although the clock contradicts AML's earlier runs and backups.")
 ]
+WantedBackup = Annotated[
+    str,
+    typer.Argument(metavar="BACKUP", help="Its id, the beginning of it, or latest.", autocompletion=complete_backup),
+]
+
+
+def examples(lines: str) -> str:
+    """The end of a command's help: examples as they are typed, and where the other options are."""
+    return f"\b\nExamples:\n{lines}{GLOBAL_OPTIONS}"
