@@ -75,6 +75,9 @@ def hooked(
     Raises HookError where the command before fails, and then nothing inside is run. The failure hook runs for that too,
     for any exception, and for any status but DONE and PARTIAL. A failing hook after the operation is only warned of.
     """
+    if os.environ.get(f"{os.fsdecode(_PREFIX)}OPERATION"):
+        # a hook that runs AML would start itself, and so on
+        hooks = Hooks()
     scene = _Scene(hooks, operation, store, repository, warn)
     told = Told()
     try:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from aml.fs.durable import write_durably
 from aml.fs.files import is_there, read_regular
 from aml.ledger.state import prepare_folder
+from aml.repository.check import CheckReport
 from aml.store.open import Store
 
 _NAME = "verified.json"
@@ -24,6 +25,21 @@ class Checked(Struct):
     packs: dict[str, float] = {}
     damaged_packs: list[str] = []
     damaged_chunks: list[str] = []
+
+    def take_up(self, found: CheckReport, now: float) -> None:
+        """Take up what a check has found: packs that are whole, packs and chunks that are not."""
+        damaged = {name for finding in found.findings if (name := _pack_of(finding.key)) is not None}
+        whole = [name for name in found.packs if name not in damaged]
+        if found.tier in ("deep", "sample"):
+            self.packs |= dict.fromkeys(whole, now)
+        self.damaged_packs = sorted({*self.damaged_packs, *damaged} - set(whole))
+        # a deep check of all looked at each chunk: what it does not name is whole, or needed by nobody
+        known = () if found.tier == "deep" and found.snapshot is None else self.damaged_chunks
+        self.damaged_chunks = sorted({*known, *(chunk for finding in found.findings for chunk in finding.chunks)})
+
+
+def _pack_of(key: str) -> str | None:
+    return key.rpartition("/")[2].removesuffix(".gz") if key.startswith("packs/") else None
 
 
 def load_checked(store: Store, repository: str) -> Checked:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
+from aml.backup.create import OddPath
 from aml.backup.read import is_record_file, read_settled
 from aml.backup.scan import Tree
 from aml.backup.trees import Change, compare
@@ -47,12 +48,16 @@ class FileDiff(Struct, frozen=True):
 
 
 class DiffReport(Struct, frozen=True):
-    """What changed from backup ``before`` to backup ``after``, or to the store as it is now where that is None."""
+    """What changed from backup ``before`` to backup ``after``, or to the store as it is now where that is None.
+
+    Of what is ``unread`` on either side nothing can be told.
+    """
 
     before: str
     after: str | None
     files: tuple[FileDiff, ...]
     same: int
+    unread: tuple[OddPath, ...]
     status: ExitStatus
 
     def total(self, name: str) -> int:
@@ -62,9 +67,11 @@ class DiffReport(Struct, frozen=True):
 
 def diff(before: str, after: str | None, one: Tree, other: Tree, fetch: tuple[Fetch, Fetch]) -> DiffReport:
     """Compare two trees; ``fetch`` gets the contents of either side where records are to be compared."""
-    changes = compare(one, other)
+    changes = [change for change in compare(one, other) if one.covers(change.path) and other.covers(change.path)]
     files = tuple(_diff_file(change, fetch) for change in changes if change.what != "same")
-    return DiffReport(before, after, files, sum(change.what == "same" for change in changes), ExitStatus.DONE)
+    unread = tuple(OddPath(path, reason) for tree in (one, other) for path, reason in tree.unknown())
+    status = ExitStatus.PARTIAL if unread else ExitStatus.DONE
+    return DiffReport(before, after, files, sum(change.what == "same" for change in changes), unread, status)
 
 
 def from_backup(reader: Reader, max_unpacked_bytes: int) -> Fetch:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from aml.backup.checked import Checked
 from aml.backup.options import BackupOptions
 from aml.backup.read import entry_of, read_settled
-from aml.backup.scan import Part, scan, unread
+from aml.backup.scan import Part, Tree, scan, unread
 from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, ListingRef, Manifest, Scope, Totals, Unread
@@ -19,6 +19,9 @@ from aml.repository.repository import Writer
 from aml.repository.snapshots import Snapshot, Snapshots, read_snapshot
 from aml.store.open import Store
 from aml.store.read import fingerprint
+
+#: A store with less than this share of what it held is worth a note.
+_COLLAPSE = 0.5
 
 
 class OddPath(Struct, frozen=True):
@@ -67,10 +70,16 @@ class _Counts(Struct):
     folders: int = 0
 
 
-def parent_of(snapshots: Snapshots, scope: Scope) -> Snapshot | None:
-    """The backup that an incremental one of that scope builds on: the newest complete one."""
+def parent_of(snapshots: Snapshots, scope: Scope, source: str) -> Snapshot | None:
+    """The backup that an incremental one of that scope builds on: the newest complete one, of the same store if any."""
     complete = snapshots.complete(scope)
-    return complete[-1] if complete else None
+    own = [one for one in complete if one.manifest.source == source]
+    return (own or complete)[-1] if complete else None
+
+
+def source_of(store: Store) -> str:
+    """The path of a store, as its backups name it."""
+    return os.fsencode(store.root).decode(errors="replace")
 
 
 def create(
@@ -91,13 +100,15 @@ def create(
     snapshots = writer.snapshots()
     scope = Scope(tuple(sorted(set(options.agents))) or None)
     writer.distrust(map(bytes.fromhex, checked.damaged_chunks))
-    parent = parent_of(snapshots, scope)
+    source = source_of(store)
+    parent = parent_of(snapshots, scope, source)
     maker = _Maker(store, writer, parent, full=options.kind == "full" or parent is None)
     references = []
     for part in scan(store.root, scope.agents):
         progress(part.agent or "the rest")
         references.append(maker.take(part))
     maker.count_gone({one.agent for one in references})
+    references = maker.read_back(references)
     manifest = Manifest(
         format=FORMAT,
         repository=writer.description.id,
@@ -121,7 +132,7 @@ def create(
         ),
         listings=references,
         clock_doubted=clock_doubted,
-        source=os.fsencode(store.root).decode(errors="replace"),
+        source=source,
     )
     snapshot = writer.commit(manifest)
     if read_snapshot(writer.destination, snapshot.id).manifest != manifest:
@@ -129,7 +140,8 @@ def create(
     still_damaged = [name for name in checked.damaged_chunks if not writer.has(bytes.fromhex(name))]
     repaired = len(checked.damaged_chunks) - len(still_damaged)
     checked.damaged_chunks = still_damaged
-    return _report(snapshot, maker, repaired, writer.added_packed_bytes, _notes(store, parent))
+    notes = (*_foreign(snapshots, source), *_collapse(parent, manifest), *maker.newly_damaged)
+    return _report(snapshot, maker, repaired, writer.added_packed_bytes, notes)
 
 
 class _Maker:
@@ -140,7 +152,10 @@ class _Maker:
         self.counts = _Counts()
         self.unread: list[Unread] = []
         self.damaged: list[OddPath] = []
+        #: notes about files that the parent still holds whole
+        self.newly_damaged: list[str] = []
         self.schemas: dict[str, int] = {}
+        self._stored: list[tuple[ListingRef, str | None, Listing]] = []
         self._store = store
         # joined as text: for many small files, path objects take longer than reading
         self._root = str(store.root)
@@ -155,13 +170,34 @@ class _Maker:
         entries, all_known = self._entries(part, known)
         self.unread += part.unread
         self.counts.folders += len(part.folders)
-        self.counts.removed += len(known) - sum(1 for entry in entries if entry.location in known)
-        self._count_contents(entries)
+        missed = Tree(unread={one.location: one.reason for one in part.unread})
+        there = {entry.location for entry in entries}
+        self.counts.removed += sum(path not in there and missed.covers(path) for path in known)
+        self._count_contents(entries, known)
         folders = sorted(part.folders, key=_location)
         unchanged = all_known and len(entries) == len(known) and folders == earlier.folders
         if reference is not None and unchanged and _has_all(self._writer, reference.chunks):
             return reference
-        return self._writer.store_listing(part.agent, Listing(FORMAT, folders, entries))
+        listing = Listing(FORMAT, folders, entries)
+        stored = self._writer.store_listing(part.agent, listing)
+        self._stored.append((stored, part.agent, listing))
+        return stored
+
+    def read_back(self, references: list[ListingRef]) -> list[ListingRef]:
+        """Read the new lists: one that shares a chunk with a damaged pack is written again. Raises DamagedError."""
+        self._writer.flush()
+        anew: dict[str, ListingRef] = {}
+        for stored, agent, listing in self._stored:
+            try:
+                self._writer.read_listing(stored)
+            except (DamagedError, NotFoundError):
+                self._writer.distrust_neighbours(map(bytes.fromhex, stored.chunks))
+                anew[stored.sha256] = self._writer.store_listing(agent, listing)
+        if anew:
+            self._writer.flush()
+            for reference in anew.values():
+                self._writer.read_listing(reference)
+        return [anew.get(one.sha256, one) for one in references]
 
     def count_gone(self, present: Collection[str | None]) -> None:
         """Count the files of agents that the parent holds and that are not there any more."""
@@ -202,10 +238,14 @@ class _Maker:
         elif (before.stored_sha256, before.mode, before.form) != (entry.stored_sha256, entry.mode, entry.form):
             self.counts.changed += 1
 
-    def _count_contents(self, entries: list[FileEntry]) -> None:
+    def _count_contents(self, entries: list[FileEntry], known: dict[str, FileEntry]) -> None:
         for entry in entries:
             if entry.damaged is not None:
                 self.damaged.append(OddPath(entry.path, entry.damaged))
+                before = known.get(entry.location)
+                if before is not None and before.damaged is None:
+                    told = f"{entry.path} is damaged, and was whole in the backup before: {entry.damaged}"
+                    self.newly_damaged.append(told)
             if entry.schema is not None:
                 self.schemas[entry.schema] = self.schemas.get(entry.schema, 0) + (entry.records or 0)
 
@@ -230,11 +270,29 @@ def _listing(writer: Writer, reference: ListingRef | None) -> Listing:
     return Listing(FORMAT, [], [])
 
 
-def _notes(store: Store, parent: Snapshot | None) -> tuple[str, ...]:
-    other = parent.manifest.source if parent is not None else ""
-    if other and other != str(store.root) and os.path.isdir(other):
-        return (f"this repository also holds backups of {other}: give each store a repository of its own",)
-    return ()
+def _foreign(snapshots: Snapshots, source: str) -> list[str]:
+    """A note where the repository holds backups of other stores that are still there."""
+    others = {one.manifest.source for one in snapshots.readable} - {source, ""}
+    return [
+        f"this repository also holds backups of {other}: give each store a repository of its own"
+        for other in sorted(others)
+        if os.path.isdir(other)
+    ]
+
+
+def _collapse(parent: Snapshot | None, manifest: Manifest) -> list[str]:
+    """A note where most of what the parent holds is gone, as in a store whose disk is not mounted."""
+    if parent is None:
+        return []
+    before, now = parent.manifest, manifest
+    for what, had, has in (
+        ("files", before.totals.files, now.totals.files),
+        ("records", sum(before.schemas.values()), sum(now.schemas.values())),
+    ):
+        if has < had * _COLLAPSE:
+            empty = "the store is empty" if not now.totals.files else "most of the store is gone"
+            return [f"{empty}: {has:,} {what}, where the backup before ({parent.id}) holds {had:,}; is it mounted?"]
+    return []
 
 
 def _report(

@@ -31,7 +31,8 @@ class DrillReport(Struct, frozen=True):
     """A drill of one backup, made at ``time``. ``bytes`` were restored in ``files``.
 
     ``compared`` of them have not changed in the store since, and were compared with it byte for byte. ``wrong`` are
-    files that did not come back as they were, or cannot be restored at all.
+    files that did not come back as they were, or cannot be restored at all; ``unread`` could not be read when the
+    backup was made, and was never in it.
     """
 
     snapshot: str
@@ -40,6 +41,7 @@ class DrillReport(Struct, frozen=True):
     bytes: int
     compared: int
     wrong: tuple[OddPath, ...]
+    unread: tuple[OddPath, ...]
     status: ExitStatus
 
 
@@ -71,7 +73,8 @@ def drill(
         bytes=sum(entry.size for entry in entries),
         compared=compared,
         wrong=tuple(wrong),
-        status=ExitStatus.DAMAGED if wrong else ExitStatus.DONE,
+        unread=tuple(OddPath(one.path, one.reason) for one in snapshot.manifest.unread),
+        status=ExitStatus.DAMAGED if wrong else ExitStatus.DONE if snapshot.manifest.complete else ExitStatus.PARTIAL,
     )
 
 

@@ -30,6 +30,7 @@ _FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC).timestamp()
 _LAST_MOMENT = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
 _NEWEST = "newest of its scope"
+_FILLED = "newest of its scope that holds any file"
 
 Scope = tuple[str, ...] | None
 
@@ -56,7 +57,10 @@ DEFAULT_RULES = KeepRules(last=3, within=30 * SECONDS_PER_DAY)
 
 
 class Candidate(Struct, frozen=True):
-    """A backup to judge: ``time`` in seconds since 1970 (UTC), ``scope`` None for the whole store."""
+    """A backup to judge: ``time`` in seconds since 1970 (UTC), ``scope`` None for the whole store.
+
+    ``source`` names the store: the backups of each are judged by themselves. ``files`` is how many it holds.
+    """
 
     id: str
     time: float
@@ -64,6 +68,8 @@ class Candidate(Struct, frozen=True):
     scope: Scope
     complete: bool
     tags: tuple[str, ...]
+    source: str = ""
+    files: int = 1
 
 
 class Verdict(Struct, frozen=True):
@@ -86,9 +92,9 @@ def judge(candidates: Sequence[Candidate], rules: KeepRules, now: float, zone: t
     """
     _check(rules)
     newest_first = sorted(candidates, key=_age_order, reverse=True)
-    scopes: dict[Scope, list[Candidate]] = {}
+    scopes: dict[tuple[str, Scope], list[Candidate]] = {}
     for one in newest_first:
-        scopes.setdefault(one.scope, []).append(one)
+        scopes.setdefault((one.source, one.scope), []).append(one)
     reasons: _Reasons = {one.id: [] for one in candidates}
     lost: dict[str, str] = {}
     safe: set[str] = set()
@@ -102,6 +108,11 @@ def judge(candidates: Sequence[Candidate], rules: KeepRules, now: float, zone: t
         newest = (complete or members)[0]
         reasons[newest.id].append(_NEWEST if complete else f"{_NEWEST}, though incomplete")
         safe.add(newest.id)
+        # of a store that has become empty, the last state that was not is what somebody will want
+        filled = next((one for one in complete if one.files), newest)
+        if filled is not newest:
+            reasons[filled.id].append(_FILLED)
+            safe.add(filled.id)
     if rules.max_backups:
         for one in _beyond(rules.max_backups, [one for one in newest_first if reasons[one.id]], safe):
             reasons[one.id].clear()

@@ -336,6 +336,8 @@ def status_of(report: RestoreReport) -> ExitStatus:
 def _notes(wanted: Wanted, plan: RestorePlan, *, dry_run: bool) -> tuple[str, ...]:
     agents = wanted.snapshot.manifest.scope.agents
     notes = [] if agents is None else [f"this backup holds only {', '.join(agents)}; everything else stays as it is"]
+    if not wanted.snapshot.manifest.totals.files:
+        notes.append("this backup holds no file")
     if plan.steps.number and not dry_run:
         notes.append(REMINDER)
     return tuple(notes)

@@ -97,6 +97,8 @@ def _judge(snapshots: Snapshots, rules: KeepRules, now: float) -> _Judged:
             one.manifest.scope.agents,
             one.manifest.complete,
             tuple(one.manifest.tags),
+            one.manifest.source,
+            one.manifest.totals.files,
         )
         for one in snapshots.readable
     ]

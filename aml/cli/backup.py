@@ -1,12 +1,11 @@
 """``aml backup``: make backups, look at them, verify them, restore from them, and let the old ones go."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aml.backup.options import BackupOptions, RestoreOptions
+from aml.backup.options import OWN_TAGS, BackupOptions, RestoreOptions
 from aml.backup.restore import REMINDER, RestoreReport
 from aml.cli.backup_text import write_backup, write_details, write_diff, write_list
 from aml.cli.backup_upkeep import app as upkeep
@@ -85,6 +84,9 @@ def create_command(
     invocation = Invocation.of(ctx)
     if full and incremental:
         raise UsageError("--full and --incremental contradict each other", advice="say one of them")
+    for one in tag or ():
+        if not one.strip() or one in OWN_TAGS:
+            raise UsageError(f"{one!r} cannot be a tag", advice=f"AML's own are {', '.join(sorted(OWN_TAGS))}")
     store = invocation.open_store()
     options = BackupOptions(
         kind="full" if full else "incremental",
@@ -127,7 +129,7 @@ def list_command(
     invocation = Invocation.of(ctx)
     store = invocation.open_place()
     found = list_backups(
-        store, agents=tuple(agent or ()), tags=tuple(tag or ()), limit=limit, conditions=invocation.conditions(store)
+        store, agents=tuple(agent or ()), tags=tuple(tag or ()), limit=limit, conditions=invocation.look_into(store)
     )
     return invocation.answer(found, found.status, lambda: write_list(invocation, found))
 
@@ -138,7 +140,7 @@ def show_command(ctx: typer.Context, wanted: WantedBackup = "latest") -> int:
     invocation = Invocation.of(ctx)
     store = invocation.open_place()
     files = invocation.verbose or invocation.json
-    details = show_backup(store, wanted, files=files, conditions=invocation.conditions(store))
+    details = show_backup(store, wanted, files=files, conditions=invocation.look_into(store))
     return invocation.answer(details, details.status, lambda: write_details(invocation, details))
 
 
@@ -162,7 +164,7 @@ def diff_command(
     """Show what changed from one backup to another, or to the store now: files, and the records in them."""
     invocation = Invocation.of(ctx)
     store = invocation.open_place() if after is not None else invocation.open_store()
-    conditions = invocation.conditions(store)
+    conditions = invocation.look_into(store)
     report = diff_backups(store, before, after, agents=tuple(agent or ()), conditions=conditions)
     return invocation.answer(report, report.status, lambda: write_diff(invocation, report))
 
@@ -195,7 +197,7 @@ def restore_command(
         typer.Option("--path", metavar="PATH", help="Only this file or folder of the store; may be repeated."),
     ] = None,
     target: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Restore into this new folder; the store is not touched.")
+        str | None, typer.Option(metavar="FOLDER", help="Restore into this new folder; the store is not touched.")
     ] = None,
     keep_extra: Annotated[bool, typer.Option("--keep-extra", help="Keep files that the backup does not hold.")] = False,
     skip_damaged: Annotated[
@@ -218,6 +220,8 @@ def restore_command(
     if wanted is not None and at is not None:
         raise UsageError(f"--at and {wanted} contradict each other", advice="say one of them")
     store = invocation.open_place()
+    if target == "":
+        raise UsageError("--target is empty", advice="name a new folder, or leave the option out")
     if wanted == "":
         raise UsageError("the id of a backup is empty", advice="aml backup list shows all")
     which = wanted if wanted is not None else _moment(invocation, at or "")

@@ -106,6 +106,8 @@ def write_diff(invocation: Invocation, report: DiffReport) -> None:
     invocation.out.write(
         f"diff: {report.before} -> {after}: {differing}, {report.same:,} the same; records: {', '.join(counts)}\n"
     )
+    for odd in report.unread:
+        invocation.note(f"cannot be told, since it could not be read: {odd.path}: {odd.reason}")
 
 
 def _sizes(one: FileDiff) -> str:

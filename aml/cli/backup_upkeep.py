@@ -16,6 +16,9 @@ from aml.config import RotateSettings, parse_share
 from aml.errors import UsageError
 from aml.model.moments import parse_age
 from aml.repository.check import Tier
+from aml.store.layout import choose
+from aml.store.open import Store
+from aml.workflows.backup import list_backups
 from aml.workflows.upkeep import auto_backup, drill, rotate_backups, rotation_rules, verify_backups
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -119,6 +122,8 @@ def rotate_command(
         "tags": tuple(keep_tag) if keep_tag else None,
     }
     store = invocation.open_place()
+    if keep_tag:
+        _refuse_unknown_tags(invocation, store, keep_tag)
 
     def confirm(preview: RotateReport) -> bool:
         write_rotation(invocation, preview)
@@ -187,6 +192,8 @@ def auto_command(
             progress=progress,
             warn=invocation.warn,
         )
+    for note in report.backup.notes:
+        invocation.warn(note)
     return invocation.answer(report, report.status, lambda: write_auto(invocation, report))
 
 
@@ -198,6 +205,12 @@ def _rules(settings: RotateSettings, given: dict[str, object], max_backups: int 
     if given:
         rules = structs.replace(KeepRules(max_backups=rules.max_backups), **given)
     return rules if max_backups is None else structs.replace(rules, max_backups=max_backups)
+
+
+def _refuse_unknown_tags(invocation: Invocation, store: Store, tags: list[str]) -> None:
+    """A misspelt tag must not widen what is removed."""
+    found = list_backups(store, conditions=invocation.conditions(store))
+    choose(tuple(tags), tuple(sorted({tag for one in found.backups for tag in one.tags})), "tag")
 
 
 def _age(text: str) -> float:

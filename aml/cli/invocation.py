@@ -93,6 +93,15 @@ class Invocation:
                 raise
             return store
 
+    def look_into(self, store: Store) -> Conditions:
+        """The same as ``conditions``, for a command that only reads: it tells what a crash has left half-done."""
+        from aml.workflows.conditions import unfinished_restore
+
+        told = unfinished_restore(store)
+        if told is not None:
+            self.warn(told)
+        return self.conditions(store)
+
     def _lost_store_path(self) -> Path:
         """Where a store should be: as named, or beside the nearest repository upwards. Raises StoreNotFoundError."""
         named = self.store_option or self.environment.get("AML_STORE")

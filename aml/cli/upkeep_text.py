@@ -60,6 +60,8 @@ def write_rotation(invocation: Invocation, report: RotateReport) -> None:
     if report.archives:
         parts.append(f"{count(len(report.archives), 'expired archive')}, {size(report.archives_bytes)}")
     invocation.out.write("; ".join(parts) + "\n")
+    if report.removed and not (report.dry_run or report.freed_bytes):
+        invocation.note("packs younger than an hour stay until a later rotation")
     if report.packs_left:
         invocation.note(
             f"left as damaged and still needed: {count(report.packs_left, 'pack')}",
@@ -76,6 +78,8 @@ def write_drill(invocation: Invocation, report: DrillReport) -> None:
         )
     for one in report.wrong:
         invocation.note(f"{one.path}: {one.reason}")
+    for one in report.unread:
+        invocation.note(f"never in that backup: {one.path}: {one.reason}")
 
 
 def write_auto(invocation: Invocation, report: AutoReport) -> None:

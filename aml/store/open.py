@@ -84,6 +84,21 @@ def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
             raise StoreNotFoundError(
                 f"{path} is not a store, but holds one", advice=f"say --store {Path(path) / inside}"
             )
+    refuse_other_folders(path, root)
     if root == Path(root.anchor):
         raise UsageError(f"{root} cannot be a store", advice="name the memory folder itself, such as .loom/memory")
     return Store(root, max_unpacked_bytes)
+
+
+def refuse_other_folders(path: Path | str, root: Path) -> None:
+    """Raise StoreNotFoundError for a folder that lies in or beside a store, and is easily taken for one."""
+    if any((root / kind.file_name).is_file() for kind in KINDS):
+        what = "it is the folder of one agent"
+        advice = f"say --store {Path(path).parent}"
+    elif (root / "repository.json").exists() or ((root / "packs").is_dir() and (root / "snapshots").is_dir()):
+        what, advice = "it is a repository of backups", "name the memory folder itself, such as .loom/memory"
+    elif (root / "run.lock").exists():
+        what, advice = "it is AML's own folder", "name the memory folder itself, such as .loom/memory"
+    else:
+        return
+    raise StoreNotFoundError(f"{path} is not a store: {what}", advice=advice)

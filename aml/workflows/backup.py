@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -11,16 +12,19 @@ from msgspec import Struct, structs
 
 from aml.backup.checked import load_checked, save_checked
 from aml.backup.compare import DiffReport, diff, from_backup, from_store
-from aml.backup.create import BackupReport, OddPath, create
+from aml.backup.create import BackupReport, OddPath, create, source_of
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
 from aml.errors import AmlError, ExitStatus, NotFoundError
+from aml.fs.files import is_there
 from aml.hooks import hooked
-from aml.ledger.operations import Operation, note_operation
+from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
-from aml.repository.manifest import FileEntry, FolderEntry
+from aml.repository.check import check
+from aml.repository.description import DESCRIPTION_KEY
+from aml.repository.manifest import FileEntry, FolderEntry, Scope
 from aml.repository.repository import create as create_repository
 from aml.repository.repository import writing
 from aml.repository.snapshots import LATEST, Snapshot, Snapshots
@@ -148,18 +152,25 @@ def back_up(
     """Make a backup; the run lock must be held. Raises as ``backup`` does."""
     destination = destination_of(store, conditions, writes=True)
     doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
+    missing = not is_there(destination.root / DESCRIPTION_KEY)
     create_repository(destination, datetime.fromtimestamp(now, UTC))
     with writing(
         destination, purpose="backup", timeout=conditions.locks.timeout, compression=options.compression
     ) as writer:
         checked = load_checked(store, writer.description.id)
+        if options.kind == "full":
+            # it relies on what it finds there as little as on the stat cache
+            every = check(destination, "sample", sample=1.0, checked=checked.packs, damaged=checked.damaged_packs)
+            checked.take_up(every, now)
         known = set(writer.loaded.packs)
         report = create(
             store, writer, options, now, checked=checked, clock_doubted=doubt is not None, progress=progress
         )
         fresh = set(writer.loaded.packs) - known
         notes: list[str] = []
-        if fresh or report.repaired:
+        if missing and "backup" in last_operations(store):
+            notes.append(f"{destination} held no repository, though this store was backed up before: is it mounted?")
+        if fresh or report.repaired or checked.damaged_packs:
             # they have just been read back
             checked.packs |= dict.fromkeys(fresh, now)
             notes += try_to_write(lambda: save_checked(store, writer.description.id, checked))
@@ -228,7 +239,7 @@ def show_backup(
     """One backup by its id, a unique prefix of it, or ``latest``. Raises NotFoundError, DamagedError, AmlError."""
     conditions = conditions or Conditions()
     with reading_backups(store, conditions, "show") as reader:
-        snapshot = find(reader.snapshots(), wanted)
+        snapshot = find(store, reader.snapshots(), wanted)
         tree = load_tree(reader, snapshot, select(snapshot, (), ()))
     manifest = snapshot.manifest
     entries = sorted(tree.files.values(), key=lambda entry: entry.path)
@@ -256,13 +267,13 @@ def diff_backups(
     conditions = conditions or Conditions()
     with reading_backups(store, conditions, "diff") as reader:
         found = reader.snapshots()
-        first = find(found, before, agents)
+        first = find(store, found, before, agents)
         one = load_tree(reader, first, select(first, agents, ()))
         contents = from_backup(reader, store.max_unpacked_bytes)
         if after is None:
             now = observe(store, select(first, agents, ()), one.files.values())
             return diff(first.id, None, one, now, (contents, from_store(store)))
-        second = find(found, after, agents)
+        second = find(store, found, after, agents)
         other = load_tree(reader, second, select(second, agents, ()))
         return diff(first.id, second.id, _within(one, second), _within(other, first), (contents, contents))
 
@@ -273,40 +284,53 @@ def _within(tree: Tree, other: Snapshot) -> Tree:
     return Tree({}, {path: entry for path, entry in tree.files.items() if selection.has(path)})
 
 
-def find(snapshots: Snapshots, wanted: str, agents: Collection[str] = ()) -> Snapshot:
+def find(store: Store, snapshots: Snapshots, wanted: str, agents: Collection[str] = ()) -> Snapshot:
     """The backup meant by an id, a unique prefix of it, or ``latest``: the newest complete one of the whole store, or
     with ``agents`` the newest that holds all of them. Raises NotFoundError, naming the nearest."""
     try:
-        return (_states(snapshots, agents) if wanted == LATEST else snapshots).find(wanted)
+        return (_states(store, snapshots, agents) if wanted == LATEST else snapshots).find(wanted)
     except NotFoundError as error:
         raise _with_hint(snapshots, error, wanted) from error
 
 
-def find_at(snapshots: Snapshots, moment: datetime, agents: Collection[str] = ()) -> Snapshot:
+def find_at(store: Store, snapshots: Snapshots, moment: datetime, agents: Collection[str] = ()) -> Snapshot:
     """The newest complete backup made at or before a moment, of those that ``latest`` chooses from, and whose clock was
     believed. Raises NotFoundError."""
     if moment.microsecond == 0:
         # a time to the second, as lists show it, means all of that second
         moment = moment.replace(microsecond=999_999)
-    states = _states(snapshots, agents)
-    believed = [one for one in states.readable if not one.manifest.clock_doubted]
+    believed = Snapshots([one for one in snapshots.readable if not one.manifest.clock_doubted], snapshots.flaws)
     try:
-        return Snapshots(believed, states.flaws).at(moment)
+        return _states(store, believed, agents).at(moment)
+    except NotFoundError:
+        pass
+    try:
+        # from before this store was copied from another place, with its backups
+        return believed.at(moment, scope=Scope()) if not agents else believed.at(moment)
     except NotFoundError as error:
         raise _with_hint(snapshots, error) from error
 
 
-def _states(snapshots: Snapshots, agents: Collection[str]) -> Snapshots:
+def _states(store: Store, snapshots: Snapshots, agents: Collection[str]) -> Snapshots:
     """The backups that stand for a state of the store, or of some agents, at their time.
 
-    Those that a restore made of what it replaced do not, else the same restore twice would undo itself.
+    Those that a restore made of what it replaced do not, else the same restore twice would undo itself; nor those of
+    another store, unless that is gone: then it may be this one, which was moved.
     """
     readable = [one for one in snapshots.readable if PRE_RESTORE not in one.manifest.tags] or snapshots.readable
+    own = [one for one in readable if one.manifest.source == source_of(store)]
+    readable = own or [one for one in readable if not is_foreign(store, one)] or readable
     if agents:
         fitting = [one for one in readable if _holds(one, agents)]
     else:
         fitting = [one for one in readable if one.manifest.scope.agents is None]
     return Snapshots(fitting or readable, snapshots.flaws)
+
+
+def is_foreign(store: Store, snapshot: Snapshot) -> bool:
+    """Whether a backup is of another store, which is still there."""
+    source = snapshot.manifest.source
+    return source not in ("", source_of(store)) and os.path.isdir(source)
 
 
 def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> NotFoundError:

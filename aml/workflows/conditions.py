@@ -100,6 +100,8 @@ def repository_folder(store: Store, conditions: Conditions) -> Path:
             f"the repository {real} lies inside the store, where agents would take it for an agent's memory",
             advice="name a folder outside the store, such as the default beside it",
         )
+    if real == store.state or store.state in real.parents:
+        raise UsageError(f"the repository {real} lies inside AML's own folder", advice="name another folder")
     if real in store.root.parents:
         raise UsageError(f"the repository {real} holds the store itself", advice="name a folder beside the store")
     return conditions.repository
@@ -126,6 +128,17 @@ def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Itera
         except NotFoundError as error:
             raise no_backup_yet(destination) from error
         yield reader
+
+
+def unfinished_restore(store: Store) -> str | None:
+    """What to tell where a restore died half-way and no run has brought it to an end yet."""
+    folder = store.state / "restore"
+    if not folder.is_dir() or not any((one / "steps.json").is_file() for one in folder.iterdir()):
+        return None
+    return (
+        "a restore died half-way: the store is neither what it was nor what it should be, until the next run that "
+        "changes it (such as aml backup create) brings it to an end"
+    )
 
 
 def no_backup_yet(destination: LocalFolder) -> NotFoundError:

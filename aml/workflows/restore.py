@@ -41,7 +41,7 @@ from aml.repository.snapshots import Snapshot
 from aml.store.layout import RecordFile, agent_of, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
-from aml.workflows.backup import back_up, find, find_at, operation
+from aml.workflows.backup import back_up, find, find_at, is_foreign, operation
 from aml.workflows.conditions import Conditions, changing, reading_backups, repository_folder
 
 #: How far back (days) removals are looked at: all of them.
@@ -85,17 +85,24 @@ def restore(
     return _restore_in_place(store, wanted, options, moment, conditions, progress)
 
 
-def _find(reader: Reader, wanted: str | datetime, options: RestoreOptions) -> Snapshot:
+def _find(store: Store, reader: Reader, wanted: str | datetime, options: RestoreOptions) -> Snapshot:
     snapshots = reader.snapshots()
     if isinstance(wanted, str):
-        return find(snapshots, wanted, options.agents)
-    return find_at(snapshots, wanted, options.agents)
+        return find(store, snapshots, wanted, options.agents)
+    return find_at(store, snapshots, wanted, options.agents)
 
 
 def _preview(store: Store, wanted: str | datetime, options: RestoreOptions, conditions: Conditions) -> RestoreReport:
     with reading_backups(store, conditions, "restore") as reader:
-        chosen = wanted_of(reader, _find(reader, wanted, options), options)
-    return preview(store, chosen, _observed(store, chosen), options)
+        chosen = wanted_of(reader, _find(store, reader, wanted, options), options)
+    seen = preview(store, chosen, _observed(store, chosen), options)
+    return structs.replace(seen, notes=(*_origin(store, chosen.snapshot), *seen.notes))
+
+
+def _origin(store: Store, snapshot: Snapshot) -> tuple[str, ...]:
+    if is_foreign(store, snapshot):
+        return (f"this is a backup of another store, {snapshot.manifest.source}",)
+    return ()
 
 
 def _observed(store: Store, chosen: Wanted) -> Tree:
@@ -113,12 +120,18 @@ def _restore_to(
     dry_run: bool,
 ) -> RestoreReport:
     real = Path(os.path.realpath(target))
-    for place, what in ((store.root, "the store"), (Path(repository_folder(store, conditions)), "the repository")):
+    places = (
+        (store.root, "the store"),
+        (Path(os.path.realpath(repository_folder(store, conditions))), "the repository"),
+        (store.state, "AML's own folder"),
+        (store.keep, "the folder of archives"),
+    )
+    for place, what in places:
         if real == place or place in real.parents:
             raise UsageError(f"{target} lies inside {what}", advice="name a new folder somewhere else")
     refuse_occupied(target)
     with reading_backups(store, conditions, "restore") as reader:
-        chosen = wanted_of(reader, _find(reader, wanted, options), options)
+        chosen = wanted_of(reader, _find(store, reader, wanted, options), options)
         if dry_run:
             return structs.replace(preview_new(chosen), target=str(target))
         return restore_to(reader, chosen, real, options, progress)
@@ -136,7 +149,7 @@ def _restore_in_place(
     began = time.monotonic()
     with reading_backups(store, conditions, "restore") as reader:
         # looked at before anything is locked, so that a wrong id or a damaged list costs nothing
-        snapshot = _find(reader, wanted, options)
+        snapshot = _find(store, reader, wanted, options)
         chosen = wanted_of(reader, snapshot, options)
     with (
         _root_made(store) as made,
@@ -165,7 +178,8 @@ def _restore_in_place(
         counts = run.counts | {"records": report.records_after}
         done = operation("restore", now, began, report.status, snapshot.id, counts)
         late = _clear_up(store, run, done)
-    return structs.replace(report, backup=before, notes=(*notes, *report.notes, *late))
+    notes = (*notes, *_origin(store, snapshot), *report.notes, *late)
+    return structs.replace(report, backup=before, notes=notes)
 
 
 def _clear_up(store: Store, run: Run, done: Operation) -> list[str]:
@@ -190,7 +204,7 @@ def _swap(
     progress: Progress,
 ) -> RestoreReport:
     with reading_backups(store, conditions, "restore") as reader:
-        chosen = wanted_of(reader, find(reader.snapshots(), snapshot), options)
+        chosen = wanted_of(reader, find(store, reader.snapshots(), snapshot), options)
         before = _backed_up(store, reader, backup, chosen.selection)
         return restore_in_place(store, reader, chosen, before, run.id, options, locks, conditions.locks, progress)
 
@@ -199,7 +213,7 @@ def _backed_up(store: Store, reader: Reader, backup: str | None, selection: Sele
     """What the store held when it was backed up, and what no backup holds of it."""
     if backup is None:
         return Tree()
-    tree = load_tree(reader, find(reader.snapshots(), backup), selection)
+    tree = load_tree(reader, find(store, reader.snapshots(), backup), selection)
     missed, skipped = dict(tree.unread), set[str]()
     for part in scan(store.root, selection.agents):
         missed |= {one.location: one.reason for one in part.unread}

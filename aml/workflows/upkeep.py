@@ -79,7 +79,7 @@ def verify_backups(
     moment = time.time() if now is None else now
     began = time.monotonic()
     with reading_backups(store, conditions, "verify") as reader:
-        snapshot = find(reader.snapshots(), wanted).id if wanted is not None else None
+        snapshot = find(store, reader.snapshots(), wanted).id if wanted is not None else None
         identity = _identity(reader)
         checked = load_checked(store, identity)
         total = len(reader.loaded.packs)
@@ -91,12 +91,13 @@ def verify_backups(
             damaged=checked.damaged_packs,
             snapshot=snapshot,
         )
-    report = _verified(found, total)
-    _remember(checked, found, moment, deep=tier in ("deep", "sample"))
-    counts = {"snapshots": report.snapshots, "packs": report.packs, "findings": len(report.findings)}
-    name = "verify" if snapshot is None else "verify-one"
-    done = operation(name, moment, began, report.status, snapshot or tier, counts)
-    _try_to_note(store, warn, done, (identity, checked) if tier != "quick" else None)
+        report = _verified(found, total)
+        checked.take_up(found, moment)
+        counts = {"snapshots": report.snapshots, "packs": report.packs, "findings": len(report.findings)}
+        name = "verify" if snapshot is None else "verify-one"
+        done = operation(name, moment, began, report.status, snapshot or tier, counts)
+        # while the lock is held, so that no backup that waits for it knows less
+        _try_to_note(store, warn, done, (identity, checked))
     return report
 
 
@@ -116,23 +117,6 @@ def _verified(found: CheckReport, total: int) -> VerifyReport:
         notes=tuple(found.notes),
         status=ExitStatus.DAMAGED if found.findings else ExitStatus.DONE,
     )
-
-
-def _remember(checked: Checked, found: CheckReport, now: float, *, deep: bool) -> None:
-    """Take up what a check has found: packs that are whole, packs and chunks that are not."""
-    damaged = {_pack_of(finding.key) for finding in found.findings} - {None}
-    whole = [name for name in found.packs if name not in damaged]
-    if deep:
-        checked.packs |= dict.fromkeys(whole, now)
-    bad_chunks = {chunk for finding in found.findings for chunk in finding.chunks}
-    checked.damaged_packs = sorted({*checked.damaged_packs, *(name for name in damaged if name)} - set(whole))
-    # a deep check of all looked at each chunk: what it does not name is whole, or needed by nobody
-    known = () if found.tier == "deep" and found.snapshot is None else checked.damaged_chunks
-    checked.damaged_chunks = sorted({*known, *bad_chunks})
-
-
-def _pack_of(key: str) -> str | None:
-    return key.rpartition("/")[2].removesuffix(".gz") if key.startswith("packs/") else None
 
 
 def _try_to_note(store: Store, warn: Warn, done: Operation, checked: tuple[str, Checked] | None) -> None:
@@ -237,7 +221,7 @@ def drill(
     began = time.monotonic()
     prepare_folder(store.state)
     with reading_backups(store, conditions, "drill") as reader:
-        report = run_drill(store, reader, find(reader.snapshots(), wanted), progress)
+        report = run_drill(store, reader, find(store, reader.snapshots(), wanted), progress)
     counts = {"files": report.files, "compared": report.compared, "wrong": len(report.wrong)}
     _try_to_note(store, warn, operation("drill", moment, began, report.status, report.snapshot, counts), None)
     return report
@@ -270,6 +254,8 @@ def auto_backup(
     made = backup(store, options, now=moment, conditions=conditions, progress=progress, warn=warn, again=again)
     problems: list[OddPath] = []
     statuses = [made.status]
+    if made.files == 0 and made.removed:
+        statuses.append(ExitStatus.PARTIAL)
 
     def step(name: str, action: Callable[[], Answer]) -> Answer | None:
         try:
