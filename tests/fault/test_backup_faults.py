@@ -24,7 +24,7 @@ from tests.support.stores import write_array
 #: By default so many points of each scenario are tried, or a few more.
 SAMPLE = 10
 #: The tests marked slow try one in so many of all points; 1 tries every one, which takes half an hour and more.
-EACH = int(os.environ.get("AML_FAULT_EACH", "8"))
+EACH = int(os.environ.get("AML_FAULT_EACH", "12"))
 
 CREATE = ("backup", "create")
 RESTORE_FIRST = ("backup", "restore", "--at", "2026-11-20T10:01:00Z")

@@ -317,4 +317,4 @@ def test_kill_9_at_random_moments_harms_no_backup_and_mixes_no_store(tmp_path: P
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", ["create", "restore", "rotate"])
 def test_kill_9_at_many_random_moments_harms_no_backup_and_mixes_no_store(tmp_path: Path, name: str) -> None:
-    kill_many_times(tmp_path, name, 40, seed=4)
+    kill_many_times(tmp_path, name, 20, seed=4)
