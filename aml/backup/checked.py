@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Struct
 
@@ -12,6 +14,7 @@ from aml.repository.check import CheckReport
 from aml.store.open import Store
 
 _NAME = "verified.json"
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 class Checked(Struct):
@@ -44,7 +47,9 @@ def _pack_of(key: str) -> str | None:
 
 def load_checked(store: Store, repository: str) -> Checked:
     """What is known of the repository of that id. Raises FileAccessError."""
-    return _read(store).get(repository, Checked())
+    found = _read(store).get(repository, Checked())
+    found.damaged_chunks = [name for name in found.damaged_chunks if _HEX.fullmatch(name)]
+    return found
 
 
 def save_checked(store: Store, repository: str, checked: Checked) -> None:
@@ -58,7 +63,7 @@ def _read(store: Store) -> dict[str, Checked]:
     if is_there(path):
         try:
             return msgspec.json.decode(read_regular(path), type=dict[str, Checked])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             # only a memory: what is forgotten is checked again
             return {}
     return {}

@@ -228,6 +228,9 @@ class _Maker:
         except (FileAccessError, ChangedError) as error:
             part.unread.append(unread(path, error))
             return None
+        except MemoryError:
+            part.unread.append(unread(path, FileAccessError(f"{self._root}/{path} is too large for the memory")))
+            return None
         if read is None:
             return None
         return entry_of(path, read, self._writer.store_document, self._store.max_unpacked_bytes)

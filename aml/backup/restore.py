@@ -25,6 +25,7 @@ from aml.fs.files import is_there
 from aml.fs.names import folds_names
 from aml.fs.new_folder import new_folder
 from aml.fs.runtime_lock import LockNotes, LockPolicy
+from aml.ledger.runs import is_run_id
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import Reader
@@ -153,8 +154,8 @@ def restore_in_place(
 def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     """Put the store back as it was; raises where that fails, with the staging folder left for the next run."""
     try:
-        staging.turn_back()
-        _go_back(swap)
+        _uninterrupted(staging.turn_back)
+        _uninterrupted(swap.backward)
     except AmlError as second:
         raise AmlError(
             f"the restore stopped half-way ({error}), and the store could not be put back: {second.message}",
@@ -163,14 +164,14 @@ def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     staging.discard()
 
 
-def _go_back(swap: Swap) -> None:
+def _uninterrupted(step: Callable[[], None]) -> None:
     try:
-        swap.backward()
+        step()
     except AmlError:
         raise
     except BaseException:
         # an impatient signal must not leave the store half put back
-        swap.backward()
+        step()
         raise
 
 
@@ -224,6 +225,9 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
     nor undoing it is possible now.
     """
     staging = Staging.of(store, run)
+    if not is_there(staging.folder):
+        told = "had died and left nothing to go on with; aml backup diff tells whether it had changed the store"
+        return "interrupted", f"run {run} (restore) {told}"
     if not staging.is_ready():
         staging.discard()
         return "interrupted", f"run {run} (restore) had died before it changed anything"
@@ -255,9 +259,9 @@ def discard_leftovers(store: Store) -> None:
     """Remove all staging folders, where no restore is unfinished. Raises FileAccessError."""
     folder = restores_folder(store)
     if is_there(folder):
-        with explained("list", folder):
-            names = os.listdir(folder)
-        for name in names:
+        with explained("list", folder), os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for name in filter(is_run_id, names):
             Staging.of(store, name).discard()
 
 

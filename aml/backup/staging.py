@@ -85,7 +85,11 @@ class Staging(Struct, frozen=True):
         path = self.folder / _STEPS
         try:
             staged = msgspec.json.decode(read_regular(path), type=Staged)
-            if staged.format != FORMAT or len(staged.identities) != len(staged.steps.puts):
+            if (
+                staged.run != self.folder.name
+                or staged.format != FORMAT
+                or len(staged.identities) != len(staged.steps.puts)
+            ):
                 raise DamagedError("it does not hold what it should")
             # the note names files to replace and remove, so it must not name any outside the store
             steps = staged.steps
@@ -94,7 +98,7 @@ class Staging(Struct, frozen=True):
             check_paths((), sorted({one.path for one in steps.removals}))
             folders = (*steps.made, *steps.emptied, *steps.folders, *steps.were)
             check_paths(sorted({one.location for one in folders}), ())
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, DamagedError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError) as error:
             raise DamagedError(
                 f"the note of an unfinished restore, {path}, is damaged: {error}",
                 advice=f"move {self.folder} away, then restore the backup again",

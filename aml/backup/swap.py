@@ -20,7 +20,7 @@ from aml.backup.restore_plan import Put, Removal
 from aml.backup.scan import with_parents
 from aml.backup.staging import Staged, Staging
 from aml.backup.write_files import Identity
-from aml.errors import ChangedError
+from aml.errors import ChangedError, DamagedError
 from aml.fs.access import explain, explained
 from aml.fs.durable import (
     PRIVATE_FILE,
@@ -74,6 +74,7 @@ class Swap:
     def forward(self) -> None:
         """Do every step that is not done yet. Raises AmlError; ``backward`` then undoes what was done."""
         steps = self._staged.steps
+        self._check_staged()
         self._save_all()
         for number, removal in enumerate(steps.removals):
             self._progress(removal.before.path)
@@ -134,6 +135,23 @@ class Swap:
         as_before = before is not None and before.stat == fingerprint(found) and identity(linked) == identity(found)
         self._saved[old] = fingerprint(linked) if as_before else None
 
+    def _check_staged(self) -> None:
+        """Raise DamagedError, before anything is done, where what was staged is not there any more as it was."""
+        for number, put in enumerate(self._staged.steps.puts):
+            staged = stat_if_there(self._staging.new(number))
+            if staged is not None:
+                whole = stat.S_ISREG(staged.st_mode) and identity(staged) == self._staged.identities[number]
+            else:
+                found = stat_if_there(self._store.root / put.path)
+                old = self._staging.old(f"put-{number}")
+                placed = found is not None and _is_placed(found, self._staged.identities[number])
+                whole = placed or (is_there(old) and (found is None or not _is_link_of(old, found)))
+            if not whole:
+                raise DamagedError(
+                    f"{self._staging.new(number)} is not what was made ready for {put.entry.path}",
+                    advice="look at what changed AML's own folder, then restore the backup again",
+                )
+
     def _is_staged(self, number: int) -> bool:
         """Whether a file is still to be put in place, and not placed by a run that did not get to the end."""
         return is_there(self._staging.new(number))
@@ -157,6 +175,10 @@ class Swap:
         staged, path = self._staging.new(number), self._store.root / put.path
         if not self._is_staged(number):
             return
+        self._refuse_links(put.path)
+        if self._is_copied(number, path):
+            os.unlink(staged)
+            return
         self._make_above(path)
         with self._locked(put.path) as prove:
             self._save(path, self._staging.old(f"put-{number}"), put.before)
@@ -164,6 +186,13 @@ class Swap:
             with explained("write", path):
                 _move(staged, path)
                 sync_folder(path.parent)
+
+    def _is_copied(self, number: int, path: Path) -> bool:
+        """Whether a run that died had put the file there already, between file systems, and not cleared it up."""
+        found, staged = stat_if_there(path), self._staging.new(number)
+        if found is None or found.st_dev == staged.stat().st_dev:
+            return False
+        return _is_placed(found, self._staged.identities[number]) and read_regular(path) == read_regular(staged)
 
     def _save(self, path: Path, old: Path, before: FileEntry | None) -> None:
         """Archive what is at ``path`` where no backup holds it, and have it for a way back."""
@@ -200,10 +229,10 @@ class Swap:
 
     def _take_back(self, number: int, put: Put) -> None:
         path, old = self._store.root / put.path, self._staging.old(f"put-{number}")
-        if self._is_staged(number):
-            return
         found = stat_if_there(path)
         if found is None or not _is_placed(found, self._staged.identities[number]):
+            if self._is_staged(number):
+                return
             if is_there(old) or (found is not None and put.before is None):
                 self._leave(put.path, "an agent has changed it since it was restored")
             return
@@ -216,8 +245,10 @@ class Swap:
             with explained("put back", path):
                 if is_there(old):
                     _move(old, path)
-                else:
+                elif put.before is None:
                     os.unlink(path)
+                else:
+                    self._leave(put.path, "what it replaced is gone from AML's own folder; the backup before has it")
                 sync_folder(path.parent)
 
     def _bring_back(self, number: int, removal: Removal) -> None:

@@ -51,7 +51,7 @@ def _sign(descriptor: int, path: Path, holder: Holder) -> None:
 def _locked(descriptor: int, path: Path) -> LockedError:
     try:
         holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         # between taking the lock and signing it, or a run killed in between
         return LockedError(f"another AML run holds {path}", advice="wait for it to end")
     return LockedError(

@@ -69,7 +69,7 @@ def _read(store: Store) -> _Operations:
         return _Operations()
     try:
         return msgspec.json.decode(read_regular(path), type=_Operations)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         # derived from runs that are over: what is lost with it is when they were
         return _Operations()
 

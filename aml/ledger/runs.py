@@ -31,6 +31,7 @@ FORMAT = 1
 
 _SUFFIX = ".json"
 _RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_OWN_RUN_ID = re.compile(r"\d{8}T\d{6}-\d{4,}-[0-9a-f]{4}")
 
 
 class RecordKey(msgspec.Struct, frozen=True, array_like=True):
@@ -209,6 +210,11 @@ def _check(run: Run, run_id: str) -> None:
         record_file(Path(), file.agent, KIND_BY_PLURAL[file.kind])
         if file.archive not in (None, archive_name(file.agent, file.kind, run_id)):
             raise ValueError(f"it names a strange archive {file.archive!r}")
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a name is one that ``Journal.begin`` gives to a run."""
+    return _OWN_RUN_ID.fullmatch(name) is not None
 
 
 def archive_name(agent: str, kind: str, run_id: str) -> str:

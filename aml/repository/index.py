@@ -183,7 +183,7 @@ def read_index(destination: Destination, key: str, name: str) -> IndexFile:
         raise DamagedError("its content does not have the SHA-256 in its name")
     try:
         found = msgspec.json.decode(unpack(data, max_bytes=MAX_TABLE_BYTES), type=IndexFile)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedError(f"it is no index: {error}") from error
     if found.format != FORMAT:
         raise DamagedError(f"it has format {found.format}, which this AML does not know")

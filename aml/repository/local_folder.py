@@ -227,7 +227,7 @@ def _locked(descriptor: int, path: Path) -> LockedError:
     advice = "wait for it to end; the lock goes with its process"
     try:
         holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return LockedError(f"another AML run uses the repository at {path.parent}", advice=advice)
     return LockedError(
         f"the repository at {path.parent} is in use; its last writer was aml {holder.operation} "

@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from aml.errors import DamagedError
 
 FORMAT = 1
+#: No backup was made before, and the calendar of the interpreter ends soon after.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 Kind = Literal["full", "incremental"]
 #: ``plain``: the file's bytes are stored; ``gzip``: they are one gzip member, and its content is stored.
@@ -208,7 +210,7 @@ def decode_listing(data: bytes) -> Listing:
         listing = msgspec.json.decode(data, type=Listing)
         folders = [one.location for one in listing.folders]
         files = [one.location for one in listing.files]
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedError(f"a listing cannot be read: {error}") from error
     if listing.format != FORMAT:
         raise DamagedError(f"a listing has format {listing.format}, which this AML does not know")
@@ -220,12 +222,14 @@ def decode_manifest(data: bytes) -> Manifest:
     """Raises DamagedError where a manifest is not what it should be."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedError(f"it is no manifest: {error}") from error
     if manifest.format != FORMAT:
         raise DamagedError(f"it has format {manifest.format}, which this AML does not know")
     if manifest.time.tzinfo is None:
         raise DamagedError("its time has no zone")
+    if not _FIRST_YEAR <= manifest.time.year <= _LAST_YEAR:
+        raise DamagedError(f"its time {manifest.time} cannot be")
     try:
         check_paths((), {one.location for one in manifest.unread})
     except binascii.Error as error:

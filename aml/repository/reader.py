@@ -43,6 +43,11 @@ class _Piece(Struct):
     digests: list[bytes]
 
 
+def can_be_read(size: int) -> bool:
+    """Whether a listing of so many bytes is read, and may therefore be written."""
+    return size <= MAX_LISTING_BYTES
+
+
 class Reader:
     """What a repository holds. For one thread; others take their own. ``close`` ends the threads that help it.
 
@@ -168,7 +173,7 @@ class Reader:
 
     def read_listing(self, reference: ListingRef) -> Listing:
         """The folders and files of one agent. Raises DamagedError, also for paths that are refused."""
-        if reference.size > MAX_LISTING_BYTES:
+        if not can_be_read(reference.size):
             raise DamagedError(f"the listing {reference.sha256} claims to have {reference.size} bytes")
         return decode_listing(self.read_document(reference.chunks, reference.sha256, reference.size))
 

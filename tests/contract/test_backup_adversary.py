@@ -89,9 +89,6 @@ def on_another_file_system(project: Path) -> None:
     state.symlink_to(target)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what was put is saved over what it replaced, and put back as if it had been there"
-)
 def test_an_undo_between_file_systems_puts_back_what_was_there(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     on_another_file_system(project)
@@ -122,7 +119,6 @@ def test_an_unfinished_copy_is_cleared_from_any_folder(tmp_path: Path) -> None:
         shutil.rmtree(state.resolve())
 
 
-@pytest.mark.xfail(strict=True, reason="a staging folder that is gone is taken for one that was never made")
 def test_nobody_says_that_nothing_was_changed_where_that_cannot_be_known(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     shutil.rmtree(killed_restore(project, "rename .loom/memory/alpha"))
@@ -131,7 +127,6 @@ def test_nobody_says_that_nothing_was_changed_where_that_cannot_be_known(tmp_pat
     assert "before it changed anything" not in answer.err
 
 
-@pytest.mark.xfail(strict=True, reason="a staged file that is gone counts as placed")
 def test_a_restore_whose_staged_files_are_gone_is_not_called_completed(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     shutil.rmtree(killed_restore(project, "rename .loom/memory/alpha") / "new")
@@ -140,7 +135,6 @@ def test_a_restore_whose_staged_files_are_gone_is_not_called_completed(tmp_path:
     assert "completed" not in answer.err
 
 
-@pytest.mark.xfail(strict=True, reason="staged files are not looked at again when a later run puts them in place")
 @pytest.mark.parametrize("spoil", ["content", "empty", "link"])
 def test_a_staged_file_that_somebody_changed_is_not_put_in_place(tmp_path: Path, spoil: str) -> None:
     project, memory = backed_up(tmp_path)
@@ -157,7 +151,6 @@ def test_a_staged_file_that_somebody_changed_is_not_put_in_place(tmp_path: Path,
     assert put.read_bytes() == LIVE or b"beta-0" in put.read_bytes()
 
 
-@pytest.mark.xfail(strict=True, reason="what cannot be put back is removed all the same")
 def test_an_undo_removes_nothing_whose_way_back_is_gone(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     staging = killed_restore(project, "rename .loom/memory/alpha")
@@ -167,7 +160,6 @@ def test_an_undo_removes_nothing_whose_way_back_is_gone(tmp_path: Path) -> None:
     assert (memory / "alpha/patterns.json").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the run named in the note is taken for a part of a path")
 def test_the_note_of_a_restore_leads_nowhere_else(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     note = killed_restore(project, "rename .loom/memory/alpha") / "steps.json"
@@ -178,7 +170,6 @@ def test_the_note_of_a_restore_leads_nowhere_else(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("elsewhere*"))
 
 
-@pytest.mark.xfail(strict=True, reason="every name in the folder is taken for a restore's")
 def test_a_stray_file_among_the_stagings_stops_no_command(tmp_path: Path) -> None:
     project, _ = backed_up(tmp_path)
     folder = project / ".loom/memory.aml/restore"
@@ -225,7 +216,7 @@ def test_what_a_writer_puts_into_the_replaced_file_is_kept(tmp_path: Path, monke
     assert found_below(project, OTHER)
 
 
-@pytest.mark.xfail(strict=True, reason="between the look at a file and its replacement is a gap")
+@pytest.mark.xfail(strict=True, reason="see docs/decisions/0010: a gap between the look and the rename")
 def test_what_is_put_in_place_without_a_lock_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, memory = backed_up(tmp_path)
     path = memory / "alpha/patterns.json"
@@ -242,7 +233,6 @@ def test_what_is_put_in_place_without_a_lock_is_kept(tmp_path: Path, monkeypatch
 # --- what is called done
 
 
-@pytest.mark.xfail(strict=True, reason="lists are written at any size, and read up to one")
 def test_a_backup_that_is_called_done_can_be_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aml.repository.reader.MAX_LISTING_BYTES", 20_000)
     project = project_in(tmp_path / "project")
@@ -253,7 +243,6 @@ def test_a_backup_that_is_called_done_can_be_restored(tmp_path: Path, monkeypatc
     assert made != 0 or done == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a file is read whole into memory, and the error is nobody's")
 def test_one_file_too_large_for_the_memory_is_unread_and_no_traceback(tmp_path: Path) -> None:
     project = project_in(tmp_path / "project")
     with open(project / ".loom/memory/alpha/huge.bin", "wb") as stream:
@@ -270,7 +259,6 @@ def test_one_file_too_large_for_the_memory_is_unread_and_no_traceback(tmp_path: 
     assert done.returncode in (0, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="an agent's name that ends as a run's id does is taken for one")
 def test_archives_of_an_agent_expire_by_their_own_age(tmp_path: Path) -> None:
     records = [kept("k1"), kept("k2"), kept("k3"), kept("k4"), old("o1")]
     make_store(tmp_path, {"bot-20200101T000000-0001-abcd": {"patterns": records}})
@@ -316,7 +304,6 @@ def test_a_target_in_the_folder_of_the_ledger_is_refused(tmp_path: Path) -> None
 DEEP = b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
 
 
-@pytest.mark.xfail(strict=True, reason="only some of what cannot be decoded is caught")
 @pytest.mark.parametrize(
     ("name", "data"),
     [
@@ -332,7 +319,6 @@ def test_a_note_of_any_content_stops_no_backup(tmp_path: Path, name: str, data: 
     assert aml(project, "backup", "create").status == 0
 
 
-@pytest.mark.xfail(strict=True, reason="errors that are no AmlError end every command")
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", None])
 def test_one_manifest_of_any_content_hides_no_other(tmp_path: Path, time: str | None) -> None:
     project, _ = backed_up(tmp_path)
