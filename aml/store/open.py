@@ -92,13 +92,17 @@ def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
 
 def refuse_other_folders(path: Path | str, root: Path) -> None:
     """Raise StoreNotFoundError for a folder that lies in or beside a store, and is easily taken for one."""
-    if any((root / kind.file_name).is_file() for kind in KINDS):
+    if _holds_records(root) and not any(_holds_records(folder) for folder in root.iterdir()):
         what = "it is the folder of one agent"
         advice = f"say --store {Path(path).parent}"
-    elif (root / "repository.json").exists() or ((root / "packs").is_dir() and (root / "snapshots").is_dir()):
+    elif os.path.exists(root / "repository.json") or all(os.path.isdir(root / one) for one in ("packs", "snapshots")):
         what, advice = "it is a repository of backups", "name the memory folder itself, such as .loom/memory"
-    elif (root / "run.lock").exists():
+    elif os.path.exists(root / "run.lock"):
         what, advice = "it is AML's own folder", "name the memory folder itself, such as .loom/memory"
     else:
         return
     raise StoreNotFoundError(f"{path} is not a store: {what}", advice=advice)
+
+
+def _holds_records(folder: Path) -> bool:
+    return any(os.path.isfile(folder / kind.file_name) for kind in KINDS)

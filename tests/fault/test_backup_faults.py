@@ -22,7 +22,7 @@ from tests.support.records import NOW, decision, pattern, solution
 from tests.support.stores import write_array
 
 #: By default so many points of each scenario are tried, or a few more.
-SAMPLE = 10
+SAMPLE = 6
 #: The tests marked slow try one in so many of all points; 1 tries every one, which takes half an hour and more.
 EACH = int(os.environ.get("AML_FAULT_EACH", "12"))
 
