@@ -25,6 +25,7 @@ from aml.fs.files import is_there
 from aml.fs.names import folds_names
 from aml.fs.new_folder import new_folder
 from aml.fs.runtime_lock import LockNotes, LockPolicy
+from aml.ledger.runs import is_run_id
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import Reader
@@ -153,24 +154,26 @@ def restore_in_place(
 def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     """Put the store back as it was; raises where that fails, with the staging folder left for the next run."""
     try:
-        staging.turn_back()
-        _go_back(swap)
+        _uninterrupted(staging.turn_back)
+        _uninterrupted(swap.backward)
     except AmlError as second:
         raise AmlError(
             f"the restore stopped half-way ({error}), and the store could not be put back: {second.message}",
             advice="mend that; the next aml command that changes this store brings it to an end",
         ) from error
+    if swap.left and isinstance(error, AmlError):
+        error.message += "; " + "; ".join(f"{one.path}: {one.reason}" for one in swap.left)
     staging.discard()
 
 
-def _go_back(swap: Swap) -> None:
+def _uninterrupted(step: Callable[[], None]) -> None:
     try:
-        swap.backward()
+        step()
     except AmlError:
         raise
     except BaseException:
         # an impatient signal must not leave the store half put back
-        swap.backward()
+        step()
         raise
 
 
@@ -224,15 +227,20 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
     nor undoing it is possible now.
     """
     staging = Staging.of(store, run)
+    if not staging.is_there():
+        told = "had died and left nothing to go on with; aml backup diff tells whether it had changed the store"
+        return "interrupted", f"run {run} (restore) {told}"
     if not staging.is_ready():
         staging.discard()
         return "interrupted", f"run {run} (restore) had died before it changed anything"
     swap = Swap(store, staging, staging.read(), notes, policy)
     _remove_unfinished(store.keep / overwritten_folder(run))
+    swap.clear_unfinished()
     if staging.is_turned_back():
         swap.backward()
         staging.discard()
-        return "failed", f"run {run} (restore) had died while it was being undone, which is done now"
+        told = "; ".join(["which is done now", *(f"{one.path}: {one.reason}" for one in swap.left)])
+        return "failed", f"run {run} (restore) had died while it was being undone, {told}"
     try:
         swap.forward()
     except AmlError as error:
@@ -255,9 +263,9 @@ def discard_leftovers(store: Store) -> None:
     """Remove all staging folders, where no restore is unfinished. Raises FileAccessError."""
     folder = restores_folder(store)
     if is_there(folder):
-        with explained("list", folder):
-            names = os.listdir(folder)
-        for name in names:
+        with explained("list", folder), os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for name in filter(is_run_id, names):
             Staging.of(store, name).discard()
 
 

@@ -17,6 +17,8 @@ from aml.fs.access import explained, user_name
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 _TEMPORARY_MARK = ".aml-tmp-"
+#: Bytes of a file's name, on every file system in use.
+_LONGEST_NAME = 255
 #: System errors of a call that this file system does not offer
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA)
 
@@ -27,7 +29,10 @@ def is_temporary(name: str) -> bool:
 
 
 def temporary_for(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.urandom(4).hex()}")
+    name = path.name
+    while len(os.fsencode(name)) > _LONGEST_NAME - len(_TEMPORARY_MARK) - 9:
+        name = name[:-1]
+    return path.with_name(f".{name}{_TEMPORARY_MARK}{os.urandom(4).hex()}")
 
 
 def sync_file(descriptor: int) -> None:

@@ -15,11 +15,13 @@ from aml.errors import DamagedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import remove_durably
 from aml.ledger.runs import Journal
+from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import SECONDS_PER_DAY
 from aml.store.open import Store
 
 #: The id of a run, with the time at which it began, in the name of its archives.
-_RUN = re.compile(r"(?:-|^backup-)((\d{8}T\d{6})-\d{4,}-[0-9a-f]{4})(?:\.jsonl\.gz)?$")
+_OF_RESTORE = re.compile(r"backup-((\d{8}T\d{6})-\d{4,}-[0-9a-f]{4})")
+_OF_KIND = re.compile(rf"(?:{'|'.join(KIND_BY_PLURAL)})-((\d{{8}}T\d{{6}})-\d{{4,}}-[0-9a-f]{{4}})\.jsonl\.gz")
 
 
 class Expired(Struct, frozen=True):
@@ -63,11 +65,11 @@ def _archives(store: Store) -> Iterator[tuple[Expired, float]]:
     """Every archive, and when its run began."""
     folder = store.keep / "archives"
     for agent in _listed(folder):
-        if (began := _began(agent.name)) is not None:
+        if (began := _began(_OF_RESTORE, agent.name)) is not None:
             yield Expired(f"archives/{agent.name}", began[0], _size_below(agent)), began[1]
         elif agent.is_dir() and not agent.is_symlink():
             for path in _listed(agent):
-                if (began := _began(path.name)) is not None:
+                if (began := _began(_OF_KIND, path.name)) is not None:
                     relative = f"archives/{agent.name}/{path.name}"
                     yield Expired(relative, began[0], path.stat(follow_symlinks=False).st_size), began[1]
 
@@ -80,8 +82,8 @@ def _listed(folder: Path) -> list[Path]:
             return []
 
 
-def _began(name: str) -> tuple[str, float] | None:
-    match = _RUN.search(name)
+def _began(pattern: re.Pattern[str], name: str) -> tuple[str, float] | None:
+    match = pattern.fullmatch(name)
     if match is None:
         return None
     try:

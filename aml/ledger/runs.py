@@ -23,6 +23,7 @@ from aml.fs.durable import make_private_folder, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
+from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import record_file
 from aml.store.open import Store
 
@@ -31,6 +32,7 @@ FORMAT = 1
 
 _SUFFIX = ".json"
 _RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_OWN_RUN_ID = re.compile(r"\d{8}T\d{6}-\d{4,}-[0-9a-f]{4}")
 
 
 class RecordKey(msgspec.Struct, frozen=True, array_like=True):
@@ -156,10 +158,11 @@ class Journal:
         if not is_there(path):
             raise NotFoundError(f"there is no run {run_id!r} in {self._folder}", advice="aml prune history lists them")
         data = read_regular(path)
+        failures: tuple[type[Exception], ...] = (UsageError, *UNDECODABLE)
         try:
             run = msgspec.json.decode(data, type=Run)
             _check(run, run_id)
-        except (msgspec.MsgspecError, ValueError, UsageError, RecursionError) as error:
+        except failures as error:
             raise DamagedError(
                 f"the run journal {path} is damaged: {error}",
                 advice="move that file away to go on; the archives of removed records are not touched by it",
@@ -209,6 +212,11 @@ def _check(run: Run, run_id: str) -> None:
         record_file(Path(), file.agent, KIND_BY_PLURAL[file.kind])
         if file.archive not in (None, archive_name(file.agent, file.kind, run_id)):
             raise ValueError(f"it names a strange archive {file.archive!r}")
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a name is one that ``Journal.begin`` gives to a run."""
+    return _OWN_RUN_ID.fullmatch(name) is not None
 
 
 def archive_name(agent: str, kind: str, run_id: str) -> str:

@@ -24,7 +24,7 @@ from aml.repository.index import Index, LoadedIndex, load_index, write_index
 from aml.repository.manifest import FORMAT, Listing, ListingRef, Manifest, encode_listing
 from aml.repository.members import is_named_by
 from aml.repository.packs import PACK_BYTES, Compression, PackWriter
-from aml.repository.reader import Reader
+from aml.repository.reader import Reader, refuse_long_listing
 from aml.repository.snapshots import Snapshot, write_snapshot
 from aml.repository.tables import pack_key
 
@@ -125,8 +125,13 @@ class Writer(Reader):
         return StoredDocument(sha256, len(data), chunks)
 
     def store_listing(self, agent: str | None, listing: Listing) -> ListingRef:
-        """Add the list of an agent's folders and files. Raises FileAccessError."""
-        stored = self.store_document(encode_listing(listing))
+        """Add the list of an agent's folders and files.
+
+        Raises FileAccessError, and AmlError where it is too long to be read again.
+        """
+        data = encode_listing(listing)
+        refuse_long_listing(len(data), agent)
+        stored = self.store_document(data)
         size = sum(entry.size for entry in listing.files)
         return ListingRef(agent, stored.sha256, stored.size, stored.chunks, len(listing.files), size)
 
