@@ -14,6 +14,7 @@ from aml.backup.trees import Change, compare
 from aml.codec.compression import is_gzip, unpack
 from aml.codec.json_array import split
 from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError, NotFoundError
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import Reader
 from aml.store.open import Store
@@ -134,7 +135,7 @@ def _records(entry: FileEntry | None, fetch: Fetch) -> dict[str, set[bytes]] | N
     for raw in elements:
         try:
             ident = _DECODER.decode(raw).id
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             ident = None
         # a record without an id is known by its text alone
         found.setdefault(f"id {ident}" if ident is not None else f"text {raw!r}", set()).add(raw)

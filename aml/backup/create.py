@@ -233,7 +233,11 @@ class _Maker:
             return None
         if read is None:
             return None
-        return entry_of(path, read, self._writer.store_document, self._store.max_unpacked_bytes)
+        try:
+            return entry_of(path, read, self._writer.store_document, self._store.max_unpacked_bytes)
+        except MemoryError as error:
+            # what was taken up of it may be half written: going on could refer to chunks that are not there
+            raise FileAccessError(f"there is too little memory to store {path}", advice="move it out") from error
 
     def _compare(self, before: FileEntry | None, entry: FileEntry) -> None:
         if before is None:

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from aml.codec.compression import is_gzip, unpack, unpack_single
 from aml.codec.json_array import RecordArray, split
-from aml.errors import ChangedError, DamagedError
+from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explain
 from aml.fs.files import read_whole
 from aml.model.kinds import KIND_BY_FILE_NAME
 from aml.model.schema import version_of
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import StoredDocument
 from aml.store.layout import GLOBAL, agent_of
@@ -102,6 +103,8 @@ def read_settled(path: Path | str) -> Read | None:
             return None
         except OSError as error:
             raise explain(error, "read", Path(path)) from error
+        except MemoryError as error:
+            raise FileAccessError(f"cannot read {path}: it is larger than the memory") from error
         own = fingerprint(after)
         if fingerprint(before) == own and len(data) == after.st_size:
             settled = began_ns - max(after.st_mtime_ns, after.st_ctime_ns) >= _UNSETTLED_NS
@@ -126,6 +129,8 @@ def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:
         array = split(text)
     except DamagedError as error:
         return _Content(damaged=error.message)
+    except MemoryError:
+        return _Content(damaged="it cannot be looked into: that takes more memory than there is")
     return _Content(unpacked, records=len(array), schema=_schema(array))
 
 
@@ -136,7 +141,7 @@ def _is_document(path: str) -> bool:
 def _check_document(text: bytes) -> None:
     try:
         _ANY.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNDECODABLE:
         # what Python writes and JSON does not allow, such as NaN, is no damage
         import json
 
@@ -150,6 +155,6 @@ def _schema(array: RecordArray) -> str | None:
     for element in array.elements[:1]:
         try:
             return version_of(_OBJECT.decode(element))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             return None
     return None

@@ -161,6 +161,8 @@ def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
             f"the restore stopped half-way ({error}), and the store could not be put back: {second.message}",
             advice="mend that; the next aml command that changes this store brings it to an end",
         ) from error
+    if swap.left and isinstance(error, AmlError):
+        error.message += "; " + "; ".join(f"{one.path}: {one.reason}" for one in swap.left)
     staging.discard()
 
 
@@ -225,7 +227,7 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
     nor undoing it is possible now.
     """
     staging = Staging.of(store, run)
-    if not is_there(staging.folder):
+    if not staging.is_there():
         told = "had died and left nothing to go on with; aml backup diff tells whether it had changed the store"
         return "interrupted", f"run {run} (restore) {told}"
     if not staging.is_ready():
@@ -233,10 +235,12 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
         return "interrupted", f"run {run} (restore) had died before it changed anything"
     swap = Swap(store, staging, staging.read(), notes, policy)
     _remove_unfinished(store.keep / overwritten_folder(run))
+    swap.clear_unfinished()
     if staging.is_turned_back():
         swap.backward()
         staging.discard()
-        return "failed", f"run {run} (restore) had died while it was being undone, which is done now"
+        told = "; ".join(["which is done now", *(f"{one.path}: {one.reason}" for one in swap.left)])
+        return "failed", f"run {run} (restore) had died while it was being undone, {told}"
     try:
         swap.forward()
     except AmlError as error:

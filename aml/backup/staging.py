@@ -30,13 +30,15 @@ from aml.fs.durable import (
 )
 from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.fs.new_folder import remove_tree
-from aml.repository.manifest import check_paths
+from aml.repository.manifest import FileEntry, FolderEntry, check_paths
 from aml.repository.repository import Reader
 from aml.store.open import Store
 
 FORMAT = 1
 _STEPS = "steps.json"
 _BACK = "back"
+#: Times (ns since 1970, before and after) from which on the system takes none.
+_TOO_FAR_NS = 1 << 63
 
 
 class Staged(Struct, frozen=True):
@@ -69,8 +71,13 @@ class Staging(Struct, frozen=True):
         make_private_folder(self.folder / "new")
         make_private_folder(self.folder / "old")
 
+    def is_there(self) -> bool:
+        """Whether there is such a folder; a link or a file of its name is somebody else's. Raises FileAccessError."""
+        found = stat_if_there(self.folder)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
     def is_ready(self) -> bool:
-        return is_there(self.folder / _STEPS)
+        return self.is_there() and is_there(self.folder / _STEPS)
 
     def turn_back(self) -> None:
         """Note that the restore is to be undone. Raises FileAccessError."""
@@ -98,6 +105,7 @@ class Staging(Struct, frozen=True):
             check_paths((), sorted({one.path for one in steps.removals}))
             folders = (*steps.made, *steps.emptied, *steps.folders, *steps.were)
             check_paths(sorted({one.location for one in folders}), ())
+            _check_times(steps)
         except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError) as error:
             raise DamagedError(
                 f"the note of an unfinished restore, {path}, is damaged: {error}",
@@ -107,12 +115,23 @@ class Staging(Struct, frozen=True):
 
     def discard(self) -> None:
         """Remove the folder; the note goes first, so that what is left over means nothing. Raises FileAccessError."""
-        if not is_there(self.folder):
+        if not self.is_there():
             return
         if self.is_ready():
             remove_durably(self.folder / _STEPS)
         with explained("remove", self.folder):
             remove_tree(self.folder)
+
+
+def _check_times(steps: Steps) -> None:
+    """Raise DamagedError for a time that no file can have."""
+    puts = (*steps.puts, *steps.settings)
+    entries: list[FileEntry | FolderEntry] = [*steps.made, *steps.emptied, *steps.folders, *steps.were]
+    entries += [put.entry for put in puts]
+    entries += [put.before for put in puts if put.before is not None]
+    for one in entries:
+        if abs(one.mtime_ns) >= _TOO_FAR_NS:
+            raise DamagedError(f"it gives {one.path} a time that no file has")
 
 
 def restores_folder(store: Store) -> Path:

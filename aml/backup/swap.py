@@ -7,7 +7,6 @@ agent wrote since the store was backed up is archived before it is replaced. Eve
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -19,28 +18,25 @@ from aml.backup.read import read_settled
 from aml.backup.restore_plan import Put, Removal
 from aml.backup.scan import with_parents
 from aml.backup.staging import Staged, Staging
-from aml.backup.write_files import Identity
+from aml.backup.traces import is_as, is_as_staged, is_changed, is_copied, is_link_of, is_placed, is_still
 from aml.errors import ChangedError, DamagedError
 from aml.fs.access import explain, explained
 from aml.fs.durable import (
-    PRIVATE_FILE,
-    adopt,
+    is_temporary,
     make_private_folder,
-    sync_file,
+    remove_durably,
     sync_folder,
     temporary_for,
-    write_all,
     write_durably,
 )
-from aml.fs.files import is_there, read_regular, read_whole, stat_if_there
+from aml.fs.files import is_there, read_regular, stat_if_there
+from aml.fs.move import link_or_copy, move
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock, lock_path, remove_own_lock
 from aml.repository.manifest import FileEntry, FolderEntry, path_fields
 from aml.store.layout import GLOBAL, agent_of
 from aml.store.open import Store
 from aml.store.read import Fingerprint, fingerprint, identity
 
-#: Errors where a hard link is not possible here, or not to this file: it is copied instead.
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 #: Errors where somebody else's file cannot be given another mode or time.
 _NOT_MINE = (errno.EPERM, errno.EACCES)
 #: Bytes of a file's name, on every file system in use.
@@ -70,6 +66,8 @@ class Swap:
         #: what this process saved, so that only an agent can have changed it since; and what the system said then of a
         #: file that was as it is in the backup
         self._saved: dict[Path, Fingerprint | None] = {}
+        #: size and modification time (ns) of what this process replaced or removed
+        self._replaced: dict[Path, tuple[int, int]] = {}
 
     def forward(self) -> None:
         """Do every step that is not done yet. Raises AmlError; ``backward`` then undoes what was done."""
@@ -90,6 +88,7 @@ class Swap:
             self._set_file(put, put.entry)
         for folder in reversed(steps.folders):
             self._set_folder(folder)
+        self._archive_late()
 
     def backward(self) -> None:
         """Undo every step that was done, but for files that an agent has changed since. Raises AmlError.
@@ -97,6 +96,7 @@ class Swap:
         ``Staging.turn_back`` comes first: what this has begun cannot be gone on with forward.
         """
         steps = self._staged.steps
+        self.left.clear()  # what was left alone on the way forward is as it was
         for put in steps.settings:
             if put.before is not None:
                 self._set_file(put, put.before)
@@ -115,7 +115,7 @@ class Swap:
         """Save what is to be replaced or removed, before the first step: so that one flush is enough for all of it."""
         steps = self._staged.steps
         for number, put in enumerate(steps.puts):
-            if self._is_staged(number):
+            if self._is_staged(number, put):
                 self._save_one(put.path, self._staging.old(f"put-{number}"), put.before)
         for number, removal in enumerate(steps.removals):
             self._save_one(removal.path, self._staging.old(f"removed-{number}"), removal.before)
@@ -130,38 +130,56 @@ class Swap:
         if found is None or not stat.S_ISREG(found.st_mode) or is_there(old):
             return
         with explained("keep a copy of", path):
-            _link_or_copy(path, old)
+            link_or_copy(path, old)
             linked = os.stat(path, follow_symlinks=False)
         as_before = before is not None and before.stat == fingerprint(found) and identity(linked) == identity(found)
         self._saved[old] = fingerprint(linked) if as_before else None
 
+    def clear_unfinished(self) -> None:
+        """Remove copies that did not end, from the folders of all steps. Raises FileAccessError."""
+        steps = self._staged.steps
+        paths = [put.path for put in steps.puts] + [removal.path for removal in steps.removals]
+        for above in sorted({path.rpartition("/")[0] for path in paths}):
+            folder = self._store.root / above
+            if self._link_in(above) is None and folder.is_dir():
+                with explained("list", folder), os.scandir(folder) as entries:
+                    names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+                for name in filter(is_temporary, names):
+                    remove_durably(folder / name)
+
     def _check_staged(self) -> None:
         """Raise DamagedError, before anything is done, where what was staged is not there any more as it was."""
         for number, put in enumerate(self._staged.steps.puts):
-            staged = stat_if_there(self._staging.new(number))
-            if staged is not None:
-                whole = stat.S_ISREG(staged.st_mode) and identity(staged) == self._staged.identities[number]
-            else:
-                found = stat_if_there(self._store.root / put.path)
-                old = self._staging.old(f"put-{number}")
-                placed = found is not None and _is_placed(found, self._staged.identities[number])
-                whole = placed or (is_there(old) and (found is None or not _is_link_of(old, found)))
-            if not whole:
-                raise DamagedError(
-                    f"{self._staging.new(number)} is not what was made ready for {put.entry.path}",
-                    advice="look at what changed AML's own folder, then restore the backup again",
-                )
+            if is_there(self._staging.new(number)):
+                self._refuse_spoiled(number, put)
+                continue
+            found = stat_if_there(self._store.root / put.path)
+            placed = found is not None and is_placed(found, self._staged.identities[number])
+            if not placed and not is_changed(found, self._staging.old(f"put-{number}"), put.before):
+                self._refuse_spoiled(number, put)
 
-    def _is_staged(self, number: int) -> bool:
+    def _refuse_spoiled(self, number: int, put: Put) -> None:
+        if not is_as_staged(self._staging.new(number), self._staged.identities[number]):
+            raise DamagedError(
+                f"{self._staging.new(number)} is not what was made ready for {put.entry.path}",
+                advice="look at what changed AML's own folder, then restore the backup again",
+            )
+
+    def _is_staged(self, number: int, put: Put) -> bool:
         """Whether a file is still to be put in place, and not placed by a run that did not get to the end."""
-        return is_there(self._staging.new(number))
+        return is_there(self._staging.new(number)) and not self._is_copied(number, put)
+
+    def _is_copied(self, number: int, put: Put) -> bool:
+        """Whether a run that died had put a staged file in place, between file systems, and not cleared it up."""
+        old, staged = self._staging.old(f"put-{number}"), self._staging.new(number)
+        return is_copied(self._store.root / put.path, old, staged, self._staged.identities[number])
 
     def _remove(self, number: int, removal: Removal) -> None:
         path, old = self._store.root / removal.path, self._staging.old(f"removed-{number}")
         found = stat_if_there(path)
         if found is None or (stat.S_ISDIR(found.st_mode) and is_there(old)):
             return  # removed by a run that did not get to the end, which may have put a folder there
-        if old not in self._saved and not _is_link_of(old, found) and not _is_as(path, found, removal.before):
+        if old not in self._saved and not is_link_of(old, found) and not is_as(path, found, removal.before):
             self._leave(removal.path, "it was written meanwhile, or made again")
             return
         with self._locked(removal.path) as prove:
@@ -173,26 +191,20 @@ class Swap:
 
     def _put(self, number: int, put: Put) -> None:
         staged, path = self._staging.new(number), self._store.root / put.path
-        if not self._is_staged(number):
+        if not is_there(staged):
             return
         self._refuse_links(put.path)
-        if self._is_copied(number, path):
-            os.unlink(staged)
+        if self._is_copied(number, put):
+            remove_durably(staged)
             return
-        self._make_above(path)
+        self._make_above(put.path)
         with self._locked(put.path) as prove:
             self._save(path, self._staging.old(f"put-{number}"), put.before)
+            self._refuse_spoiled(number, put)
             prove()
             with explained("write", path):
-                _move(staged, path)
+                move(staged, path)
                 sync_folder(path.parent)
-
-    def _is_copied(self, number: int, path: Path) -> bool:
-        """Whether a run that died had put the file there already, between file systems, and not cleared it up."""
-        found, staged = stat_if_there(path), self._staging.new(number)
-        if found is None or found.st_dev == staged.stat().st_dev:
-            return False
-        return _is_placed(found, self._staged.identities[number]) and read_regular(path) == read_regular(staged)
 
     def _save(self, path: Path, old: Path, before: FileEntry | None) -> None:
         """Archive what is at ``path`` where no backup holds it, and have it for a way back."""
@@ -201,21 +213,35 @@ class Swap:
             return
         if not stat.S_ISREG(found.st_mode):
             raise ChangedError(f"{path} is no regular file any more", advice="look at what made it, and try again")
-        if self._saved.get(old) != fingerprint(found) and not _is_as(path, found, before):
-            self._archive(path)
-        if not _is_link_of(old, found):
+        if self._saved.get(old) != fingerprint(found) and not is_as(path, found, before):
+            self._archive(path.relative_to(self._store.root), path)
+        if not is_link_of(old, found):
             with explained("keep a copy of", path):
                 temporary = temporary_for(old)
-                _link_or_copy(path, temporary)
+                link_or_copy(path, temporary)
                 os.rename(temporary, old)
                 sync_folder(old.parent)
+        self._replaced[old] = (found.st_size, found.st_mtime_ns)
 
-    def _archive(self, path: Path) -> None:
+    def _archive_late(self) -> None:
+        """Archive what was written into files after they were replaced or removed, by who had them open still."""
+        steps = self._staged.steps
+        for number, put in enumerate(steps.puts):
+            self._archive_changed(put.path, self._staging.old(f"put-{number}"), put.before)
+        for number, removal in enumerate(steps.removals):
+            self._archive_changed(removal.path, self._staging.old(f"removed-{number}"), removal.before)
+
+    def _archive_changed(self, relative: str, old: Path, before: FileEntry | None) -> None:
+        found = stat_if_there(old)
+        known = self._replaced.get(old) or (before and (before.size, before.mtime_ns))
+        if found is not None and stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) != known:
+            self._archive(Path(relative), old)
+
+    def _archive(self, relative: Path, path: Path) -> None:
         """Keep for good what an agent wrote after the store was backed up."""
         read = read_settled(path)
         if read is None:
             return
-        relative = path.relative_to(self._store.root)
         wanted = self._store.keep / overwritten_folder(self._staged.run) / relative
         number, target = 0, wanted
         while is_there(target) and read_regular(target) != read.data:
@@ -225,26 +251,28 @@ class Swap:
             # else it was archived by a run that did not get to the end
             make_private_folder(target.parent)
             write_durably(target, read.data)
-        self.overwritten.append(OddPath(path_fields(str(relative))[0], str(target)))
+        archived = OddPath(path_fields(str(relative))[0], str(target))
+        if archived not in self.overwritten:
+            self.overwritten.append(archived)
 
     def _take_back(self, number: int, put: Put) -> None:
         path, old = self._store.root / put.path, self._staging.old(f"put-{number}")
+        if self._is_staged(number, put):
+            return
         found = stat_if_there(path)
-        if found is None or not _is_placed(found, self._staged.identities[number]):
-            if self._is_staged(number):
-                return
-            if is_there(old) or (found is not None and put.before is None):
+        if found is None or not is_placed(found, self._staged.identities[number]):
+            if is_changed(found, old, put.before):
                 self._leave(put.path, "an agent has changed it since it was restored")
             return
         with self._locked(put.path) as prove:
             found = stat_if_there(path)
-            if found is None or not _is_placed(found, self._staged.identities[number]):
+            if found is None or not is_placed(found, self._staged.identities[number]):
                 self._leave(put.path, "an agent has changed it since it was restored")
                 return
             prove()
             with explained("put back", path):
                 if is_there(old):
-                    _move(old, path)
+                    move(old, path)
                 elif put.before is None:
                     os.unlink(path)
                 else:
@@ -257,14 +285,14 @@ class Swap:
             return
         found = stat_if_there(path)
         if found is not None:
-            if not _is_link_of(old, found):
+            if not is_still(old, found):
                 self._leave(removal.path, "it was made again after its removal")
             return
-        self._make_above(path)
+        self._make_above(removal.path)
         with self._locked(removal.path) as prove:
             prove()
             with explained("put back", path):
-                _move(old, path)
+                move(old, path)
                 sync_folder(path.parent)
 
     def _empty(self, folder: FolderEntry) -> None:
@@ -296,17 +324,17 @@ class Swap:
                 os.chown(path, owner.st_uid, owner.st_gid)
             sync_folder(path.parent)
 
-    def _make_above(self, path: Path) -> None:
+    def _make_above(self, path: str) -> None:
         """Somebody may have removed the folder of a file while a crashed restore was waiting to be ended."""
-        if not path.parent.is_dir():
-            make_private_folder(path.parent)
+        self._refuse_links(path)
+        make_private_folder((self._store.root / path).parent)
 
     def _set_file(self, put: Put, entry: FileEntry) -> None:
         """Set mode and time of a file that has the right content already, unless somebody has changed it."""
         path = self._store.root / put.path
         self._refuse_links(put.path)
         found = stat_if_there(path)
-        if found is not None and stat.S_ISREG(found.st_mode) and _is_as(path, found, put.before):
+        if found is not None and stat.S_ISREG(found.st_mode) and is_as(path, found, put.before):
             self._set(path, os.O_NONBLOCK, entry, found)
 
     def _set_folder(self, folder: FolderEntry) -> None:
@@ -346,9 +374,13 @@ class Swap:
             yield lock.prove
 
     def _refuse_links(self, path: str) -> None:
-        for above in with_parents(path.rpartition("/")[0]):
-            if os.path.islink(self._store.root / above):
-                raise ChangedError(f"{self._store.root / above} has become a link", advice="look at it, and try again")
+        link = self._link_in(path.rpartition("/")[0])
+        if link is not None:
+            raise ChangedError(f"{link} has become a link", advice="look at it, and try again")
+
+    def _link_in(self, folder: str) -> Path | None:
+        paths = (self._store.root / above for above in with_parents(folder))
+        return next((path for path in paths if os.path.islink(path)), None)
 
     def _leave(self, path: str, reason: str) -> None:
         self.left.append(OddPath(path_fields(path)[0], reason))
@@ -365,61 +397,3 @@ def is_locked_by_agents(path: str) -> bool:
     if len(os.fsencode(lock_path(Path(name)).name)) > _LONGEST_NAME:
         return False  # its lock cannot exist
     return name.endswith(".json") and (folder == GLOBAL or ("/" not in folder and agent_of(path) is not None))
-
-
-def _is_as(path: Path, found: os.stat_result, before: FileEntry | None) -> bool:
-    """Whether a file still holds what it held when the store was backed up."""
-    if before is None:
-        return False
-    if before.stat == fingerprint(found):
-        return True
-    read = read_settled(path)
-    return read is None or hashlib.sha256(read.data).hexdigest() == before.sha256
-
-
-def _is_link_of(old: Path, found: os.stat_result) -> bool:
-    saved = stat_if_there(old)
-    return saved is not None and (saved.st_dev, saved.st_ino) == (found.st_dev, found.st_ino)
-
-
-def _is_placed(found: os.stat_result, staged: Identity) -> bool:
-    """Whether a file is the one that was put there; on another file system it had to become a copy."""
-    own = identity(found)
-    return own == staged or (own[0] != staged[0] and own[2:] == staged[2:])
-
-
-def _link_or_copy(path: Path, old: Path) -> None:
-    try:
-        os.link(path, old, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINK:
-            raise
-        temporary = temporary_for(old)
-        _copy(path, temporary)
-        os.rename(temporary, old)
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        temporary = temporary_for(target)
-        _copy(source, temporary)
-        os.rename(temporary, target)
-        os.unlink(source)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A durable copy with mode, owner and time, for file systems between which nothing can be linked or renamed."""
-    data, found, _ = read_whole(source)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-    try:
-        write_all(descriptor, data)
-        adopt(source, descriptor, found)
-        os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
-        os.utime(descriptor, ns=(found.st_mtime_ns, found.st_mtime_ns))
-        sync_file(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from aml.errors import LockedError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of
 from aml.fs.flock import lock_within
+from aml.model.undecodable import UNDECODABLE
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ def _sign(descriptor: int, path: Path, holder: Holder) -> None:
 def _locked(descriptor: int, path: Path) -> LockedError:
     try:
         holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNDECODABLE:
         # between taking the lock and signing it, or a run killed in between
         return LockedError(f"another AML run holds {path}", advice="wait for it to end")
     return LockedError(

@@ -15,6 +15,7 @@ from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.fs.flock import lock_within
 from aml.ledger.state import prepare_folder
+from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
 
 _NAME = "operations.json"
@@ -44,8 +45,7 @@ class _Operations(Struct):
 
 def note_operation(store: Store, run: Operation) -> None:
     """Write down a run as the last of its kind. Raises FileAccessError, LockedError."""
-    prepare_folder(store.state)
-    with _locked(store):
+    with state_lock(store):
         known = _read(store)
         known.last[run.operation] = run
         if run.exit == 0:
@@ -69,19 +69,24 @@ def _read(store: Store) -> _Operations:
         return _Operations()
     try:
         return msgspec.json.decode(read_regular(path), type=_Operations)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNDECODABLE:
         # derived from runs that are over: what is lost with it is when they were
         return _Operations()
 
 
 @contextmanager
-def _locked(store: Store) -> Iterator[None]:
+def state_lock(store: Store, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+    """Keep others from writing, or clearing away, what is written without the run lock in the folder beside the store.
+
+    Raises LockedError where somebody keeps it for longer than ``seconds``, FileAccessError.
+    """
+    prepare_folder(store.state)
     path = store.state / _LOCK_NAME
     with explained("lock", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
         give_to_owner_of(path.parent, descriptor)
     try:
-        if not lock_within(descriptor, _LOCK_SECONDS):
+        if not lock_within(descriptor, seconds):
             raise LockedError(f"{path} stays locked", advice="wait for the other AML runs to end")
         yield
     finally:

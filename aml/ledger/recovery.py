@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 
-from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
 from aml.ledger.archive import ArchivedRecord, read_archive
+from aml.ledger.operations import state_lock
 from aml.ledger.placement import still_there
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
@@ -47,9 +49,12 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
             notes.append(f"run {run.id} ({run.operation}) had died: {'; '.join([told, *problems])}")
     for folder in _folders(store):
         try:
-            for path in _files_in(folder):
-                if is_temporary(path.name):
-                    remove_durably(path)
+            with state_lock(store, 0.0) if folder == store.state else nullcontext():
+                for path in _files_in(folder):
+                    if is_temporary(path.name):
+                        remove_durably(path)
+        except LockedError:
+            continue  # somebody writes there now, without the run lock: the next run clears it
         except FileAccessError as error:
             notes.append(f"not looked through for unfinished writes: {error.message}")
     return notes

@@ -23,6 +23,7 @@ from aml.fs.durable import make_private_folder, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
+from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import record_file
 from aml.store.open import Store
 
@@ -157,10 +158,11 @@ class Journal:
         if not is_there(path):
             raise NotFoundError(f"there is no run {run_id!r} in {self._folder}", advice="aml prune history lists them")
         data = read_regular(path)
+        failures: tuple[type[Exception], ...] = (UsageError, *UNDECODABLE)
         try:
             run = msgspec.json.decode(data, type=Run)
             _check(run, run_id)
-        except (msgspec.MsgspecError, ValueError, UsageError, RecursionError) as error:
+        except failures as error:
             raise DamagedError(
                 f"the run journal {path} is damaged: {error}",
                 advice="move that file away to go on; the archives of removed records are not touched by it",

@@ -15,6 +15,7 @@ from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, make_private_folder, write_all, write_durably
 from aml.fs.files import read_regular
 from aml.fs.runtime_lock import remove_own_lock
+from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import GLOBAL, is_agent_name
 from aml.store.open import Store
 
@@ -25,8 +26,14 @@ def prepare_folder(folder: Path) -> None:
     """Create one of AML's own folders, private and unseen by git."""
     make_private_folder(folder)
     ignore = folder / ".gitignore"
-    if not ignore.exists():
+    if ignore.exists():
+        return
+    try:
         write_durably(ignore, _IGNORE_ALL)
+    except FileAccessError:
+        # another run that prepares it as well may have cleared this write away
+        if not ignore.exists():
+            raise
 
 
 def run_lock_path(store: Store) -> Path:
@@ -119,7 +126,7 @@ def _read_notes(path: Path) -> tuple[dict[str, list[int]], dict[str, float]]:
     for line in read_regular(path).splitlines():
         try:
             note = msgspec.json.decode(line, type=_Note)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             continue  # a line cut short by the crash: its lock was not made yet
         agent, _, name = note.lock.partition("/")
         if not (is_agent_name(agent) or agent == GLOBAL) or "/" in name or "\0" in name or not name.endswith(".lock"):

@@ -19,6 +19,9 @@ _MILLISECONDS_FROM = 1e11
 #: A whole day, as in 2026-11-20. Less is a part of a date, or a number that only looks like one.
 _SHORTEST = 10
 
+#: What can be written as a time at all: the years 1 to 9999.
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
 _from_iso = datetime.fromisoformat
 
 
@@ -67,8 +70,12 @@ def _parse_number(number: float) -> float | None:
 
 
 def to_iso(moment: float) -> str:
-    """ISO 8601 in UTC with milliseconds and Z, as the agents' runtime writes it."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """ISO 8601 in UTC with milliseconds and Z, as the agents' runtime writes it.
+
+    What lies beyond the years 1 to 9999 becomes their first or last moment.
+    """
+    within = min(max(_FIRST, moment), _LAST)
+    return datetime.fromtimestamp(within, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def days_between(earlier: float | None, later: float) -> float | None:

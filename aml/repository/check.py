@@ -19,6 +19,7 @@ from aml.repository.manifest import Listing, ListingRef
 from aml.repository.reader import Reader
 from aml.repository.snapshots import Snapshot, Snapshots, snapshot_key
 from aml.repository.tables import pack_key
+from aml.store.layout import agent_of
 
 #: quick: structure and sizes. packs: and the SHA-256 of every pack. deep: and every chunk unpacked and hashed, and
 #: documents parsed. sample: quick, and the SHA-256 and every chunk of some packs.
@@ -161,10 +162,13 @@ def _check_structure(reader: Reader, listed: _Listed, findings: list[Finding]) -
     """Every backup's listings are whole, and every chunk that they name is there and as long as it should be."""
     missing: set[str] = set()
     strangers = []
+    owners: dict[str, set[str | None]] = {}
     for snapshot in listed.snapshots.readable:
         for reference in snapshot.manifest.listings:
             if reference.sha256 not in listed.listings:
                 _check_listing(reader, snapshot, reference, listed, missing, findings)
+            if reference.sha256 in listed.listings:
+                _check_owner(snapshot, reference, listed.listings[reference.sha256], owners, findings)
         if reader.described is not None and snapshot.manifest.repository != reader.described.id:
             strangers.append(snapshot.id)
     if strangers:
@@ -201,6 +205,25 @@ def _check_listing(
         except DamagedError as error:
             affected = (AffectedFile(snapshot.id, reference.agent, entry.path),)
             findings.append(Finding(key, error.message, (), (snapshot.id,), affected, _ADVICE_CHUNKS))
+
+
+def _check_owner(
+    snapshot: Snapshot,
+    reference: ListingRef,
+    listing: Listing,
+    owners: dict[str, set[str | None]],
+    findings: list[Finding],
+) -> None:
+    """A list that is whole, and names files of another part than its own, is refused by a restore."""
+    found = owners.get(reference.sha256)
+    if found is None:
+        found = {agent_of(one.location, is_folder=True) for one in listing.folders}
+        found |= {agent_of(one.location) for one in listing.files}
+        owners[reference.sha256] = found
+    if found - {reference.agent}:
+        subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
+        problem = f"the list of files of {subject} names files of somebody else"
+        findings.append(Finding(snapshot_key(snapshot.id), problem, (), (snapshot.id,), advice=_ADVICE_SNAPSHOT))
 
 
 def _chosen(names: list[str], tier: Tier, sample: float, checked: Mapping[str, float]) -> list[str]:

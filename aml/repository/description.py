@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from aml.errors import AmlError, DamagedError, NotFoundError, SchemaError
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.destination import Destination
 from aml.repository.manifest import FORMAT
 from aml.repository.snapshots import list_snapshots, newest_readable
@@ -37,7 +38,7 @@ def describe(destination: Destination) -> Description:
         # another format may have other fields, which is no damage
         if told == FORMAT:
             return msgspec.json.decode(data, type=Description)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise DamagedError(f"{DESCRIPTION_KEY} is damaged: {error}", advice="see docs/repository-format.md") from error
     raise SchemaError(
         f"the repository has format {told}; this AML knows format {FORMAT}",

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from aml.codec.compression import unpack
 from aml.errors import DamagedError, FileAccessError, NotFoundError
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.destination import Destination, Entry
 from aml.repository.packs import packer
 from aml.repository.tables import (
@@ -183,7 +184,7 @@ def read_index(destination: Destination, key: str, name: str) -> IndexFile:
         raise DamagedError("its content does not have the SHA-256 in its name")
     try:
         found = msgspec.json.decode(unpack(data, max_bytes=MAX_TABLE_BYTES), type=IndexFile)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise DamagedError(f"it is no index: {error}") from error
     if found.format != FORMAT:
         raise DamagedError(f"it has format {found.format}, which this AML does not know")

@@ -24,6 +24,7 @@ from aml.fs.durable import (
 )
 from aml.fs.flock import lock_within
 from aml.fs.run_lock import Holder
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.destination import (
     MAX_VALUE_BYTES,
     Entry,
@@ -227,7 +228,7 @@ def _locked(descriptor: int, path: Path) -> LockedError:
     advice = "wait for it to end; the lock goes with its process"
     try:
         holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNDECODABLE:
         return LockedError(f"another AML run uses the repository at {path.parent}", advice=advice)
     return LockedError(
         f"the repository at {path.parent} is in use; its last writer was aml {holder.operation} "

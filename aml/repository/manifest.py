@@ -6,16 +6,20 @@ import binascii
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from aml.errors import DamagedError
+from aml.model.undecodable import UNDECODABLE
 
 FORMAT = 1
 #: No backup was made before, and the calendar of the interpreter ends soon after.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
+#: No system takes a file time (ns since 1970) beyond this.
+_FARTHEST_NS = 1_000_000_000 << 63
 
 Kind = Literal["full", "incremental"]
 #: ``plain``: the file's bytes are stored; ``gzip``: they are one gzip member, and its content is stored.
@@ -210,10 +214,13 @@ def decode_listing(data: bytes) -> Listing:
         listing = msgspec.json.decode(data, type=Listing)
         folders = [one.location for one in listing.folders]
         files = [one.location for one in listing.files]
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise DamagedError(f"a listing cannot be read: {error}") from error
     if listing.format != FORMAT:
         raise DamagedError(f"a listing has format {listing.format}, which this AML does not know")
+    times = chain((one.mtime_ns for one in listing.folders), (one.mtime_ns for one in listing.files))
+    if any(not -_FARTHEST_NS <= mtime_ns < _FARTHEST_NS for mtime_ns in times):
+        raise DamagedError("a listing holds a time that no file has")
     check_paths(folders, files)
     return listing
 
@@ -222,17 +229,17 @@ def decode_manifest(data: bytes) -> Manifest:
     """Raises DamagedError where a manifest is not what it should be."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise DamagedError(f"it is no manifest: {error}") from error
     if manifest.format != FORMAT:
         raise DamagedError(f"it has format {manifest.format}, which this AML does not know")
     if manifest.time.tzinfo is None:
         raise DamagedError("its time has no zone")
     if not _FIRST_YEAR <= manifest.time.year <= _LAST_YEAR:
-        raise DamagedError(f"its time {manifest.time} cannot be")
+        raise DamagedError(f"its year is {manifest.time.year}, when no backup was made")
     try:
         check_paths((), {one.location for one in manifest.unread})
-    except binascii.Error as error:
+    except ValueError as error:
         raise DamagedError(f"it is no manifest: {error}") from error
     return manifest
 

@@ -21,8 +21,8 @@ from aml.repository.snapshots import Snapshots, list_snapshots
 from aml.repository.tables import pack_key
 from aml.repository.workers import Job, Workers
 
-#: A listing of 20,000 files takes some 8 MB.
-MAX_LISTING_BYTES = 1 << 28
+#: A listing of 20,000 files takes some 8 MB; those that made a longer one had it in memory too.
+MAX_LISTING_BYTES = 1 << 30
 
 #: Documents up to this size (bytes) are read by the calling thread: their neighbours share members with them.
 _SMALL_BYTES = 1 << 20
@@ -190,6 +190,16 @@ class Reader:
             total += length
         if total != size:
             raise DamagedError(f"the chunks of a document have {total} bytes instead of {size}")
+
+
+def refuse_long_listing(size: int, agent: str | None) -> None:
+    """Raise AmlError for a listing of more bytes than ``read_listing`` takes."""
+    if size > MAX_LISTING_BYTES:
+        subject = "outside the agents' folders" if agent is None else f"of agent {agent}"
+        raise AmlError(
+            f"the list of the files {subject} has {size:,} bytes, and a backup takes {MAX_LISTING_BYTES:,} at most",
+            advice="move files that are no memory out of the store",
+        )
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

@@ -24,7 +24,7 @@ from aml.repository.index import Index, LoadedIndex, load_index, write_index
 from aml.repository.manifest import FORMAT, Listing, ListingRef, Manifest, encode_listing
 from aml.repository.members import is_named_by
 from aml.repository.packs import PACK_BYTES, Compression, PackWriter
-from aml.repository.reader import Reader, can_be_read
+from aml.repository.reader import Reader, refuse_long_listing
 from aml.repository.snapshots import Snapshot, write_snapshot
 from aml.repository.tables import pack_key
 
@@ -125,14 +125,12 @@ class Writer(Reader):
         return StoredDocument(sha256, len(data), chunks)
 
     def store_listing(self, agent: str | None, listing: Listing) -> ListingRef:
-        """Add the list of an agent's folders and files. Raises FileAccessError."""
+        """Add the list of an agent's folders and files.
+
+        Raises FileAccessError, and AmlError where it is too long to be read again.
+        """
         data = encode_listing(listing)
-        if not can_be_read(len(data)):
-            raise UsageError(
-                f"the list of files of {agent or 'what belongs to no agent'} would have {len(data)} bytes, more than "
-                "can be read again",
-                advice="move some of these files out of the store, or pack them into one",
-            )
+        refuse_long_listing(len(data), agent)
         stored = self.store_document(data)
         size = sum(entry.size for entry in listing.files)
         return ListingRef(agent, stored.sha256, stored.size, stored.chunks, len(listing.files), size)

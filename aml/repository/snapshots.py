@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from aml.codec.compression import pack, unpack
-from aml.errors import DamagedError, NotFoundError
+from aml.errors import AmlError, DamagedError, NotFoundError
 from aml.repository.destination import Destination
 from aml.repository.index import Flaw, attempt
 from aml.repository.manifest import Manifest, Scope, decode_manifest, format_time
@@ -81,10 +81,21 @@ def snapshot_key(identity: str) -> str:
 
 
 def write_snapshot(destination: Destination, manifest: Manifest) -> Snapshot:
-    """Put a manifest, which makes the backup count. Everything it refers to must be on disk already."""
+    """Put a manifest, which makes the backup count. Everything it refers to must be on disk already.
+
+    Raises FileAccessError, and AmlError where it is larger than what is read back.
+    """
     text = msgspec.json.encode(manifest)
     identity = identify(manifest.time, text)
-    destination.put(snapshot_key(identity), pack(text))
+    packed = pack(text)
+    size = max(len(text), len(packed))
+    if size > MAX_MANIFEST_BYTES:
+        raise AmlError(
+            f"the manifest has {size:,} bytes, and one may have {MAX_MANIFEST_BYTES:,}: it names each path that could "
+            f"not be read ({len(manifest.unread):,})",
+            advice="make these paths readable, or back up fewer agents at a time",
+        )
+    destination.put(snapshot_key(identity), packed)
     return Snapshot(identity, manifest)
 
 

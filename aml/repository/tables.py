@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from aml.codec.compression import unpack
 from aml.errors import DamagedError
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.chunking import MAX_CHUNK_BYTES
 from aml.repository.destination import Destination
 
@@ -102,6 +103,10 @@ def check_table(table: PackTable) -> None:
         or not 0 < min(lengths, default=1) <= max(lengths, default=1) <= MAX_CHUNK_BYTES
     ):
         raise DamagedError(f"the table of pack {table.pack} contradicts itself")
+    try:
+        binascii.unhexlify(table.sha256)
+    except ValueError as error:
+        raise DamagedError(f"the table of pack {table.pack} names chunks by what is no SHA-256") from error
 
 
 def places(table: PackTable) -> Iterator[Place]:
@@ -154,9 +159,10 @@ def _last_table(tail: bytes) -> bytes | None:
 
 def decode_table(member: bytes, name: str, size: int) -> PackTable:
     """The table in a pack's last member. Raises DamagedError."""
+    undecodable: tuple[type[Exception], ...] = (DamagedError, *UNDECODABLE)
     try:
         table = msgspec.json.decode(unpack(member, max_bytes=MAX_TABLE_BYTES), type=Table)
-    except (DamagedError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except undecodable as error:
         raise DamagedError(f"the table of pack {name} cannot be read: {error}") from error
     if table.format != FORMAT:
         raise DamagedError(f"pack {name} has format {table.format}, which this AML does not know")

@@ -161,3 +161,19 @@ def test_a_rotation_forgets_what_is_gone(store: Store) -> None:
     assert known(store).damaged_packs == []
     assert {*known(store).packs} <= {path.stem for path in packs(store)}
     assert verify_backups(store, now=START + 7300).status is ExitStatus.DONE
+
+
+def test_what_two_checks_find_at_once_is_kept_of_both(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    store = open_store(tmp_path / "memory")
+    save_checked(store, "one", Checked({"aa": START, "bb": START}, ["pp"], ["c1", "c2"]))
+    first, second = load_checked(store, "one"), load_checked(store, "one")
+    second.packs |= {"aa": START + 5, "cc": START + 5}
+    second.damaged_packs, second.damaged_chunks = ["qq"], ["c1", "c2", "c3"]
+    save_checked(store, "one", second)
+    del first.packs["aa"]
+    first.packs["dd"] = START + 4
+    first.damaged_chunks.remove("c1")
+    save_checked(store, "one", first)
+    expected = Checked({"bb": START, "cc": START + 5, "dd": START + 4}, ["qq"], ["c2", "c3"])
+    assert load_checked(store, "one") == expected

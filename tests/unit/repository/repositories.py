@@ -59,8 +59,13 @@ def back_up(
             assert stored.sha256 == hashlib.sha256(data).hexdigest()
             entry = FileEntry(path, stored.size, 0o600, 0, stored.sha256, stored.chunks)
             by_agent.setdefault(agent, []).append(entry)
-        empty = [FolderEntry(path, 0o700, 0) for path in folders]
-        listings = [writer.store_listing(agent, Listing(FORMAT, empty, files)) for agent, files in by_agent.items()]
+        empty: dict[str | None, list[FolderEntry]] = {}
+        for path in folders:
+            empty.setdefault(path.partition("/")[0], []).append(FolderEntry(path, 0o700, 0))
+        listings = [
+            writer.store_listing(agent, Listing(FORMAT, empty.get(agent, []), files))
+            for agent, files in by_agent.items()
+        ]
         manifest = manifest_of(
             repository,
             kind=kind,
