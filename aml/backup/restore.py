@@ -154,8 +154,7 @@ def restore_in_place(
 def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     """Put the store back as it was; raises where that fails, with the staging folder left for the next run."""
     try:
-        _uninterrupted(staging.turn_back)
-        _uninterrupted(swap.backward)
+        interrupt = _whatever_signal_comes(staging.turn_back, swap.backward)
     except AmlError as second:
         raise AmlError(
             f"the restore stopped half-way ({error}), and the store could not be put back: {second.message}",
@@ -164,17 +163,25 @@ def _undo(swap: Swap, staging: Staging, error: BaseException) -> None:
     if swap.left and isinstance(error, AmlError):
         error.message += "; " + "; ".join(f"{one.path}: {one.reason}" for one in swap.left)
     staging.discard()
+    if interrupt is not None:
+        raise interrupt from error
 
 
-def _uninterrupted(step: Callable[[], None]) -> None:
-    try:
-        step()
-    except AmlError:
-        raise
-    except BaseException:
-        # an impatient signal must not leave the store half put back
-        step()
-        raise
+def _whatever_signal_comes(*steps: Callable[[], None]) -> BaseException | None:
+    """Take every step, again where a signal stopped it: an impatient one must not leave the store half put back.
+
+    Returns the last signal's exception, to be raised once all is done.
+    """
+    interrupt = None
+    for step in steps:
+        try:
+            step()
+        except AmlError:
+            raise
+        except BaseException as came:
+            interrupt = came
+            step()
+    return interrupt
 
 
 def _stage(
