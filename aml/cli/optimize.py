@@ -1,0 +1,13 @@
+"""``aml optimize``: make a store smaller and faster, and lose nothing by it."""
+
+import typer
+
+from aml.cli.options import GLOBAL_OPTIONS
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Make a store smaller and faster: collect garbage, compress old files.",
+    epilog=GLOBAL_OPTIONS,
+)

@@ -1,0 +1,1 @@
+"""Making a store small and fast without losing a record: garbage collection, compression."""
