@@ -178,7 +178,7 @@ def _whatever_signal_comes(*steps: Callable[[], None]) -> BaseException | None:
             step()
         except AmlError:
             raise
-        except BaseException as came:
+        except BaseException as came:  # noqa: BLE001  (raised again once all is done)
             interrupt = came
             step()
     return interrupt

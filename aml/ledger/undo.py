@@ -8,11 +8,12 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
-from aml.codec.json_array import RecordArray, split
+from aml.codec.json_array import Element, RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.placement import Neighbours, Placement, place
+from aml.ledger.removal import check_elements
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import RecordFile, record_file
@@ -162,7 +163,7 @@ def _restore(store: Store, target: RecordFile, wanted: Wanted, notes: LockNotes,
         placement = place(array, target.kind, wanted.archived, wanted.ids, wanted.others)
         if placement.insertions:
             text = array.with_inserted([(position, record.raw) for position, record in placement.insertions])
-            _check(array, placement, text)
+            check_elements(_expected(array, placement), text)
             if content:
                 held.replace(content, text)
             else:
@@ -170,13 +171,12 @@ def _restore(store: Store, target: RecordFile, wanted: Wanted, notes: LockNotes,
     return _outcome(target, placement)
 
 
-def _check(array: RecordArray, placement: Placement, text: bytes) -> None:
-    """Before anything is written: the new text must hold every record, the old ones and those put back."""
-    expected = [bytes(element) for element in array.elements]
+def _expected(array: RecordArray, placement: Placement) -> list[Element]:
+    """Every record that the new text must hold, the old ones and those put back."""
+    expected = list(array.elements)
     for position, record in reversed(placement.insertions):
         expected.insert(position, record.raw)
-    if [bytes(element) for element in split(text).elements] != expected:
-        raise ChangedError("the records put back do not read back as they were, so nothing was written")
+    return expected
 
 
 def _outcome(target: RecordFile, placement: Placement) -> FileUndo:

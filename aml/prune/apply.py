@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from aml.codec.json_array import RecordArray, split
+from aml.codec.json_array import RecordArray
 from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError
-from aml.fs.durable import remove_durably
 from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.archive import ArchivedRecord, prepare_archives, write_archive
+from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
-from aml.ledger.runs import RecordKey, RunFile, archive_name
+from aml.ledger.removal import Removal, remove_records
+from aml.ledger.runs import RecordKey, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
 from aml.prune.plan import AgentPlan, FilePlan, FileScan, PrunePlan, finding_of, plan_agent, replan_file, scan_file
@@ -209,75 +208,27 @@ def _remove(
     size = len(content.data)
     if not plan.removals:
         return FileOutcome(plan, bytes_before=size, bytes_after=size)
-    gone = frozenset(plan.removals.ordinals)
-    text = array.without(gone)
-    _check(array, gone, text)
-    name = archive_name(plan.agent, plan.kind, run.id)
-    keys: list[RecordKey] = []
-    shared: list[str] = []
-
-    def noted() -> Iterator[ArchivedRecord]:
-        for record in _archived(array, plan, run):
-            keys.append(RecordKey.of(record.id, record.sha256))
-            if record.id is not None and record.twins:
-                shared.append(record.id)
-            yield record
-
-    write_archive(store, name, noted())
-    try:
-        after = held.replace(content, text)
-    except ChangedError:
-        # called off before the file was touched: this archive holds nothing that the store does not
-        remove_durably(store.keep / name)
-        raise
+    removals = _removals(array, plan, run)
+    removed = remove_records(
+        store, content.file, array, plan.removals.ordinals, removals, run.id, lambda text: held.replace(content, text)
+    )
     return FileOutcome(
         plan,
         bytes_before=size,
-        bytes_after=after,
-        archive=name,
-        keys=tuple(keys),
-        shared=tuple(shared),
+        bytes_after=removed.bytes_after,
+        archive=removed.archive,
+        keys=removed.keys,
+        shared=removed.shared,
     )
 
 
-def _check(array: RecordArray, gone: frozenset[int], text: bytes) -> None:
-    """Before anything is written: the new text must hold exactly the records that stay, each byte for byte."""
-    kept = [element for ordinal, element in enumerate(array.elements) if ordinal not in gone]
-    found = split(text).elements
-    if len(found) != len(kept) or any(bytes(one) != bytes(other) for one, other in zip(found, kept, strict=True)):
-        raise ChangedError("the records that stay do not read back as they were, so nothing was written")
-
-
-def _archived(array: RecordArray, plan: FilePlan, run: PruneRun) -> Iterator[ArchivedRecord]:
-    elements, last = array.elements, len(array) - 1
+def _removals(array: RecordArray, plan: FilePlan, run: PruneRun) -> Iterator[Removal]:
     view = KIND_BY_PLURAL[plan.kind].view
-    hashes: dict[int, str] = {}
-
-    def hash_at(ordinal: int) -> str:
-        found = hashes.get(ordinal)
-        if found is None:
-            found = hashes[ordinal] = hashlib.sha256(elements[ordinal]).hexdigest()
-        return found
-
     for ordinal, rule in zip(plan.removals.ordinals, plan.removals.rules, strict=True):
         raw = array.raw(ordinal)
         seen = view_record(raw, view)
         if isinstance(seen, Unreadable):
             raise DamagedError(f"record {ordinal} was judged, but cannot be read again: {seen.reason}")
-        finding = finding_of(seen, rule, len(raw), run.options, run.now)
-        yield ArchivedRecord(
-            run=run.id,
-            agent=plan.agent,
-            kind=plan.kind,
-            id=finding.id,
-            rule=finding.rule,
-            reason=finding.reason,
-            figures=finding.figures,
-            value=finding.value,
-            ordinal=ordinal,
-            sha256=hash_at(ordinal),
-            before=hash_at(ordinal - 1) if ordinal > 0 else None,
-            after=hash_at(ordinal + 1) if ordinal < last else None,
-            text=raw.decode(),
-            twins=tuple(hash_at(twin) for twin in plan.twins.get(ordinal, ())),
-        )
+        one = finding_of(seen, rule, len(raw), run.options, run.now)
+        twins = plan.twins.get(ordinal, ())
+        yield Removal(ordinal, one.id, one.rule, one.reason, one.figures, one.value, twins)

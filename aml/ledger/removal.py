@@ -1,0 +1,118 @@
+"""Taking records out of one locked file: archived first, then cut, each record that stays byte for byte as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from msgspec import Struct
+
+from aml.codec.json_array import Element, RecordArray, split
+from aml.errors import ChangedError
+from aml.fs.durable import remove_durably
+from aml.ledger.archive import ArchivedRecord, write_archive
+from aml.ledger.runs import RecordKey, archive_name
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+
+
+class Removal(Struct, frozen=True):
+    """One record that goes: its position, and what its archive is to say of it. ``value`` is its score from 0 to 1.
+
+    ``twins`` are the positions of records with the same id that stay.
+    """
+
+    ordinal: int
+    id: str | None
+    rule: str
+    reason: str
+    figures: dict[str, float | bool | str | None]
+    value: float
+    twins: tuple[int, ...] = ()
+
+
+class Removed(Struct, frozen=True):
+    """What was taken out of a file: the archive that holds it, and the records as the journal knows them.
+
+    ``shared`` are their ids that other records carry as well.
+    """
+
+    archive: str
+    bytes_after: int
+    keys: tuple[RecordKey, ...]
+    shared: tuple[str, ...]
+
+
+def remove_records(
+    store: Store,
+    file: RecordFile,
+    array: RecordArray,
+    gone: Collection[int],
+    removals: Iterable[Removal],
+    run: str,
+    put: Callable[[bytes], int],
+) -> Removed:
+    """Archive the records at the ordinals ``gone``, which ``removals`` describe, and ``put`` the text without them.
+
+    ``put`` replaces the file, under its lock, and returns its bytes on disk. Raises AmlError; ChangedError means that
+    nothing was written, and then there is no archive either.
+    """
+    going = frozenset(gone)
+    text = array.without(going)
+    check_elements([one for ordinal, one in enumerate(array.elements) if ordinal not in going], text)
+    name = archive_name(file.agent, file.kind, run)
+    keys: list[RecordKey] = []
+    shared: list[str] = []
+
+    def noted() -> Iterator[ArchivedRecord]:
+        for record in _archived(file, array, removals, run):
+            keys.append(RecordKey.of(record.id, record.sha256))
+            if record.id is not None and record.twins:
+                shared.append(record.id)
+            yield record
+
+    write_archive(store, name, noted())
+    try:
+        after = put(text)
+    except ChangedError:
+        # called off before the file was touched: this archive holds nothing that the store does not
+        remove_durably(store.keep / name)
+        raise
+    return Removed(name, after, tuple(keys), tuple(shared))
+
+
+def check_elements(expected: Collection[Element], text: bytes) -> None:
+    """Before anything is written: raise ChangedError unless ``text`` holds exactly those elements, byte for byte."""
+    found = split(text).elements
+    if len(found) != len(expected) or any(bytes(a) != bytes(b) for a, b in zip(found, expected, strict=True)):
+        raise ChangedError("the records do not read back as they were, so nothing was written")
+
+
+def _archived(file: RecordFile, array: RecordArray, removals: Iterable[Removal], run: str) -> Iterator[ArchivedRecord]:
+    elements, last = array.elements, len(array) - 1
+    hashes: dict[int, str] = {}
+
+    def hash_at(ordinal: int) -> str:
+        found = hashes.get(ordinal)
+        if found is None:
+            found = hashes[ordinal] = hashlib.sha256(elements[ordinal]).hexdigest()
+        return found
+
+    for one in removals:
+        ordinal = one.ordinal
+        yield ArchivedRecord(
+            run=run,
+            agent=file.agent,
+            kind=file.kind,
+            id=one.id,
+            rule=one.rule,
+            reason=one.reason,
+            figures=one.figures,
+            value=one.value,
+            ordinal=ordinal,
+            sha256=hash_at(ordinal),
+            before=hash_at(ordinal - 1) if ordinal > 0 else None,
+            after=hash_at(ordinal + 1) if ordinal < last else None,
+            text=array.raw(ordinal).decode(),
+            twins=tuple(hash_at(twin) for twin in one.twins),
+        )
