@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from aml.workflows.backup import show_backup as show_backup
     from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.prune import prune as prune
-    from aml.workflows.prune import prune_history as prune_history
-    from aml.workflows.prune import prune_undo as prune_undo
     from aml.workflows.restore import restore as restore
+    from aml.workflows.undo import prune_history as prune_history
+    from aml.workflows.undo import prune_undo as prune_undo
     from aml.workflows.upkeep import AutoReport as AutoReport
     from aml.workflows.upkeep import VerifyReport as VerifyReport
     from aml.workflows.upkeep import auto_backup as auto_backup
@@ -86,7 +86,8 @@ _HOMES = {
     "aml.store.open": ("Store", "open_store"),
     "aml.workflows.backup": ("BackupDetails", "BackupList", "backup", "diff_backups", "list_backups", "show_backup"),
     "aml.workflows.conditions": ("Conditions",),
-    "aml.workflows.prune": ("prune", "prune_history", "prune_undo"),
+    "aml.workflows.prune": ("prune",),
+    "aml.workflows.undo": ("prune_history", "prune_undo"),
     "aml.workflows.restore": ("restore",),
     "aml.workflows.upkeep": ("AutoReport", "VerifyReport", "auto_backup", "drill", "rotate_backups", "verify_backups"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from aml.errors import AmlError
-from aml.ledger.runs import Journal
+from aml.ledger.runs import REMOVING, Journal
 from aml.store.open import Store, find_store, open_store
 
 

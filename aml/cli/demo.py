@@ -14,7 +14,7 @@ from aml.demo.sample import LOST_AGENT, SPOILED_FILE, spoil, write_sample_store
 from aml.errors import AmlError, ExitStatus, UsageError
 from aml.fs.access import explained
 from aml.store.open import DEFAULT_STORE, open_store
-from aml.workflows.prune import prune_history
+from aml.workflows.undo import prune_history
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

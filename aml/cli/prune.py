@@ -14,7 +14,8 @@ from aml.config import parse_share
 from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.report import PruneReport
-from aml.workflows.prune import prune, prune_history, prune_options, prune_undo
+from aml.workflows.prune import prune, prune_options
+from aml.workflows.undo import prune_history, prune_undo
 
 _EXAMPLES = """\b
 Examples:

@@ -14,8 +14,8 @@ from aml.errors import DamagedError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-#: window bits that make zlib read and write the gzip container
-_GZIP_CONTAINER = 31
+#: Window bits that make zlib read and write the gzip container
+GZIP_CONTAINER = 31
 
 #: zlib's default level: what the agents' runtime writes as well, so a rewritten file does not grow for it.
 _LEVEL = 6
@@ -40,9 +40,9 @@ def _new_inflater() -> _Inflater:
     try:
         from isal import isal_zlib
 
-        inflater = isal_zlib.decompressobj(wbits=_GZIP_CONTAINER)
+        inflater = isal_zlib.decompressobj(wbits=GZIP_CONTAINER)
     except ImportError:
-        inflater = zlib.decompressobj(wbits=_GZIP_CONTAINER)
+        inflater = zlib.decompressobj(wbits=GZIP_CONTAINER)
     return inflater
 
 
@@ -107,7 +107,7 @@ def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes
 
 def pack(data: bytes) -> bytes:
     """``data`` as one small gzip member without name or time, so that equal content gives equal bytes."""
-    deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
+    deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, GZIP_CONTAINER)
     packed: bytes = deflater.compress(data) + deflater.flush()
     return packed
 
@@ -116,8 +116,8 @@ def _new_fast_deflater() -> Any:
     try:
         from isal import isal_zlib
     except ImportError:
-        return zlib.compressobj(1, zlib.DEFLATED, _GZIP_CONTAINER)
-    return isal_zlib.compressobj(_FAST_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
+        return zlib.compressobj(1, zlib.DEFLATED, GZIP_CONTAINER)
+    return isal_zlib.compressobj(_FAST_LEVEL, zlib.DEFLATED, GZIP_CONTAINER)
 
 
 def pack_lines(lines: Iterable[bytes]) -> bytes:

@@ -37,13 +37,18 @@ Element = bytes | msgspec.Raw
 class DamagedArrayError(DamagedError):
     """Text that is not one whole JSON array.
 
-    ``readable`` is the number of elements that stand complete before the damage, ``offset`` the byte it begins at.
+    ``spans`` are the elements that stand complete before the damage, ``offset`` is the byte it begins at.
     """
 
-    def __init__(self, reason: str, *, offset: int, readable: int) -> None:
+    def __init__(self, reason: str, *, offset: int, spans: Sequence[Span] = ()) -> None:
         super().__init__(reason)
         self.offset = offset
-        self.readable = readable
+        self.spans = spans
+
+    @property
+    def readable(self) -> int:
+        """The number of elements that stand complete before the damage."""
+        return len(self.spans)
 
 
 class RecordArray:
@@ -143,6 +148,28 @@ def split(text: bytes) -> RecordArray:
         return _scan(text)
 
 
+def join_elements(elements: Sequence[bytes]) -> bytes:
+    """A whole array of elements, laid out as the agents' runtime does it."""
+    return b"[" + _RUNTIME_LEAD + (b"," + _RUNTIME_LEAD).join(elements) + _RUNTIME_TAIL + b"]" if elements else b"[]"
+
+
+def end_of_object(text: bytes, start: int, limit: int) -> int | None:
+    """Where the object that begins at ``start`` ends; None where it does not end before ``limit``."""
+    open_brackets: list[bytes] = []
+    for token in _TOKEN.finditer(text, start, limit):
+        mark = token.group()
+        if mark in (b"[", b"{"):
+            open_brackets.append(mark)
+        elif mark in _CLOSES:
+            if open_brackets.pop() != _CLOSES[mark]:
+                return None
+            if not open_brackets:
+                return token.end()
+        elif mark == b'"':
+            return None
+    return None
+
+
 def is_deeper_than(element: Element, levels: int) -> bool:
     """Whether objects and arrays are nested in each other to more than so many levels."""
     raw = bytes(element)
@@ -196,7 +223,7 @@ def _scan(text: bytes) -> RecordArray:
     start = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
     position = _skip_blank(text, start)
     if text[position : position + 1] != b"[":
-        raise DamagedArrayError(_what_instead(text, position), offset=position, readable=0)
+        raise DamagedArrayError(_what_instead(text, position), offset=position)
     spans: list[Span] = []
     open_brackets = [b"["]
     element_start = position + 1
@@ -206,20 +233,18 @@ def _scan(text: bytes) -> RecordArray:
             open_brackets.append(mark)
         elif mark in _CLOSES:
             if open_brackets.pop() != _CLOSES[mark]:
-                raise DamagedArrayError(
-                    "a bracket closes what was never opened", offset=token.start(), readable=len(spans)
-                )
+                raise DamagedArrayError("a bracket closes what was never opened", offset=token.start(), spans=spans)
             if not open_brackets:
                 _end_element(text, element_start, token.start(), spans, last=True)
-                _check_end(text, token.end(), len(spans))
+                _check_end(text, token.end(), spans)
                 return RecordArray(text, [text[first:end] for first, end in spans], spans)
         elif mark == b",":
             if len(open_brackets) == 1:
                 _end_element(text, element_start, token.start(), spans, last=False)
                 element_start = token.end()
         elif mark == b'"':
-            raise DamagedArrayError("a string never ends", offset=token.start(), readable=len(spans))
-    raise DamagedArrayError("the array never ends: the file is truncated", offset=len(text), readable=len(spans))
+            raise DamagedArrayError("a string never ends", offset=token.start(), spans=spans)
+    raise DamagedArrayError("the array never ends: the file is truncated", offset=len(text), spans=spans)
 
 
 def _end_element(text: bytes, start: int, end: int, spans: list[Span], *, last: bool) -> None:
@@ -227,18 +252,18 @@ def _end_element(text: bytes, start: int, end: int, spans: list[Span], *, last: 
     if first >= end:
         if last and not spans:
             return
-        raise DamagedArrayError("a comma stands where an element should", offset=end, readable=len(spans))
+        raise DamagedArrayError("a comma stands where an element should", offset=end, spans=spans)
     stop = first + len(text[first:end].rstrip(_WHITESPACE))
     spans.append((first, stop))
 
 
-def _check_end(text: bytes, position: int, readable: int) -> None:
+def _check_end(text: bytes, position: int, spans: Sequence[Span]) -> None:
     rest = _skip_blank(text, position)
     if rest != len(text):
         reason = (
             f"{len(text) - rest} bytes follow the end of the array: two documents glued together, or a half-done write"
         )
-        raise DamagedArrayError(reason, offset=rest, readable=readable)
+        raise DamagedArrayError(reason, offset=rest, spans=spans)
 
 
 def _skip_blank(text: bytes, position: int) -> int:

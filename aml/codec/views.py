@@ -77,7 +77,7 @@ def _without_surrogates(value: Any) -> Any:
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, list):
         return [one.encode(errors="backslashreplace").decode() for one in value if isinstance(one, str)]
-    return None if isinstance(value, dict) else value
+    return value
 
 
 @cache

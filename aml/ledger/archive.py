@@ -25,6 +25,9 @@ from aml.store.open import Store
 #: Archives are AML's own files, but a damaged one must still not take all memory.
 _MAX_UNPACKED_BYTES = 1 << 34
 
+#: An element that holds nothing; the only one that is archived without being a record.
+NULL = b"null"
+
 
 class ArchivedRecord(msgspec.Struct, frozen=True):
     """One removed record.
@@ -89,7 +92,7 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     if not records:
         raise _damaged(path, "it holds no records")
     for record in records:
-        if isinstance(view_record(record.raw, RecordView), Unreadable):
+        if record.raw != NULL and isinstance(view_record(record.raw, RecordView), Unreadable):
             raise _damaged(path, f"the text of record {record.id} is no JSON object")
         if hashlib.sha256(record.raw).hexdigest() != record.sha256:
             raise _damaged(path, f"the text of record {record.id} does not fit its SHA-256")

@@ -43,7 +43,7 @@ def place(
         if not isinstance(one, Unreadable) and one.ident is not None:
             by_id[one.ident].append(sha256)
     there = still_there(hashes, archived)
-    anchors = _anchors(hashes, archived, others)
+    anchors = _anchors(hashes, archived, there, others)
     own = {record.sha256 for record in archived}
     placement = Placement([], [], [])
     for record in sorted(archived, key=lambda one: one.ordinal):
@@ -71,13 +71,15 @@ def still_there(hashes: Iterable[str], archived: Sequence[ArchivedRecord]) -> fr
     return frozenset(found)
 
 
-def _anchors(hashes: Sequence[str], archived: Sequence[ArchivedRecord], others: Neighbours) -> dict[int, int]:
+def _anchors(
+    hashes: Sequence[str], archived: Sequence[ArchivedRecord], there: Container[int], others: Neighbours
+) -> dict[int, int]:
     """For each archived ordinal, the position in the file before which its record belongs."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for position, sha256 in enumerate(hashes):
         places[sha256].append(position)
     by_ordinal = {record.ordinal: record for record in archived}
-    gone = sorted(record.ordinal for record in archived if record.sha256 not in places)
+    gone = sorted(record.ordinal for record in archived if record.ordinal not in there)
 
     def nearest(sha256: str, ordinal: int) -> int:
         """Of several identical elements, the one nearest to where that ordinal should be found now."""

@@ -19,9 +19,11 @@ from aml.fs.durable import is_temporary, remove_durably
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.operations import state_lock
 from aml.ledger.placement import still_there
+from aml.ledger.quarantine import FOLDER as QUARANTINE
+from aml.ledger.quarantine import settle_original
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
-from aml.store.layout import record_file
+from aml.store.layout import GLOBAL, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
 
@@ -77,6 +79,12 @@ def settle(store: Store, journal: Journal, run: Run) -> list[str]:
             _settle_file(store, file)
         except (DamagedError, FileAccessError) as error:
             problems.append(error.message)
+    for path in list(run.quarantined):
+        try:
+            if not settle_original(store, run.id, path):
+                run.quarantined.remove(path)
+        except (DamagedError, FileAccessError) as error:
+            problems.append(error.message)
     return problems
 
 
@@ -130,10 +138,11 @@ def _hashes(store: Store, file: RunFile) -> list[str]:
 
 def _folders(store: Store) -> list[Path]:
     """Where AML writes: its unfinished writes lie beside the files they were meant for."""
-    archives = store.keep / "archives"
-    folders = [store.root / agent for agent in store.agents()]
+    archives, quarantine = store.keep / "archives", store.keep / QUARANTINE
+    folders = [store.root / agent for agent in (*store.agents(), GLOBAL)]
     folders += [store.state, store.state / "runs", store.keep, archives, *_folders_in(archives)]
-    return [folder for folder in folders if folder.is_dir()]
+    folders += [folder for run in _folders_in(quarantine) for folder in _folders_in(run)]
+    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -17,14 +17,14 @@ from typing import Any
 
 import msgspec
 
-from aml.errors import DamagedError, NotFoundError, UsageError
+from aml.errors import DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.model.undecodable import UNDECODABLE
-from aml.store.layout import record_file
+from aml.store.layout import is_file_of_folder, record_file
 from aml.store.open import Store
 
 #: Version of the journal's own format.
@@ -68,7 +68,8 @@ class RunFile(msgspec.Struct):
 class Run(msgspec.Struct):
     """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC.
 
-    ``clock_doubted`` marks a run that went on although its clock contradicted the runs before it.
+    ``clock_doubted`` marks a run that went on although its clock contradicted the runs before it. ``quarantined`` are
+    paths in the store of files that it took away or replaced whole, each copied to quarantine before.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Run(msgspec.Struct):
     options: dict[str, Any] = {}
     target: str | None = None
     files: list[RunFile] = []
+    quarantined: list[str] = []
     counts: dict[str, int] = {}
     clock_doubted: bool = False
     format: int = FORMAT
@@ -212,6 +214,14 @@ def _check(run: Run, run_id: str) -> None:
         record_file(Path(), file.agent, KIND_BY_PLURAL[file.kind])
         if file.archive not in (None, archive_name(file.agent, file.kind, run_id)):
             raise ValueError(f"it names a strange archive {file.archive!r}")
+    for path in run.quarantined:
+        if not is_file_of_folder(path):
+            raise ValueError(f"it names a strange file {path!r}")
+
+
+def state_after(status: ExitStatus) -> str:
+    """The state of a run that ended with a status."""
+    return {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}.get(status, "failed")
 
 
 def is_run_id(name: str) -> bool:

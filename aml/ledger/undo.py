@@ -37,20 +37,37 @@ class FileUndo(Struct):
     keys: list[RecordKey] = []
 
 
+class OriginalUndo(Struct):
+    """What undo did to one file that the run had taken away or replaced whole: put back, or there already.
+
+    ``problem`` says why it was left alone, if it was.
+    """
+
+    path: str
+    put_back: bool = False
+    problem: str | None = None
+    status: int = ExitStatus.DONE
+
+
 class UndoReport(Struct):
-    """An undo of one run: ``run`` is the undo's own id, ``target`` the run whose records were put back."""
+    """An undo of one run: ``run`` is the undo's own id, ``target`` the run whose records were put back.
+
+    ``originals`` are whole files that were put back from quarantine.
+    """
 
     run: str | None
     target: str
     dry_run: bool
     files: list[FileUndo]
+    originals: list[OriginalUndo] = []
 
     @property
     def status(self) -> ExitStatus:
-        problems = [file.status for file in self.files if file.problem]
-        if problems and len(problems) == len(self.files) and set(problems) == {ExitStatus.LOCKED}:
+        parts: list[FileUndo | OriginalUndo] = [*self.files, *self.originals]
+        problems = [part.status for part in parts if part.problem]
+        if problems and len(problems) == len(parts) and set(problems) == {ExitStatus.LOCKED}:
             return ExitStatus.LOCKED
-        if problems and len(problems) == len(self.files) and set(problems) == {ExitStatus.DAMAGED}:
+        if problems and len(problems) == len(parts) and set(problems) == {ExitStatus.DAMAGED}:
             return ExitStatus.DAMAGED
         if ExitStatus.FAILED in problems:
             return ExitStatus.FAILED

@@ -126,6 +126,7 @@ class RecordView(Struct, gc=False):
     """What every kind of record has in common. Times are seconds since 1970 UTC, None is unknown."""
 
     id: Any = None
+    agent: Any = None
     timestamp: Any = None
     tags: Any = None
     active: Any = None
@@ -144,6 +145,19 @@ class RecordView(Struct, gc=False):
         if type(self.tags) is list:
             return tuple([tag for tag in self.tags if type(tag) is str])
         return (self.tags,) if type(self.tags) is str else ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Which of id, agent and time of creation the record does not state at all; what is odd is stated."""
+        if self.id and self.agent and self.timestamp:
+            return ()
+        stated = {"id": self.id, "agent": self.agent, "timestamp": self._begun}
+        return tuple(name for name, value in stated.items() if value is None or value == "")
+
+    @property
+    def _begun(self) -> Any:
+        """Whatever stands where the time of creation may stand."""
+        return self.timestamp
 
     @property
     def is_inactive(self) -> bool:
@@ -208,6 +222,11 @@ class PatternView(RecordView, gc=False):
     performance: Figures | None = None
     evolution: Course | None = None
     lifecycle: Course | None = None
+
+    @property
+    def _begun(self) -> Any:
+        life, past = self.lifecycle, self.evolution
+        return _first(life and life.begun, past and past.begun, self.timestamp)
 
     @property
     def created(self) -> float | None:

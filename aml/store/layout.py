@@ -32,6 +32,13 @@ def is_agent_name(name: str) -> bool:
     return bool(name) and name not in _RESERVED and not name.startswith(_RESERVED_PREFIXES)
 
 
+def is_file_of_folder(path: str) -> bool:
+    """Whether that is the path, inside a store, of a file in an agent's own folder or in the one all agents share."""
+    folder, _, name = path.partition("/")
+    own = is_agent_name(folder) or folder == GLOBAL
+    return own and bool(name) and "/" not in name and "\0" not in path and name not in (".", "..")
+
+
 def is_text(name: str) -> bool:
     """Whether a name is text in this locale: the system gives bytes that are none as lone surrogates."""
     return name.isascii() or not any("\ud800" <= one <= "\udfff" for one in name)

@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from aml.codec.compression import pack
 from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import replace_durably, sync_folder, write_durably
-from aml.fs.files import is_there
+from aml.fs.durable import remove_durably, replace_durably, sync_folder, write_durably
+from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -39,9 +40,21 @@ class Transaction:
 
     def create(self, text: bytes) -> int:
         """Make a file that is not there, in the form that the agent's other files have; returns its bytes on disk."""
+        data = self.formed(text)
+        self.create_as(data)
+        return len(data)
+
+    def formed(self, text: bytes) -> bytes:
+        """``text`` in the form that the agent's other files have."""
         others = [self.peek(self._store, other) for other in self._store.record_files(self._file.agent)]
-        data = pack(text) if any(other and other.form == "gzip" for other in others) else text
-        path = self._file.path
+        return pack(text) if any(other and other.form == "gzip" for other in others) else text
+
+    def create_as(self, data: bytes, path: Path | None = None) -> None:
+        """Make the file, or another one beside it that nobody locks, with just these bytes.
+
+        Raises ChangedError where something of that name is there, FileAccessError.
+        """
+        path = path or self._file.path
 
         def prove() -> None:
             if is_there(path):
@@ -49,7 +62,6 @@ class Transaction:
             self._lock.prove()
 
         write_durably(path, data, mode=stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666, proof=prove)
-        return len(data)
 
     def replace(self, before: Content, text: bytes) -> int:
         """Put ``text`` in place of ``before``, in the same form, and read it back; returns its bytes on disk.
@@ -58,16 +70,28 @@ class Transaction:
         nothing was written.
         """
         data = before.rewritten(text)
-
-        def prove() -> None:
-            # an editor that knows no locks may have written since
-            if fingerprint(os.stat(self._file.path, follow_symlinks=False)) != fingerprint(before.stat):
-                raise ChangedError(f"{self._file.path} was changed without its lock while AML held it")
-            self._lock.prove()
-
-        put = replace_durably(self._file.path, data, before.stat, prove)
-        self._read_back(data, put)
+        self.replace_as(before, data)
         return len(data)
+
+    def replace_as(self, before: Content, data: bytes) -> None:
+        """The same with just these bytes, in whatever form they are."""
+        put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
+        self._read_back(data, put)
+
+    def remove(self, before: Content) -> None:
+        """Remove the file that ``before`` was read from: the locked one, or one beside it that nobody locks.
+
+        Raises ChangedError where it is no longer ``before`` or the lock was lost, FileAccessError.
+        """
+        self._prove_unchanged(before)
+        remove_durably(before.file.path)
+
+    def _prove_unchanged(self, before: Content) -> None:
+        # an editor that knows no locks may have written since
+        found = stat_if_there(before.file.path)
+        if found is None or fingerprint(found) != fingerprint(before.stat):
+            raise ChangedError(f"{before.file.path} was changed without its lock while AML held it")
+        self._lock.prove()
 
     def _read_back(self, data: bytes, put: os.stat_result) -> None:
         """Raise FileAccessError where the file put in place holds other bytes than were written.

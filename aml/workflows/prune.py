@@ -1,4 +1,4 @@
-"""Prune: plan, confirmation, backup, apply, journal; what earlier runs did, and undoing one."""
+"""Prune: plan, confirmation, backup, apply, journal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from msgspec import structs, to_builtins
 
 from aml import __version__
 from aml.config import PruneSettings
-from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
+from aml.errors import AmlError, ExitStatus
 from aml.hooks import hooked
 from aml.ledger.budget import Limits
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import settle, settled_state
-from aml.ledger.runs import Journal, Run, RunFile, archive_name
+from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
 from aml.ledger.state import FileLockNotes
-from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
 from aml.prune.apply import PruneRun, apply_plan, plan_store
 from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
 from aml.prune.plan import PrunePlan
@@ -28,9 +27,6 @@ from aml.workflows.conditions import Conditions, changing, doubt_about, reposito
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport
-
-#: What a journal entry's state is after a run that ended with a status.
-_STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
 
 
 def prune_options(
@@ -190,7 +186,7 @@ def _apply_prune(
     run.counts = {
         name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
     }
-    journal.finish(run, settled_state(_STATES.get(report.status, "failed"), run))
+    journal.finish(run, settled_state(state_after(report.status), run))
     return report
 
 
@@ -207,58 +203,3 @@ def _intended(run: Run, plan: PrunePlan) -> list[RunFile]:
         for file in agent.files
         if file.removals
     ]
-
-
-def prune_history(store: Store) -> tuple[Run, ...]:
-    """All runs of the store that pruned or undid a prune, newest first."""
-    journal = Journal(store)
-    runs = [journal.read(run_id) for run_id in reversed(journal.ids())]
-    return tuple(run for run in runs if run.operation in ("prune", "undo"))
-
-
-def prune_undo(
-    store: Store,
-    run_id: str,
-    ids: tuple[str, ...] = (),
-    *,
-    now: float | None = None,
-    dry_run: bool = False,
-    conditions: Conditions | None = None,
-) -> UndoReport:
-    """Put the records of a run (a unique prefix of its id will do), or those with ``ids``, back where they stood."""
-    conditions = conditions or Conditions()
-    journal = Journal(store)
-    target = journal.find(run_id)
-    if target.operation != "prune":
-        raise UsageError(
-            f"run {target.id} is an {target.operation}, not a prune", advice="aml prune history lists the runs"
-        )
-    if dry_run:
-        wanted = wanted_of(store, journal, target, ids)
-        return UndoReport(None, target.id, True, [preview_file(store, file) for file in wanted])
-    moment = time.time() if now is None else now
-    # ages play no part in undo, so no clock is too wrong for it
-    with changing(store, journal, "undo", moment, conditions, judges_ages=False) as (locks, _):
-        target = journal.read(target.id)
-        wanted = wanted_of(store, journal, target, ids)
-        if not wanted:
-            raise NotFoundError(
-                f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
-            )
-        run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
-        run.clock_doubted = doubt_about(store, journal, moment, conditions) is not None
-        journal.write(run)
-        done: list[FileUndo] = []
-        try:
-            done += [undo_file(store, file, locks, conditions.locks) for file in wanted]
-        except BaseException:
-            settle(store, journal, run)
-            journal.finish(run, "interrupted")
-            raise
-        report = UndoReport(run.id, target.id, False, done)
-        run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
-        run.counts = {"restored": sum(file.restored for file in done)}
-        if any(file.status == ExitStatus.FAILED for file in done):
-            settle(store, journal, run)
-        journal.finish(run, _STATES.get(report.status, "failed"))
-        return report

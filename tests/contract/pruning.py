@@ -14,7 +14,8 @@ from aml.model.timestamps import SECONDS_PER_DAY
 from aml.prune.report import PruneReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
-from aml.workflows.prune import prune, prune_options, prune_undo
+from aml.workflows.prune import prune, prune_options
+from aml.workflows.undo import prune_undo
 from tests.support.records import NOW, Record, pattern
 
 IMPATIENT = LockPolicy(timeout=1, rest=0)

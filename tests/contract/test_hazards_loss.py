@@ -11,7 +11,7 @@ import pytest
 
 from aml.errors import AmlError, ExitStatus
 from aml.store.open import open_store
-from aml.workflows.prune import prune_history
+from aml.workflows.undo import prune_history
 from tests.contract.pruning import UNLIMITED, fresh, problems, removed_ids, run_prune, run_undo, stale
 from tests.support.records import solution
 from tests.support.stores import make_store, read_array, tree_digest

@@ -14,7 +14,7 @@ import pytest
 from aml.errors import ExitStatus, NotFoundError, UsageError
 from aml.ledger.undo import FileUndo
 from aml.store.open import open_store
-from aml.workflows.prune import prune_history
+from aml.workflows.undo import prune_history
 from tests.contract.pruning import UNLIMITED, fresh, removed_ids, run_prune, run_undo, stale
 from tests.support.records import solution
 from tests.support.stores import Form, encode_array, gunzipped, make_store, read_array, record_spans, write_array

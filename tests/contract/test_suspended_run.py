@@ -29,7 +29,8 @@ from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
-from aml.workflows.prune import prune, prune_history, prune_undo
+from aml.workflows.prune import prune
+from aml.workflows.undo import prune_history, prune_undo
 from tests.support.live_writer import agent_lock, append_record, fresh_pattern, unused_pattern
 from tests.support.stores import make_store, read_array, record_spans, write_array
 

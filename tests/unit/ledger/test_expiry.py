@@ -12,7 +12,7 @@ from aml.ledger.expiry import Expired, expire, expired_archives
 from aml.ledger.runs import Journal, Run
 from aml.model.timestamps import SECONDS_PER_DAY, to_iso
 from aml.store.open import Store, open_store
-from aml.workflows.prune import prune_undo
+from aml.workflows.undo import prune_undo
 from aml.workflows.upkeep import rotate_backups
 from tests.contract.pruning import fresh, moment, removed_ids, run_prune, run_undo, stale
 from tests.support.records import NOW

@@ -1,0 +1,134 @@
+"""Quarantine: where a whole file goes, byte for byte, before a run removes it or writes another text in its place.
+
+``quarantine/<run>/<path in the store>`` beside the store holds the file itself, and ``<that>.origin`` what it was: that
+small file is written last, so where it is, the bytes are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from aml.errors import DamagedError
+from aml.fs.access import explained
+from aml.fs.durable import make_private_folder, remove_durably, sync_folder, write_durably
+from aml.fs.files import is_there, read_regular
+from aml.ledger.state import prepare_folder
+from aml.model.undecodable import UNDECODABLE
+from aml.store.open import Store
+from aml.store.read import Content
+
+#: The folder of all that is in quarantine, inside the one kept beside the store.
+FOLDER = "quarantine"
+
+_ORIGIN = ".origin"
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A file that a run took away or replaced. ``path`` is inside the store, sizes are bytes, ``mtime_ns`` nanoseconds.
+
+    ``sha256`` is of its bytes; ``after`` of those that the run put in its place, None where it put nothing there.
+    """
+
+    run: str
+    path: str
+    reason: str
+    sha256: str
+    after: str | None
+    size: int
+    mode: int
+    mtime_ns: int
+
+
+def place_of(store: Store, run: str, path: str) -> Path:
+    """Where the file from ``path`` in the store lies, or would lie, in the quarantine of a run."""
+    return store.keep / FOLDER / run / PurePosixPath(path)
+
+
+def put_in_quarantine(store: Store, run: str, content: Content, reason: str, after: bytes | None) -> Original:
+    """Have a copy of a file on disk for good, before ``after`` (None: nothing) takes its place.
+
+    Raises FileAccessError; the store must not change before this returns.
+    """
+    file = content.file
+    original = Original(
+        run=run,
+        path=f"{file.agent}/{file.path.name}",
+        reason=reason,
+        sha256=content.sha256,
+        after=None if after is None else hashlib.sha256(after).hexdigest(),
+        size=len(content.data),
+        mode=content.stat.st_mode & 0o7777,
+        mtime_ns=content.stat.st_mtime_ns,
+    )
+    place = place_of(store, run, original.path)
+    _prepare(store, place.parent)
+    write_durably(place, content.data)
+    write_durably(_origin_of(place), msgspec.json.encode(original))
+    return original
+
+
+def _prepare(store: Store, folder: Path) -> None:
+    """Make a folder in the quarantine, and have all above it on disk, also where a run that died had made them."""
+    prepare_folder(store.keep)
+    make_private_folder(folder)
+    for above in (folder, folder.parent, folder.parent.parent, store.keep, store.keep.parent):
+        with explained("write", above):
+            sync_folder(above)
+
+
+def find_original(store: Store, run: str, path: str) -> Original | None:
+    """What a run put in quarantine from that path, or None. Raises DamagedError, FileAccessError."""
+    origin = _origin_of(place_of(store, run, path))
+    if not is_there(origin):
+        return None
+    try:
+        original = msgspec.json.decode(read_regular(origin), type=Original)
+    except UNDECODABLE as error:
+        raise DamagedError(f"{origin} is damaged: {error}", advice="restore it from a backup of its folder") from error
+    if (original.run, original.path) != (run, path):
+        raise DamagedError(f"{origin} is damaged: it tells of another file", advice="restore it from a backup")
+    return original
+
+
+def read_original(store: Store, original: Original) -> bytes:
+    """The bytes of a file in quarantine. Raises DamagedError where they are not those that were put there."""
+    place = place_of(store, original.run, original.path)
+    data = read_regular(place)
+    if hashlib.sha256(data).hexdigest() != original.sha256:
+        raise DamagedError(f"{place} is damaged: it does not fit its SHA-256", advice="restore it from a backup")
+    return data
+
+
+def take_back(store: Store, run: str, path: str) -> None:
+    """Remove from quarantine what never left the store. Raises FileAccessError."""
+    place = place_of(store, run, path)
+    for one in (_origin_of(place), place):
+        if is_there(one.parent):
+            remove_durably(one)
+
+
+def settle_original(store: Store, run: str, path: str) -> bool:
+    """Whether a run that died had taken that file away or replaced it; what it had only copied is taken back.
+
+    Raises DamagedError, FileAccessError.
+    """
+    original = find_original(store, run, path)
+    if original is not None and hash_now(store, path) != original.sha256:
+        return True
+    take_back(store, run, path)
+    return False
+
+
+def hash_now(store: Store, path: str) -> str | None:
+    """SHA-256 of what is at a path in the store now; None where nothing is. Raises FileAccessError."""
+    place = store.root / path
+    if not is_there(place):
+        return None
+    return hashlib.sha256(read_regular(place)).hexdigest()
+
+
+def _origin_of(place: Path) -> Path:
+    return place.with_name(place.name + _ORIGIN)

@@ -1,0 +1,117 @@
+"""Putting whole files back from quarantine, where the store still holds what the run had put in their place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from aml.errors import AmlError, ChangedError, ExitStatus, LockedError, NotFoundError
+from aml.fs.access import explained
+from aml.fs.runtime_lock import LockNotes, LockPolicy
+from aml.ledger.quarantine import Original, find_original, hash_now, place_of, read_original
+from aml.ledger.runs import Run
+from aml.ledger.undo import FileUndo, OriginalUndo
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+from aml.store.transact import Transaction, transaction
+
+#: How often a file is tried that an agent changes in the very moment of writing.
+_ATTEMPTS = 3
+
+#: What another name of a record file ends in: such a file is changed under the lock of the record file itself.
+_ENDINGS = (".gz", ".tmp")
+
+
+def locked_file(root: Path, path: str) -> RecordFile:
+    """The file whose lock protects a file at that path in a store: itself, or the record file that it belongs to."""
+    folder, _, name = path.partition("/")
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return RecordFile(folder, Path(name).stem, root / folder / name)
+
+
+def put_back_originals(store: Store, run: Run, notes: LockNotes, policy: LockPolicy) -> list[OriginalUndo]:
+    """Put back each file that a run took away or replaced; what stands in the way is reported, not raised."""
+    return [_put_back(store, run.id, path, notes, policy) for path in run.quarantined]
+
+
+def preview_originals(store: Store, run: Run) -> list[OriginalUndo]:
+    """What ``put_back_originals`` would do now."""
+    found = []
+    for path in run.quarantined:
+        try:
+            found.append(OriginalUndo(path, put_back=_is_due(store, _original(store, run.id, path))))
+        except AmlError as error:
+            found.append(OriginalUndo(path, problem=str(error), status=_status_of(error)))
+    return found
+
+
+def restored_whole(run: Run, originals: list[OriginalUndo]) -> dict[tuple[str, str], FileUndo]:
+    """Of a run's record files, by agent and kind, those that are as they were since their original was put back."""
+    back = {one.path for one in originals if one.put_back}
+    return {
+        (file.agent, file.kind): FileUndo(file.agent, file.kind, restored=len(file.removed), keys=list(file.removed))
+        for file in run.files
+        if f"{file.agent}/{file.kind}.json" in back
+    }
+
+
+def _put_back(store: Store, run: str, path: str, notes: LockNotes, policy: LockPolicy) -> OriginalUndo:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            original = _original(store, run, path)
+            with transaction(store, locked_file(store.root, path), notes, policy) as held:
+                due = _is_due(store, original)
+                if due:
+                    _write_original(store, held, original)
+            return OriginalUndo(path, put_back=due)
+        except ChangedError as error:
+            if attempt == _ATTEMPTS:
+                return OriginalUndo(path, problem=str(error), status=ExitStatus.PARTIAL)
+        except AmlError as error:
+            return OriginalUndo(path, problem=str(error), status=_status_of(error))
+    raise AssertionError("unreachable: the last attempt returns")
+
+
+def _status_of(error: AmlError) -> ExitStatus:
+    return ExitStatus.LOCKED if isinstance(error, LockedError) else error.status
+
+
+def _original(store: Store, run: str, path: str) -> Original:
+    original = find_original(store, run, path)
+    if original is None:
+        raise NotFoundError(f"the original of {path} is not in quarantine any more: {place_of(store, run, path)}")
+    return original
+
+
+class _ReplacedError(AmlError):
+    """Something else is in the place of an original by now."""
+
+    status = ExitStatus.PARTIAL
+
+
+def _is_due(store: Store, original: Original) -> bool:
+    """Whether the original is to be put back, and not there already. Raises an error where neither is so."""
+    now = hash_now(store, original.path)
+    if now == original.sha256:
+        return False
+    if now != original.after:
+        raise _ReplacedError(
+            f"{original.path} was written to since",
+            advice=f"its original lies in {place_of(store, original.run, original.path)}",
+        )
+    return True
+
+
+def _write_original(store: Store, held: Transaction, original: Original) -> None:
+    data = read_original(store, original)
+    path = store.root / original.path
+    if original.after is None:
+        held.create_as(data, path)
+    else:
+        present = held.read()
+        if present.sha256 != original.after:
+            raise ChangedError(f"{path} was changed while it was looked at")
+        held.replace_as(present, data)
+    with explained("write", path):
+        os.utime(path, ns=(original.mtime_ns, original.mtime_ns), follow_symlinks=False)

@@ -1,0 +1,83 @@
+"""What earlier runs removed from a store, and putting it back."""
+
+from __future__ import annotations
+
+import time
+
+from aml import __version__
+from aml.errors import ExitStatus, NotFoundError, UsageError
+from aml.ledger.recovery import settle
+from aml.ledger.runs import Journal, Run, RunFile, state_after
+from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
+from aml.ledger.undo_originals import preview_originals, put_back_originals, restored_whole
+from aml.store.open import Store
+from aml.workflows.conditions import Conditions, changing, doubt_about
+
+#: Operations that remove records, and so can be undone.
+REMOVING = ("prune", "gc")
+
+
+def prune_history(store: Store) -> tuple[Run, ...]:
+    """All runs of the store that removed records or put some back, newest first."""
+    journal = Journal(store)
+    runs = [journal.read(run_id) for run_id in reversed(journal.ids())]
+    return tuple(run for run in runs if run.operation in (*REMOVING, "undo"))
+
+
+def prune_undo(
+    store: Store,
+    run_id: str,
+    ids: tuple[str, ...] = (),
+    *,
+    now: float | None = None,
+    dry_run: bool = False,
+    conditions: Conditions | None = None,
+) -> UndoReport:
+    """Put the records of a run (a unique prefix of its id will do), or those with ``ids``, back where they stood.
+
+    Without ``ids``, files that the run took away or replaced whole come back as well.
+    """
+    conditions = conditions or Conditions()
+    journal = Journal(store)
+    target = journal.find(run_id)
+    if target.operation not in REMOVING:
+        raise UsageError(
+            f"run {target.id} is of {target.operation}, which removes no records",
+            advice="aml prune history lists the runs",
+        )
+    if dry_run:
+        wanted = wanted_of(store, journal, target, ids)
+        originals = [] if ids else preview_originals(store, target)
+        whole = restored_whole(target, originals)
+        files = [whole.get((file.agent, file.kind)) or preview_file(store, file) for file in wanted]
+        return UndoReport(None, target.id, True, files, originals)
+    moment = time.time() if now is None else now
+    # ages play no part in undo, so no clock is too wrong for it
+    with changing(store, journal, "undo", moment, conditions, judges_ages=False) as (locks, _):
+        target = journal.read(target.id)
+        wanted = wanted_of(store, journal, target, ids)
+        if not wanted and (ids or not target.quarantined):
+            raise NotFoundError(
+                f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
+            )
+        run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
+        run.clock_doubted = doubt_about(store, journal, moment, conditions) is not None
+        journal.write(run)
+        done: list[FileUndo] = []
+        try:
+            originals = [] if ids else put_back_originals(store, target, locks, conditions.locks)
+            whole = restored_whole(target, originals)
+            done += [
+                whole.get((file.agent, file.kind)) or undo_file(store, file, locks, conditions.locks) for file in wanted
+            ]
+        except BaseException:
+            settle(store, journal, run)
+            journal.finish(run, "interrupted")
+            raise
+        report = UndoReport(run.id, target.id, False, done, originals)
+        run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
+        run.counts = {"restored": sum(file.restored for file in done)}
+        if any(file.status == ExitStatus.FAILED for file in done):
+            settle(store, journal, run)
+        journal.finish(run, state_after(report.status))
+        return report
