@@ -30,7 +30,7 @@ def complete_prune_run(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         journal = Journal(_store(ctx))
         fitting = [run_id for run_id in reversed(journal.ids()) if run_id.startswith(incomplete)]
-        return [run_id for run_id in fitting if journal.read(run_id).operation == "prune"]
+        return [run_id for run_id in fitting if journal.read(run_id).operation in REMOVING]
     except AmlError:
         return []
 

@@ -30,6 +30,9 @@ from aml.store.open import Store
 #: Version of the journal's own format.
 FORMAT = 1
 
+#: Operations that remove records, and so can be undone.
+REMOVING = ("prune", "gc")
+
 _SUFFIX = ".json"
 _RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _OWN_RUN_ID = re.compile(r"\d{8}T\d{6}-\d{4,}-[0-9a-f]{4}")

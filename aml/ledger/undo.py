@@ -83,6 +83,10 @@ class Wanted(Struct, frozen=True):
     ids: tuple[str, ...]
     others: Neighbours
 
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.agent, self.kind
+
     def target(self, store: Store) -> RecordFile:
         return record_file(store.root, self.agent, KIND_BY_PLURAL[self.kind])
 

@@ -7,14 +7,11 @@ import time
 from aml import __version__
 from aml.errors import ExitStatus, NotFoundError, UsageError
 from aml.ledger.recovery import settle
-from aml.ledger.runs import Journal, Run, RunFile, state_after
+from aml.ledger.runs import REMOVING, Journal, Run, RunFile, state_after
 from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
 from aml.ledger.undo_originals import preview_originals, put_back_originals, restored_whole
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, doubt_about
-
-#: Operations that remove records, and so can be undone.
-REMOVING = ("prune", "gc")
 
 
 def prune_history(store: Store) -> tuple[Run, ...]:
@@ -42,14 +39,14 @@ def prune_undo(
     target = journal.find(run_id)
     if target.operation not in REMOVING:
         raise UsageError(
-            f"run {target.id} is of {target.operation}, which removes no records",
+            f"run {target.id} is an {target.operation}, not a prune or a garbage collection",
             advice="aml prune history lists the runs",
         )
     if dry_run:
         wanted = wanted_of(store, journal, target, ids)
         originals = [] if ids else preview_originals(store, target)
         whole = restored_whole(target, originals)
-        files = [whole.get((file.agent, file.kind)) or preview_file(store, file) for file in wanted]
+        files = [whole.get(file.key) or preview_file(store, file) for file in wanted]
         return UndoReport(None, target.id, True, files, originals)
     moment = time.time() if now is None else now
     # ages play no part in undo, so no clock is too wrong for it
@@ -67,9 +64,7 @@ def prune_undo(
         try:
             originals = [] if ids else put_back_originals(store, target, locks, conditions.locks)
             whole = restored_whole(target, originals)
-            done += [
-                whole.get((file.agent, file.kind)) or undo_file(store, file, locks, conditions.locks) for file in wanted
-            ]
+            done += [whole.get(file.key) or undo_file(store, file, locks, conditions.locks) for file in wanted]
         except BaseException:
             settle(store, journal, run)
             journal.finish(run, "interrupted")
