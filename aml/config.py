@@ -147,6 +147,12 @@ class PruneSettings(Struct, frozen=True):
     ] = 20
 
 
+class GcSettings(Struct, frozen=True):
+    temporary_days: Annotated[
+        Days, Meta(description="age from which an unfinished write that an agent left is taken away")
+    ] = 1.0
+
+
 class Settings(Struct, frozen=True):
     store: StoreSettings = StoreSettings()
     locks: LockSettings = LockSettings()
@@ -154,6 +160,7 @@ class Settings(Struct, frozen=True):
     prune: PruneSettings = PruneSettings()
     backup: BackupSettings = BackupSettings()
     rotate: RotateSettings = RotateSettings()
+    gc: GcSettings = GcSettings()
     hooks: HookSettings = HookSettings()
 
 

@@ -2,12 +2,14 @@
 
 import typer
 
-from aml.cli.options import GLOBAL_OPTIONS
+from aml.cli import optimize_gc
+from aml.cli.options import examples
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Make a store smaller and faster: collect garbage, compress old files.",
-    epilog=GLOBAL_OPTIONS,
+    epilog=examples("  aml optimize gc --dry-run"),
 )
+app.add_typer(optimize_gc.app)

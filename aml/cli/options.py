@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from aml.cli.completion import complete_agent, complete_backup
+from aml.config import parse_share
+from aml.errors import UsageError
 
 #: Below the examples of each command's help.
 GLOBAL_OPTIONS = "\n\nGlobal options such as --store, --json, -q and -v may stand here as well; aml --help lists them."
@@ -26,6 +28,14 @@ LockTimeout = Annotated[
     float | None,
     typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for a lock."),
 ]
+MaxLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--max-loss",
+        metavar="SHARE",
+        help="Most of an agent's records that may go, such as 30%; 100% lifts every limit.",
+    ),
+]
 TrustClock = Annotated[
     bool, typer.Option("--trust-clock", help="Go on although the clock contradicts AML's earlier runs and backups.")
 ]
@@ -33,6 +43,20 @@ WantedBackup = Annotated[
     str,
     typer.Argument(metavar="BACKUP", help="Its id, the beginning of it, or latest.", autocompletion=complete_backup),
 ]
+
+
+def share_of(max_loss: str | None) -> float | None:
+    """What --max-loss says, from 0 to 1. Raises UsageError."""
+    if max_loss is None:
+        return None
+    if max_loss.strip() == "1":
+        raise UsageError("--max-loss 1 could mean 1% or all", advice="say 1% or 100%")
+    try:
+        return parse_share(max_loss)
+    except ValueError:
+        raise UsageError(
+            f"--max-loss {max_loss} is not a share", advice="say a percentage such as 30%, or 0.3"
+        ) from None
 
 
 def examples(lines: str) -> str:

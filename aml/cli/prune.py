@@ -6,11 +6,10 @@ import typer
 
 from aml.cli.completion import complete_prune_run
 from aml.cli.invocation import Invocation
-from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, TrustClock, Yes
+from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, MaxLoss, TrustClock, Yes, share_of
 from aml.cli.progress import shown_progress
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
-from aml.config import parse_share
 from aml.errors import ExitStatus, UsageError
 from aml.prune.options import STRATEGIES
 from aml.prune.report import PruneReport
@@ -44,12 +43,7 @@ def prune_command(
     agent: Agents = None,
     aggressive: Annotated[bool, typer.Option("--aggressive", help="Judge by the stricter thresholds.")] = False,
     dry_run: DryRun = False,
-    max_loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE", help="Most of an agent's records that may go, such as 30%; 100% lifts every limit."
-        ),
-    ] = None,
+    max_loss: MaxLoss = None,
     no_backup: Annotated[
         bool, typer.Option("--no-backup", help="Do not back the store up first; records are archived all the same.")
     ] = False,
@@ -72,7 +66,7 @@ def prune_command(
         strategies=_strategies(strategy),
         agents=tuple(agent or ()),
         aggressive=aggressive,
-        max_loss=None if max_loss is None else _share(max_loss),
+        max_loss=share_of(max_loss),
     )
 
     def confirm(preview: PruneReport) -> bool:
@@ -146,12 +140,3 @@ def undo_command(
 def _strategies(named: list[str] | None) -> tuple[str, ...]:
     """The names as they are now; older scripts say ``time_based`` and ``performance_based``."""
     return tuple(name.removesuffix("_based") for name in named or ())
-
-
-def _share(text: str) -> float:
-    if text.strip() == "1":
-        raise UsageError("--max-loss 1 could mean 1% or all", advice="say 1% or 100%")
-    try:
-        return parse_share(text)
-    except ValueError:
-        raise UsageError(f"--max-loss {text} is not a share", advice="say a percentage such as 30%, or 0.3") from None

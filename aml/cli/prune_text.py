@@ -153,7 +153,7 @@ def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
         [
             run.id,
             run.started,
-            f"undo of {run.target}" if run.target else "prune",
+            f"undo of {run.target}" if run.target else run.operation,
             run.state,
             f"{sum(len(file.removed) for file in run.files):,}",
             f"{run.counts.get('restored', 0) if run.target else undone[run.id]:,}",
@@ -186,11 +186,16 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
     there = sum(file.already_there for file in report.files)
     if not (invocation.quiet and report.status is ExitStatus.DONE):
         verb = "would put back" if report.dry_run else "put back"
+        files = sum(one.put_back for one in report.originals)
+        whole = f" and {count(files, 'whole file')}" if files else ""
         already = f"; there already: {there:,}" if there else ""
-        invocation.out.write(f"undo: {verb} {count(restored, 'record')} of run {report.target}{already}\n")
+        invocation.out.write(f"undo: {verb} {count(restored, 'record')}{whole} of run {report.target}{already}\n")
     rows = [[file.agent, file.kind, key.id or "(no id)"] for file in report.files for key in file.keys]
     if invocation.verbose and rows:
         write_table(invocation.out, ["agent", "kind", "id"], rows, numeric=[False] * 3, color=invocation.color)
+    for original in report.originals:
+        if original.problem:
+            invocation.note(f"left alone: {original.path}: {original.problem}")
     for file in report.files:
         if file.problem:
             invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")

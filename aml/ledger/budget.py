@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
+
+Ranked = TypeVar("Ranked", bound=tuple[Any, ...])
 
 
 class Limits(Struct, frozen=True):
@@ -50,6 +54,13 @@ def budget(live: int, lost: int, allowance_used: bool, limits: Limits) -> Budget
             f"the allowance of a small agent, {allowance} records once in {limits.window_days:g} days",
         )
     return Budget(run_limit, run_limit, f"at most {limits.run_share:.0%} of an agent's records in a run")
+
+
+def first_within(ranked: Sequence[Ranked], limit: int, *, same: int) -> Sequence[Ranked]:
+    """At most the first ``limit`` of ranked candidates; those equal in their first ``same`` members stay together."""
+    while 0 < limit < len(ranked) and ranked[limit - 1][:same] == ranked[limit][:same]:
+        limit -= 1
+    return ranked[: max(limit, 0)]
 
 
 def _share(share: float, records: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from aml.errors import AmlError, ChangedError, ExitStatus, LockedError, NotFoundError
 from aml.fs.access import explained
@@ -11,23 +10,12 @@ from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.quarantine import Original, find_original, hash_now, place_of, read_original
 from aml.ledger.runs import Run
 from aml.ledger.undo import FileUndo, OriginalUndo
-from aml.store.layout import RecordFile
+from aml.store.layout import locked_file
 from aml.store.open import Store
 from aml.store.transact import Transaction, transaction
 
 #: How often a file is tried that an agent changes in the very moment of writing.
 _ATTEMPTS = 3
-
-#: What another name of a record file ends in: such a file is changed under the lock of the record file itself.
-_ENDINGS = (".gz", ".tmp")
-
-
-def locked_file(root: Path, path: str) -> RecordFile:
-    """The file whose lock protects a file at that path in a store: itself, or the record file that it belongs to."""
-    folder, _, name = path.partition("/")
-    for ending in _ENDINGS:
-        name = name.removesuffix(ending)
-    return RecordFile(folder, Path(name).stem, root / folder / name)
 
 
 def put_back_originals(store: Store, run: Run, notes: LockNotes, policy: LockPolicy) -> list[OriginalUndo]:

@@ -18,6 +18,10 @@ GLOBAL = "global"
 _RESERVED = frozenset({GLOBAL, "audit", "config", "backup", "backups", "monitoring"})
 _RESERVED_PREFIXES = (".", "backup-")
 
+#: What ends the name of a file's compressed form, which older scripts made, and of a write that did not end.
+PACKED, UNFINISHED = ".gz", ".tmp"
+_OTHER_FORMS = (PACKED, UNFINISHED)
+
 
 class RecordFile(Struct, frozen=True):
     """One agent's file of one kind of records, whether it exists or not."""
@@ -61,6 +65,14 @@ def record_file(root: Path, agent: str, kind: Kind) -> RecordFile:
     if not is_agent_name(agent) or "/" in agent or "\0" in agent:
         raise UsageError(f"{agent!r} cannot be the name of an agent", advice="an agent is one folder inside the store")
     return RecordFile(agent, kind.plural, root / agent / kind.file_name)
+
+
+def locked_file(root: Path, path: str) -> RecordFile:
+    """The file whose lock protects the one at ``path`` in a store: itself, or the one that it is another form of."""
+    folder, _, name = path.partition("/")
+    for ending in _OTHER_FORMS:
+        name = name.removesuffix(ending)
+    return RecordFile(folder, Path(name).stem, root / folder / name)
 
 
 def choose(wanted: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[str, ...]:

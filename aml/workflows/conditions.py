@@ -176,6 +176,19 @@ def doubt_about(store: Store, journal: Journal, now: float, conditions: Conditio
     return clock_doubt(newest_witness(store, conditions, journal.newest()), now, conditions.clock)
 
 
+def clock_note(store: Store, journal: Journal, now: float, conditions: Conditions) -> tuple[str, ...]:
+    """What a dry run tells of a clock that a real run would refuse."""
+    doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
+    return (f"{doubt}: a real run would refuse without --trust-clock",) if doubt is not None else ()
+
+
+def stranger_notes(store: Store) -> tuple[str, ...]:
+    """What is told of folders that would be agents if their names could be read."""
+    return tuple(
+        f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
+    )
+
+
 @contextmanager
 def changing(
     store: Store,

@@ -1,0 +1,291 @@
+"""Applying a garbage collection: per file, under its lock, archive and quarantine first, then write, then read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct, structs
+
+from aml.codec.json_array import split
+from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
+from aml.fs.parallel import side_by_side
+from aml.fs.runtime_lock import LockNotes, LockPolicy
+from aml.ledger.archive import prepare_archives
+from aml.ledger.history import AgentHistory
+from aml.ledger.quarantine import put_in_quarantine, take_back
+from aml.ledger.removal import check_elements, remove_records
+from aml.ledger.runs import RecordKey, RunFile
+from aml.model.kinds import KIND_BY_PLURAL
+from aml.optimize.garbage import scan_records
+from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
+from aml.optimize.leftovers import UNFINISHED_WRITE, Leftover, find_leftovers
+from aml.optimize.sources import Source, files_to_judge, read_source
+from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
+from aml.store.open import Store
+from aml.store.read import Content, read_ahead, read_content
+from aml.store.transact import Transaction, transaction
+
+#: On disk; larger files are worked on one at a time, which bounds memory.
+_LARGE_BYTES = 16 << 20
+
+#: Times are compared as floats, which round those of files.
+_SLACK_SECONDS = 0.001
+
+_NOTHING = split(b"[]")
+
+#: How often a file is tried that somebody changes in the very moment of writing.
+_ATTEMPTS = 3
+
+
+class FileOutcome(Struct, frozen=True):
+    """What a run did to one record file. ``plan`` is what was applied: the plan itself, or one made under the lock.
+
+    ``keys`` are the elements removed, ``quarantined`` the paths of files taken away or replaced; ``problem`` says why
+    something was left alone, if it was, and ``status`` what that is worth. Sizes in bytes on disk.
+    """
+
+    plan: FilePlan
+    bytes_before: int = 0
+    bytes_after: int = 0
+    archive: str | None = None
+    keys: tuple[RecordKey, ...] = ()
+    shared: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    problem: str | None = None
+    status: int = ExitStatus.DONE
+
+    def settled(self, found: RunFile, quarantined: Sequence[str]) -> FileOutcome:
+        """This outcome with what is known of the file after a look at the disk."""
+        paths = {f"{found.agent}/{found.kind}.json", f"{found.agent}/{found.kind}.json.gz"}
+        return structs.replace(
+            self,
+            keys=tuple(found.removed),
+            archive=found.archive,
+            bytes_after=found.bytes_after,
+            quarantined=tuple(path for path in quarantined if path in paths),
+        )
+
+    def journal_entry(self, *, used_allowance: bool) -> RunFile:
+        return RunFile(
+            self.plan.agent,
+            self.plan.kind,
+            archive=self.archive,
+            removed=list(self.keys),
+            shared=list(self.shared),
+            bytes_before=self.bytes_before,
+            bytes_after=self.bytes_after,
+            used_allowance=bool(self.keys) and used_allowance,
+        )
+
+
+class LeftoverOutcome(Struct, frozen=True):
+    """What a run did to one leftover; ``problem`` says why it was left alone, if it was to be removed."""
+
+    leftover: Leftover
+    removed: bool = False
+    problem: str | None = None
+    status: int = ExitStatus.DONE
+
+
+class GcRun(Struct, frozen=True):
+    """What applying needs to know of the run it belongs to. ``now`` in seconds since 1970 UTC."""
+
+    id: str
+    now: float
+    options: GcOptions
+    notes: LockNotes
+    locks: LockPolicy
+
+
+def plan_store(
+    store: Store, agents: Sequence[str], options: GcOptions, now: float, history: Mapping[str, AgentHistory]
+) -> GcPlan:
+    """Read and judge the files of ``agents``, and look for leftovers. ``now`` in seconds since 1970 UTC."""
+    plans = []
+    for agent in agents:
+        past = history.get(agent, AgentHistory())
+        plans.append(plan_agent(agent, _judged(store, agent, options, past), past, options))
+    folders = agents if options.agents else (*agents, GLOBAL)
+    leftovers, notes = find_leftovers(store, folders, now, options.temporary_days)
+    return GcPlan(now, options, tuple(plans), leftovers, notes)
+
+
+def _judged(store: Store, agent: str, options: GcOptions, history: AgentHistory) -> list[Judged | FilePlan]:
+    there = store.record_files(agent)
+    ahead = read_ahead(there, store.max_unpacked_bytes)
+    parts: list[Judged | FilePlan] = []
+    for file in files_to_judge(store, agent):
+        main = next(ahead)[1] if file in there else None
+        parts.append(_judge_or_problem(store, file, main, options, history))
+        del main  # freed before the next file is judged
+    return parts
+
+
+def _judge_or_problem(
+    store: Store, file: RecordFile, main: Content | AmlError | None, options: GcOptions, history: AgentHistory
+) -> Judged | FilePlan:
+    """One file judged; one that cannot be read becomes a plan that leaves it alone, with the reason."""
+    size = len(main.data) if isinstance(main, Content) else 0
+    try:
+        if isinstance(main, AmlError):
+            raise main
+        return _judge(read_source(store, file, with_salvage=options.salvage, main=main), options, history)
+    except AmlError as error:
+        readable = getattr(error, "readable", 0)
+        hint = "; --salvage keeps what can be read of it" if readable and not options.salvage else ""
+        return FilePlan(file.agent, file.kind, size=size, problem=f"{error}{hint}", problem_status=error.status)
+
+
+def _judge(source: Source, options: GcOptions, history: AgentHistory) -> Judged:
+    file = source.file
+    array = source.array if source.array is not None else _NOTHING
+    scan = scan_records(file.agent, file.kind, array, options.pins, history.of(file.kind))
+    return Judged(source.pins, source.size, source.steps, scan)
+
+
+def apply_plan(
+    store: Store, plan: GcPlan, run: GcRun, history: Mapping[str, AgentHistory], progress: Callable[[str], None]
+) -> tuple[dict[tuple[str, str], FileOutcome], list[LeftoverOutcome]]:
+    """Do what the plan says, file by file, and tell what came of each by agent and kind, and of each leftover.
+
+    Files of ordinary size are done side by side, large ones alone, which bounds memory.
+    """
+
+    def work(file: FilePlan) -> FileOutcome:
+        progress(f"{file.agent}/{file.kind}")
+        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()))
+
+    agents = {agent.agent: agent for agent in plan.agents}
+    touched = [file for file in plan.files if file.touches]
+    if any(file.removals for file in touched):
+        prepare_archives(store, sorted({file.agent for file in touched if file.removals}))
+    ordinary = [file for file in touched if file.size < _LARGE_BYTES]
+    large = [file for file in touched if file.size >= _LARGE_BYTES]
+    outcomes = side_by_side(ordinary, work, run.notes.cancel) + [work(file) for file in large]
+    done = [_clear(store, one, run) for one in plan.leftovers if one.what == UNFINISHED_WRITE]
+    return {(one.plan.agent, one.plan.kind): one for one in outcomes}, done
+
+
+def apply_file(store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory) -> FileOutcome:
+    """Do to one file what its plan says; whatever stands in the way is an outcome, not an exception."""
+    file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            with transaction(store, file, run.notes, run.locks) as held:
+                source = read_source(store, file, with_salvage=run.options.salvage)
+                if source.pins != plan.pins:
+                    plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
+                if plan.removals:
+                    prepare_archives(store, [plan.agent])
+                return _change(store, held, source, plan, run)
+        except ChangedError as error:
+            if attempt == _ATTEMPTS:
+                return _nothing_done(plan, error, ExitStatus.PARTIAL)
+        except LockedError as error:
+            return _nothing_done(plan, error, ExitStatus.LOCKED)
+        except AmlError as error:
+            status = ExitStatus.PARTIAL if error.status is ExitStatus.DAMAGED else error.status
+            return _nothing_done(plan, error, status)
+
+
+def _nothing_done(plan: FilePlan, error: AmlError, status: ExitStatus) -> FileOutcome:
+    return FileOutcome(plan, problem=str(error), status=status, bytes_before=plan.size, bytes_after=plan.size)
+
+
+def _change(store: Store, held: Transaction, source: Source, plan: FilePlan, run: GcRun) -> FileOutcome:
+    outcome = FileOutcome(plan, bytes_before=source.size, bytes_after=source.size)
+    if source.array is not None and (plan.removals or not source.unchanged):
+        outcome = _write(store, held, source, plan, run, outcome)
+    elif source.replaces_main:
+        outcome = _take_away(store, held, source.main, plan, run, outcome)
+    if source.packed is not None:
+        outcome = _take_away(store, held, source.packed, plan, run, outcome)
+    return outcome
+
+
+def _write(
+    store: Store, held: Transaction, source: Source, plan: FilePlan, run: GcRun, outcome: FileOutcome
+) -> FileOutcome:
+    """Write what stays of the records: from the main file, from a copy, or salvaged."""
+    array, main = source.array, source.main
+    if array is None:
+        return outcome
+    quarantined: list[str] = []
+
+    def put(text: bytes) -> int:
+        data = main.rewritten(text) if main is not None and main.data else held.formed(text)
+        if main is None:
+            held.create_as(data)
+            return len(data)
+        if source.replaces_main:
+            path = put_in_quarantine(store, run.id, main, _reason(plan, main), data).path
+            quarantined.append(path)
+        try:
+            held.replace_as(main, data)
+        except ChangedError:
+            # called off before the file was touched
+            for path in quarantined:
+                take_back(store, run.id, path)
+            raise
+        return len(data)
+
+    if plan.removals:
+        gone = [one.ordinal for one in plan.removals]
+        removed = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
+        after = removed.bytes_after
+        outcome = structs.replace(outcome, archive=removed.archive, keys=removed.keys, shared=removed.shared)
+    else:
+        check_elements(array.elements, array.text)
+        after = put(array.text)
+    rest = len(source.packed.data) if source.packed is not None else 0
+    return structs.replace(outcome, bytes_after=after + rest, quarantined=tuple(quarantined))
+
+
+def _take_away(
+    store: Store, held: Transaction, content: Content | None, plan: FilePlan, run: GcRun, outcome: FileOutcome
+) -> FileOutcome:
+    """Quarantine a file whose records, if any, are in the record file by now, and remove it."""
+    if content is None:
+        return outcome
+    path = put_in_quarantine(store, run.id, content, _reason(plan, content), None).path
+    try:
+        held.remove(content)
+    except ChangedError as error:
+        take_back(store, run.id, path)
+        return structs.replace(outcome, problem=str(error), status=ExitStatus.PARTIAL)
+    return structs.replace(
+        outcome,
+        bytes_after=outcome.bytes_after - len(content.data),
+        quarantined=(*outcome.quarantined, path),
+    )
+
+
+def _reason(plan: FilePlan, content: Content) -> str:
+    path = f"{content.file.agent}/{content.file.path.name}"
+    merged = "records of a compressed copy beside it were merged into it"
+    return next((f"{step.what}: {step.reason}" for step in plan.steps if step.path == path), merged)
+
+
+def _clear(store: Store, leftover: Leftover, run: GcRun) -> LeftoverOutcome:
+    """Quarantine an unfinished write and remove it, under the lock of the file that it was meant for."""
+    file = locked_file(store.root, leftover.path)
+    stray = RecordFile(file.agent, file.kind, store.root / leftover.path)
+    try:
+        with transaction(store, file, run.notes, run.locks) as held:
+            content = read_content(stray, store.max_unpacked_bytes)
+            if content.stat.st_mtime > run.now - leftover.age + _SLACK_SECONDS:
+                raise ChangedError(f"{stray.path} was written to since it was looked at")
+            put_in_quarantine(store, run.id, content, f"{leftover.what}: its writer died", None)
+            try:
+                held.remove(content)
+            except ChangedError:
+                take_back(store, run.id, leftover.path)
+                raise
+    except ChangedError as error:
+        return LeftoverOutcome(leftover, problem=str(error), status=ExitStatus.PARTIAL)
+    except AmlError as error:
+        status = ExitStatus.PARTIAL if error.status is ExitStatus.DAMAGED else error.status
+        return LeftoverOutcome(leftover, problem=str(error), status=status)
+    return LeftoverOutcome(leftover, removed=True)

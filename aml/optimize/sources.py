@@ -1,0 +1,133 @@
+"""What a record file is to be judged by: its own records, those of a compressed copy beside it, and what salvage finds.
+
+Whole files are dealt with here, single records in garbage.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from aml.codec.json_array import Element, RecordArray, join_elements, split
+from aml.codec.salvage import salvage
+from aml.errors import DamagedError
+from aml.fs.files import is_there
+from aml.ledger.archive import NULL
+from aml.model.kinds import KINDS
+from aml.store.layout import PACKED, RecordFile, record_file
+from aml.store.open import Store
+from aml.store.read import Content, read_content
+
+#: What becomes of a whole file: an empty one goes, a compressed copy is merged into its record file, a damaged one is
+#: replaced by what can be read of it.
+EMPTY, MERGED, SALVAGED = "empty_file", "packed_copy", "salvaged_file"
+
+
+class Step(Struct, frozen=True):
+    """What becomes of one whole file, whose original goes to quarantine. ``path`` is inside the store.
+
+    ``records`` are those taken over from it: merged into the record file, or salvaged.
+    """
+
+    path: str
+    what: str
+    reason: str
+    records: int = 0
+
+
+class Source(Struct, frozen=True):
+    """The records to judge, and where they come from.
+
+    ``array`` is None where there are no records at all; ``steps`` are about ``main`` and ``packed``, the copy beside
+    it. ``unchanged`` tells whether the array is that of the main file.
+    """
+
+    file: RecordFile
+    main: Content | None
+    packed: Content | None
+    array: RecordArray | None
+    steps: tuple[Step, ...] = ()
+    unchanged: bool = True
+
+    @property
+    def pins(self) -> tuple[str | None, str | None]:
+        """SHA-256 of both files, None where there is none: what a plan holds for."""
+        return (None if self.main is None else self.main.sha256, None if self.packed is None else self.packed.sha256)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk of both files."""
+        return sum(len(one.data) for one in (self.main, self.packed) if one is not None)
+
+    @property
+    def replaces_main(self) -> bool:
+        """Whether the main file as it is goes to quarantine."""
+        return self.main is not None and not self.unchanged
+
+
+def packed_copy(file: RecordFile) -> RecordFile:
+    """The compressed copy that older scripts left beside a record file."""
+    return RecordFile(file.agent, file.kind, file.path.with_name(file.path.name + PACKED))
+
+
+def files_to_judge(store: Store, agent: str) -> tuple[RecordFile, ...]:
+    """The record files of an agent of which there is the file itself or a compressed copy."""
+    files = (record_file(store.root, agent, kind) for kind in KINDS)
+    return tuple(file for file in files if is_there(file.path) or is_there(packed_copy(file).path))
+
+
+def read_source(store: Store, file: RecordFile, *, with_salvage: bool, main: Content | None = None) -> Source:
+    """Read a record file (unless ``main`` is what it holds) and the copy beside it.
+
+    Raises DamagedError where one of them cannot be read and is not to be salvaged, FileAccessError, ChangedError.
+    """
+    if main is None and is_there(file.path):
+        main = read_content(file, store.max_unpacked_bytes)
+    copy = packed_copy(file)
+    packed = read_content(copy, store.max_unpacked_bytes) if is_there(copy.path) else None
+    return source_of(file, main, packed, max_bytes=store.max_unpacked_bytes if with_salvage else None)
+
+
+def source_of(file: RecordFile, main: Content | None, packed: Content | None, *, max_bytes: int | None) -> Source:
+    """What to judge, of two contents. ``max_bytes`` bounds what is unpacked for salvage; None: nothing is salvaged."""
+    array, steps = _records_of(main, max_bytes) if main is not None else (None, ())
+    unchanged = not steps
+    if packed is not None:
+        array, more, merged = _merge(array, packed, max_bytes)
+        steps, unchanged = (*steps, *more), unchanged and not merged
+    return Source(file, main, packed, array, steps, unchanged)
+
+
+def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | None, tuple[Step, ...]]:
+    """The records of one file, and what becomes of the file if it cannot stay as it is. Raises DamagedError."""
+    path = f"{content.file.agent}/{content.file.path.name}"
+    if not content.data:
+        return None, (Step(path, EMPTY, "it is empty, which the agents' runtime cannot read"),)
+    try:
+        return content.array(), ()
+    except DamagedError as error:
+        found = None if max_bytes is None else salvage(content.data, max_bytes=max_bytes)
+        if found is None:
+            raise
+        doubt = f"; {found.doubtful}, so check what was salvaged" if found.doubtful else ""
+        return split(found.text), (Step(path, SALVAGED, f"{error.message}{doubt}", found.records),)
+
+
+def _merge(
+    array: RecordArray | None, packed: Content, max_bytes: int | None
+) -> tuple[RecordArray | None, tuple[Step, ...], int]:
+    """Records with those of a compressed copy added that are not among them; how many those are."""
+    found, steps = _records_of(packed, max_bytes)
+    held = set() if array is None else {bytes(element) for element in array.elements}
+    new = [] if found is None else _new(found.elements, held)
+    if not steps:
+        path = f"{packed.file.agent}/{packed.file.path.name}"
+        steps = (Step(path, MERGED, "agents do not see a copy under that name", len(new)),)
+    if new:
+        array = split(join_elements(new) if array is None else array.with_inserted([(len(array), one) for one in new]))
+    return array, steps, len(new)
+
+
+def _new(elements: Sequence[Element], held: set[bytes]) -> list[bytes]:
+    return [raw for raw in map(bytes, elements) if raw != NULL and raw not in held]

@@ -1,0 +1,123 @@
+"""Garbage collection: plan, confirmation, apply, journal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from msgspec import structs, to_builtins
+
+from aml import __version__
+from aml.config import Settings
+from aml.errors import AmlError, ExitStatus
+from aml.ledger.budget import Limits
+from aml.ledger.history import AgentHistory, read_history
+from aml.ledger.recovery import settle, settled_state
+from aml.ledger.runs import Journal, RunFile, archive_name, state_after
+from aml.optimize.garbage import Pins
+from aml.optimize.gc_apply import GcRun, apply_plan, plan_store
+from aml.optimize.gc_plan import GcOptions, GcPlan
+from aml.optimize.gc_report import GcReport, build_report
+from aml.optimize.leftovers import UNFINISHED_WRITE
+from aml.store.open import Store
+from aml.workflows.conditions import Conditions, changing, clock_note, stranger_notes
+
+
+def gc_options(
+    settings: Settings, *, agents: tuple[str, ...] = (), salvage: bool = False, max_loss: float | None = None
+) -> GcOptions:
+    """Options from settings and what was asked for by hand. ``max_loss`` (0 to 1) is meant to the letter."""
+    prune = settings.prune
+    return GcOptions(
+        agents=agents,
+        salvage=salvage,
+        temporary_days=settings.gc.temporary_days,
+        pins=Pins(prune.pinned_ids, frozenset(tag.casefold() for tag in prune.pinned_tags)),
+        limits=Limits(
+            run_share=prune.max_loss if max_loss is None else max_loss,
+            window_share=prune.max_window_loss,
+            window_days=prune.window_days,
+            allowance=prune.small_agent_allowance if max_loss is None else 0,
+        ),
+    )
+
+
+def collect_garbage(
+    store: Store,
+    options: GcOptions | None = None,
+    *,
+    now: float | None = None,
+    dry_run: bool = False,
+    conditions: Conditions | None = None,
+    confirm: Callable[[GcReport], bool] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> GcReport:
+    """Remove what no agent can use; each record is archived and each file quarantined first, for ``prune_undo``.
+
+    ``now`` in seconds since 1970 UTC. ``confirm`` sees what a dry run would report and may say no.
+    Raises AmlError; what befalls single files is in the report.
+    """
+    options = options or GcOptions()
+    conditions = conditions or Conditions()
+    moment = time.time() if now is None else now
+    agents = store.choose_agents(options.agents)
+    journal = Journal(store)
+    strangers = stranger_notes(store)
+
+    def look() -> tuple[GcPlan, dict[str, AgentHistory]]:
+        history = read_history(journal, moment, options.limits.window_days)
+        return plan_store(store, agents, options, moment, history), history
+
+    if dry_run:
+        notes = (*clock_note(store, journal, moment, conditions), *strangers)
+        return build_report(look()[0], {}, (), run=None, dry_run=True, notes=notes)
+    if confirm is not None:
+        # asked before any lock is taken: nobody else shall wait for an answer
+        preview = build_report(look()[0], {}, (), run=None, dry_run=True)
+        if preview.changes and not confirm(preview):
+            return structs.replace(preview, notes=("nothing was changed: not confirmed",))
+    with changing(store, journal, "gc", moment, conditions) as (locks, found):
+        plan, history = look()
+        run = journal.begin("gc", moment, version=__version__, options=to_builtins(options))
+        applied = GcRun(run.id, moment, options, locks, conditions.locks)
+        run.files, run.quarantined = _intended(plan, run.id)
+        if run.files or run.quarantined:
+            journal.write(run)
+        try:
+            outcomes, cleared = apply_plan(store, plan, applied, history, progress)
+        except BaseException as error:
+            settle(store, journal, run)
+            state = "failed" if isinstance(error, AmlError) else "interrupted"
+            journal.finish(run, settled_state(state, run))
+            raise
+        statuses = [one.status for one in outcomes.values()] + [one.status for one in cleared]
+        if ExitStatus.FAILED in statuses:
+            # a call that failed half-way may have succeeded: what is on disk tells
+            settle(store, journal, run)
+            files = {(file.agent, file.kind): file for file in run.files}
+            outcomes = {key: one.settled(files[key], run.quarantined) for key, one in outcomes.items()}
+        else:
+            allowed = {agent.agent: agent.budget.run_limit for agent in plan.agents}
+            losses = {agent.agent: agent.losses for agent in plan.agents}
+            run.files = [
+                outcomes[file.agent, file.kind].journal_entry(used_allowance=losses[file.agent] > allowed[file.agent])
+                for file in run.files
+            ]
+            run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
+            run.quarantined += [one.leftover.path for one in cleared if one.removed]
+        report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
+        run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
+        journal.finish(run, settled_state(state_after(report.status), run))
+    return report
+
+
+def _intended(plan: GcPlan, run: str) -> tuple[list[RunFile], list[str]]:
+    """What a run means to touch, as the journal must know it before anything is touched."""
+    files, quarantined = [], []
+    for file in plan.files:
+        if file.touches:
+            files.append(RunFile(file.agent, file.kind, archive=archive_name(file.agent, file.kind, run)))
+        if file.steps:
+            quarantined += [f"{file.agent}/{file.kind}.json", *(step.path for step in file.steps)]
+    quarantined += [one.path for one in plan.leftovers if one.what == UNFINISHED_WRITE]
+    return files, list(dict.fromkeys(quarantined))
