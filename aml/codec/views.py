@@ -22,16 +22,18 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 Seen = RecordView | Unreadable
 
+_NULL = Unreadable("it is null, not an object")
+
 
 def view_records(array: RecordArray, view: type[RecordView]) -> Sequence[Seen]:
     """A view, or the reason why there is none, for each element of ``array`` in order."""
     if _is_utf8(array.text):
         try:
-            views: list[RecordView] = _array_decoder(view).decode(array.text)
+            views: list[RecordView | None] = _array_decoder(view).decode(array.text)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             pass
         else:
-            return [one if one.version is None else _check_version(one) for one in views]
+            return [_NULL if one is None else one if one.version is None else _check_version(one) for one in views]
     return [view_record(bytes(element), view) for element in array.elements]
 
 
@@ -92,7 +94,7 @@ def _fields(view: type[msgspec.Struct]) -> tuple[tuple[str, type[Any] | None], .
 
 @cache
 def _array_decoder(view: type[RecordView]) -> msgspec.json.Decoder[list[Any]]:
-    return msgspec.json.Decoder(list[view])  # type: ignore[valid-type]
+    return msgspec.json.Decoder(list[view | None])  # type: ignore[valid-type]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Archives of removed records that are old enough to go for good: after that, their run cannot be undone any more."""
+"""Archives and quarantines that are old enough to go for good: after that, their run cannot be undone any more."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from msgspec import Struct
 from aml.errors import DamagedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import remove_durably
+from aml.ledger.quarantine import FOLDER as QUARANTINE
 from aml.ledger.runs import Journal
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import SECONDS_PER_DAY
 from aml.store.open import Store
 
 #: The id of a run, with the time at which it began, in the name of its archives.
+_RUN_ID = re.compile(r"((\d{8}T\d{6})-\d{4,}-[0-9a-f]{4})")
 _OF_RESTORE = re.compile(r"backup-((\d{8}T\d{6})-\d{4,}-[0-9a-f]{4})")
 _OF_KIND = re.compile(rf"(?:{'|'.join(KIND_BY_PLURAL)})-((\d{{8}}T\d{{6}})-\d{{4,}}-[0-9a-f]{{4}})\.jsonl\.gz")
 
@@ -51,6 +53,8 @@ def expire(store: Store, journal: Journal, archives: list[Expired]) -> None:
         for file in run.files:
             if file.archive in paths:
                 file.archive, file.expired = None, True
+        if f"{QUARANTINE}/{run_id}" in paths:
+            run.quarantined, run.quarantine_expired = [], True
         journal.write(run)
     for one in archives:
         path = store.keep / one.path
@@ -62,7 +66,10 @@ def expire(store: Store, journal: Journal, archives: list[Expired]) -> None:
 
 
 def _archives(store: Store) -> Iterator[tuple[Expired, float]]:
-    """Every archive, and when its run began."""
+    """Every archive and quarantine, and when its run began."""
+    for quarantine in _listed(store.keep / QUARANTINE):
+        if (began := _began(_RUN_ID, quarantine.name)) is not None:
+            yield Expired(f"{QUARANTINE}/{quarantine.name}", began[0], _size_below(quarantine)), began[1]
     folder = store.keep / "archives"
     for agent in _listed(folder):
         if (began := _began(_OF_RESTORE, agent.name)) is not None:

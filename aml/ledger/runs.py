@@ -72,7 +72,8 @@ class Run(msgspec.Struct):
     """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC.
 
     ``clock_doubted`` marks a run that went on although its clock contradicted the runs before it. ``quarantined`` are
-    paths in the store of files that it took away or replaced whole, each copied to quarantine before.
+    paths in the store of files that it took away or replaced whole, each copied to quarantine before, until that
+    grew so old that it was removed (``quarantine_expired``).
     """
 
     id: str
@@ -87,6 +88,7 @@ class Run(msgspec.Struct):
     target: str | None = None
     files: list[RunFile] = []
     quarantined: list[str] = []
+    quarantine_expired: bool = False
     counts: dict[str, int] = {}
     clock_doubted: bool = False
     format: int = FORMAT

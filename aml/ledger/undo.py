@@ -94,7 +94,7 @@ class Wanted(Struct, frozen=True):
 def wanted_of(store: Store, journal: Journal, run: Run, ids: tuple[str, ...]) -> list[Wanted]:
     """What of a run is to be put back, file by file. Raises NotFoundError for an id that it did not remove."""
     files = [file for file in run.files if file.archive and file.removed]
-    if not files and any(file.expired for file in run.files):
+    if not files and (run.quarantine_expired or any(file.expired for file in run.files)):
         raise NotFoundError(
             f"the archives of run {run.id} have expired", advice="a backup from before that run may hold its records"
         )

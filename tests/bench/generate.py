@@ -48,10 +48,12 @@ def generate(
     patterns_only: bool = False,
     agents: int = 5,
     small_files: int = 0,
+    garbage: float = 0.0,
     now: datetime | None = None,
 ) -> int:
     """Make a store of so many records at ``root`` (the memory folder itself); returns the bytes written.
 
+    ``garbage`` is the share of elements that are nulls, records without agent, and older versions of another record.
     ``small_files`` adds so many plain documents of 2 KB, in folders ``notes-<n>`` shared out among the agents. The same
     arguments give the same bytes if ``now`` (UTC) is given; else it is the present. Raises FileExistsError if ``root``
     exists.
@@ -65,8 +67,21 @@ def generate(
         for kind, count in _kind_counts(share, patterns_only=patterns_only).items():
             maker = _MAKERS[kind]
             records = [maker(rng, agent, moment, fingerprint_bytes=FINGERPRINT_BYTES) for _ in range(count)]
+            _spoil(records, rng, garbage)
             written += _write(root / agent / f"{kind}.json", records, form)
     return written + _write_notes(root, names, small_files, rng, moment)
+
+
+def _spoil(records: list[Record | None], rng: Random, share: float) -> None:
+    """Put garbage among the records, in place of so large a share of them."""
+    for turn, place in enumerate(sorted(rng.sample(range(1, len(records)), round(len(records) * share)))):
+        record = records[place]
+        if record is None or turn % 3 == 0:
+            records[place] = None
+        elif turn % 3 == 1:
+            records[place] = {key: value for key, value in record.items() if key != "agent"}
+        else:
+            records[place] = {**(records[0] or {}), "tags": ["older"], "reviewedAt": "2001-01-01T00:00:00.000Z"}
 
 
 def _write_notes(root: Path, names: Sequence[str], count: int, rng: Random, moment: datetime) -> int:
@@ -115,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--form", choices=get_args(Form), default="plain")
     parser.add_argument("--patterns-only", action="store_true", help="neither solutions nor decisions")
     parser.add_argument("--agents", type=int, default=5)
+    parser.add_argument(
+        "--garbage", type=float, default=0.0, help="share of the elements that are garbage, such as 0.01"
+    )
     parser.add_argument("--small-files", type=int, default=0, help="so many documents of 2 KB beside the records")
     options = parser.parse_args(arguments)
     if options.items < 0 or options.small_files < 0 or options.agents < 1:
@@ -127,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         patterns_only=options.patterns_only,
         agents=options.agents,
         small_files=options.small_files,
+        garbage=options.garbage,
     )
     print(f"{options.items} records, {written / 1e6:.1f} MB in {options.root}")
     return 0

@@ -12,6 +12,7 @@ from aml.ledger.expiry import Expired, expire, expired_archives
 from aml.ledger.runs import Journal, Run
 from aml.model.timestamps import SECONDS_PER_DAY, to_iso
 from aml.store.open import Store, open_store
+from aml.workflows.gc import collect_garbage
 from aml.workflows.undo import prune_undo
 from aml.workflows.upkeep import rotate_backups
 from tests.contract.pruning import fresh, moment, removed_ids, run_prune, run_undo, stale
@@ -182,3 +183,19 @@ def test_a_rotation_removes_them_when_they_are_as_old_as_the_settings_say(memory
     assert done.archives == seen.archives == tuple(path.relative_to(store.keep).as_posix() for path in archives)
     assert done.archives_bytes == seen.archives_bytes > 0
     assert not any(path.exists() for path in archives)
+
+
+def test_what_is_in_quarantine_goes_with_its_run(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("f1")]}})
+    (memory / "alpha" / "decisions.json").write_bytes(b"")
+    report = collect_garbage(open_store(memory), now=NOW.timestamp())
+    store = open_store(memory)
+    assert report.run is not None
+    later = NOW.timestamp() + 366 * SECONDS_PER_DAY
+    found = expired_archives(store, later, 365)
+    assert [one.path for one in found] == [f"quarantine/{report.run}"]
+    expire(store, Journal(store), found)
+    assert not (store.keep / "quarantine" / report.run).exists()
+    assert Journal(store).read(report.run).quarantined == []
+    with pytest.raises(NotFoundError, match="have expired"):
+        prune_undo(store, report.run, now=NOW.timestamp())
