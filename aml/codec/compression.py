@@ -22,6 +22,9 @@ _LEVEL = 6
 #: ISA-L's levels run from 0 to 3; 1 is the knee of its curve on JSON.
 _FAST_LEVEL = 1
 
+#: How much of packed content is unpacked at a time where only a look is taken at it: that much becomes 32 MB at most.
+_CHECK_BYTES = 1 << 15
+
 #: How much is packed at a time where content comes in pieces.
 _BATCH_BYTES = 1 << 18
 
@@ -110,6 +113,18 @@ def pack(data: bytes) -> bytes:
     deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, GZIP_CONTAINER)
     packed: bytes = deflater.compress(data) + deflater.flush()
     return packed
+
+
+def unpacks_to(packed: bytes, text: bytes) -> bool:
+    """Whether a gzip member that was just packed holds exactly ``text``; takes little memory beside both."""
+    inflater = _new_inflater()
+    position = 0
+    for start in range(0, len(packed), _CHECK_BYTES):
+        part = inflater.decompress(packed[start : start + _CHECK_BYTES])
+        if not text.startswith(part, position):
+            return False
+        position += len(part)
+    return inflater.eof and not inflater.unused_data and position == len(text)
 
 
 def _new_fast_deflater() -> Any:
