@@ -156,7 +156,7 @@ class GcSettings(Struct, frozen=True):
 class CompressSettings(Struct, frozen=True):
     plain: Annotated[
         bool,
-        Meta(description="compress files of agents that have no gzip file yet, also where nobody asks for it by name"),
+        Meta(description="compress files of agents without any gzip file too, where nobody asks for it by name"),
     ] = False
     age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
 

@@ -97,8 +97,9 @@ def replace_durably(
 ) -> os.stat_result:
     """Replace the existing file ``path``, keeping the mode, owner and attributes of ``like``; returns what was put.
 
-    With ``keep_time`` it keeps the modification time as well, and is never seen with another one. ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError, and
-    whatever ``proof`` raises; the file is then as it was, and no temporary file is left.
+    With ``keep_time`` it keeps the modification time as well, and is never seen with another one. ``proof`` is called
+    just before the rename and raises to call the whole thing off. Raises FileAccessError, and whatever ``proof``
+    raises; the file is then as it was, and no temporary file is left.
     """
 
     def take_over(descriptor: int) -> None:

@@ -220,7 +220,7 @@ def apply_compress(
 
 
 def estimate_compress(store: Store, plan: CompressPlan, progress: Callable[[str], None]) -> tuple[CompressOutcome, ...]:
-    """What ``apply_compress`` would tell: the files are read, checked and packed in the same way, and none is written."""
+    """What ``apply_compress`` would tell: files are read, checked and packed in the same way, and none is written."""
 
     def work(planned: PlannedFile) -> CompressOutcome:
         progress(_name(planned.file))

@@ -9,13 +9,15 @@ from msgspec import to_builtins
 
 from aml import __version__
 from aml.config import CompressSettings
-from aml.errors import AmlError, ExitStatus
+from aml.errors import AmlError, ExitStatus, UsageError
 from aml.ledger.runs import Journal
 from aml.ledger.state import FileLockNotes
 from aml.optimize.compress import CompressOptions, CompressPlan, apply_compress, estimate_compress, plan_compress
 from aml.optimize.compress_report import CompressReport, build_report
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, doubt_about
+
+_OLDEST_DAYS = 36_500
 
 #: What a journal entry's state is after a run that ended with a status.
 _STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
@@ -29,7 +31,12 @@ def compress_options(
     decompress: bool = False,
     plain: bool | None = None,
 ) -> CompressOptions:
-    """Options from settings and what was asked for by hand; what is turned back is so whatever its age."""
+    """Options from settings and what was asked for by hand; what is turned back is so whatever its age.
+
+    Raises UsageError for an age that is none.
+    """
+    if age_days is not None and not 0 <= age_days <= _OLDEST_DAYS:
+        raise UsageError(f"an age cannot be {age_days:g} days", advice=f"say 0 to {_OLDEST_DAYS:,} days")
     default = 0.0 if decompress else settings.age_days
     return CompressOptions(
         agents=agents,
