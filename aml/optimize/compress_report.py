@@ -9,8 +9,7 @@ from aml.optimize.compress import CompressOutcome, CompressPlan, Fate, Reason, a
 
 
 class CompressedFile(Struct, frozen=True):
-    """One file, by agent (or ``global``) and name. Sizes in bytes on disk; in a dry run ``bytes_after`` is what it would
-    take.
+    """One file, by agent (or ``global``) and name. Sizes in bytes on disk, in a dry run ``bytes_after`` those to come.
 
     Its ``fate``: it was (or would be) compressed or decompressed, kept for ``reason``, or left since there was a
     ``problem``, which ``status`` is worth.
