@@ -86,5 +86,7 @@ def test_what_was_packed_is_told_from_everything_else(data: bytes, times: int) -
     assert not unpacks_to(packed, text + b"x")
     assert not unpacks_to(packed, text[:-1]) or not text
     assert not unpacks_to(packed + packed, text)
+    assert not unpacks_to(packed[:-1], text)
+    assert not unpacks_to(packed[:-8] + bytes(8), text) or packed.endswith(bytes(8))
     if text:
         assert not unpacks_to(packed, bytes([text[0] ^ 1]) + text[1:])
