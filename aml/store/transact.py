@@ -113,7 +113,9 @@ class Transaction:
         except (ChangedError, DamagedError):
             return
         if content.data != data and identity(content.stat) == identity(put):
-            raise FileAccessError(f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}")
+            raise FileAccessError(
+                f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
+            )
 
 
 @contextmanager

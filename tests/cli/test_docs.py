@@ -29,7 +29,15 @@ from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
 from aml.cli.invocation import Streams
 from aml.cli.main import run
-from aml.config import BackupSettings, CompressSettings, HookSettings, PruneSettings, RotateSettings, Setting, load_settings
+from aml.config import (
+    BackupSettings,
+    CompressSettings,
+    HookSettings,
+    PruneSettings,
+    RotateSettings,
+    Setting,
+    load_settings,
+)
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.ledger.archive import ArchivedRecord
