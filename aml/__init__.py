@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from aml.errors import StoreNotFoundError as StoreNotFoundError
     from aml.errors import UsageError as UsageError
     from aml.ledger.undo import UndoReport as UndoReport
+    from aml.optimize.compress import CompressOptions as CompressOptions
+    from aml.optimize.compress_report import CompressReport as CompressReport
     from aml.prune.options import PruneOptions as PruneOptions
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from aml.workflows.backup import diff_backups as diff_backups
     from aml.workflows.backup import list_backups as list_backups
     from aml.workflows.backup import show_backup as show_backup
+    from aml.workflows.compress import compress as compress
     from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.prune import prune as prune
     from aml.workflows.restore import restore as restore
@@ -81,10 +84,13 @@ _HOMES = {
         "UsageError",
     ),
     "aml.ledger.undo": ("UndoReport",),
+    "aml.optimize.compress": ("CompressOptions",),
+    "aml.optimize.compress_report": ("CompressReport",),
     "aml.prune.options": ("PruneOptions",),
     "aml.prune.report": ("PruneReport",),
     "aml.store.open": ("Store", "open_store"),
     "aml.workflows.backup": ("BackupDetails", "BackupList", "backup", "diff_backups", "list_backups", "show_backup"),
+    "aml.workflows.compress": ("compress",),
     "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.prune": ("prune",),
     "aml.workflows.undo": ("prune_history", "prune_undo"),

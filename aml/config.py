@@ -153,6 +153,14 @@ class GcSettings(Struct, frozen=True):
     ] = 1.0
 
 
+class CompressSettings(Struct, frozen=True):
+    plain: Annotated[
+        bool,
+        Meta(description="compress files of agents without any gzip file too, where nobody asks for it by name"),
+    ] = False
+    age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
+
+
 class Settings(Struct, frozen=True):
     store: StoreSettings = StoreSettings()
     locks: LockSettings = LockSettings()
@@ -162,6 +170,7 @@ class Settings(Struct, frozen=True):
     rotate: RotateSettings = RotateSettings()
     gc: GcSettings = GcSettings()
     hooks: HookSettings = HookSettings()
+    compress: CompressSettings = CompressSettings()
 
 
 class Setting(Struct, frozen=True):

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from aml.codec.compression import is_gzip, unpack, unpack_single
 from aml.codec.json_array import RecordArray, split
+from aml.codec.json_document import check_document
 from aml.errors import ChangedError, DamagedError, FileAccessError
 from aml.fs.access import explain
 from aml.fs.files import read_whole
@@ -31,7 +32,6 @@ _ATTEMPTS = 5
 _UNSETTLED_NS = 2_000_000_000
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])
-_ANY = msgspec.json.Decoder(msgspec.Raw)
 
 #: Stores a document, or only hashes it, and tells its chunks.
 Keep = Callable[[bytes], StoredDocument]
@@ -124,7 +124,7 @@ def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:
         else:
             text = data if unpacked is None else unpacked
         if not records:
-            _check_document(text)
+            check_document(text)
             return _Content(unpacked)
         array = split(text)
     except DamagedError as error:
@@ -136,19 +136,6 @@ def _interpret(path: str, data: bytes, max_unpacked_bytes: int) -> _Content:
 
 def _is_document(path: str) -> bool:
     return path.startswith(f"{GLOBAL}/") and path.endswith(".json") and path.count("/") == 1
-
-
-def _check_document(text: bytes) -> None:
-    try:
-        _ANY.decode(text)
-    except UNDECODABLE:
-        # what Python writes and JSON does not allow, such as NaN, is no damage
-        import json
-
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"it is no whole JSON: {error}") from error
 
 
 def _schema(array: RecordArray) -> str | None:

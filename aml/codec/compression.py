@@ -22,6 +22,9 @@ _LEVEL = 6
 #: ISA-L's levels run from 0 to 3; 1 is the knee of its curve on JSON.
 _FAST_LEVEL = 1
 
+#: How much of packed content is unpacked at a time where only a look is taken at it: that much becomes 32 MB at most.
+_CHECK_BYTES = 1 << 15
+
 #: How much is packed at a time where content comes in pieces.
 _BATCH_BYTES = 1 << 18
 
@@ -91,8 +94,7 @@ def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes
     try:
         part = inflater.decompress(data, room + 1)
     except Exception as error:
-        # isal and zlib name their errors differently; anything else is not about the data and must be seen
-        if type(error).__name__ not in ("error", "IsalError"):
+        if not _is_about_data(error):
             raise
         raise DamagedError(f"the gzip data is damaged: {error}") from error
     if len(part) > room:
@@ -105,11 +107,33 @@ def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes
     return part, inflater.unused_data
 
 
+def _is_about_data(error: Exception) -> bool:
+    """isal and zlib name their errors differently; anything else is not about the data and must be seen."""
+    return type(error).__name__ in ("error", "IsalError")
+
+
 def pack(data: bytes) -> bytes:
     """``data`` as one small gzip member without name or time, so that equal content gives equal bytes."""
     deflater = _deflate_library().compressobj(_LEVEL, zlib.DEFLATED, GZIP_CONTAINER)
     packed: bytes = deflater.compress(data) + deflater.flush()
     return packed
+
+
+def unpacks_to(packed: bytes, text: bytes) -> bool:
+    """Whether a gzip member that was just packed holds exactly ``text``; takes little memory beside both."""
+    inflater = _new_inflater()
+    position = 0
+    for start in range(0, len(packed), _CHECK_BYTES):
+        try:
+            part = inflater.decompress(packed[start : start + _CHECK_BYTES])
+        except Exception as error:
+            if not _is_about_data(error):
+                raise
+            return False
+        if not text.startswith(part, position):
+            return False
+        position += len(part)
+    return inflater.eof and not inflater.unused_data and position == len(text)
 
 
 def _new_fast_deflater() -> Any:

@@ -92,16 +92,21 @@ def write_durably(
         _write_and_rename(path, data, prepare, proof)
 
 
-def replace_durably(path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None]) -> os.stat_result:
+def replace_durably(
+    path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None], *, keep_time: bool = False
+) -> os.stat_result:
     """Replace the existing file ``path``, keeping the mode, owner and attributes of ``like``; returns what was put.
 
-    ``proof`` is called just before the rename and raises to call the whole thing off. Raises FileAccessError, and
-    whatever ``proof`` raises; the file is then as it was, and no temporary file is left.
+    With ``keep_time`` it keeps the modification time as well, and is never seen with another one. ``proof`` is called
+    just before the rename and raises to call the whole thing off. Raises FileAccessError, and whatever ``proof``
+    raises; the file is then as it was, and no temporary file is left.
     """
 
     def take_over(descriptor: int) -> None:
         adopt(path, descriptor, like)
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        if keep_time:
+            os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
 
     with explained("write", path):
         return _write_and_rename(path, data, take_over, proof)

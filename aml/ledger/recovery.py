@@ -42,6 +42,10 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
         if run.is_unfinished and run.operation in endings:
             notes.append(endings[run.operation](run))
             journal.write(run)
+        elif run.is_unfinished and not (run.files or run.quarantined or run.target):
+            # it was to remove nothing: each file is as it was or as it was to be
+            run.state = "interrupted"
+            journal.write(run)
         elif run.is_unfinished:
             problems = settle(store, journal, run)
             run.state = settled_state("interrupted", run)

@@ -76,7 +76,17 @@ class Transaction:
     def replace_as(self, before: Content, data: bytes) -> None:
         """The same with just these bytes, in whatever form they are."""
         put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
-        self._read_back(data, put)
+        self._read_back(data, put, "everything removed is in the archive, and aml prune undo puts it back")
+
+    def repack(self, before: Content, data: bytes) -> int:
+        """Put ``data``, the text of ``before`` in another form, in its place, and read it back; returns its size.
+
+        What the file says is as old as it was, and so is the file: its modification time stays. Raises as ``replace``.
+        """
+        path = self._file.path
+        put = replace_durably(path, data, before.stat, lambda: self._prove_unchanged(before), keep_time=True)
+        self._read_back(data, put, "a backup made before holds the file")
+        return len(data)
 
     def remove(self, before: Content) -> None:
         """Remove the file that ``before`` was read from: the locked one, or one beside it that nobody locks.
@@ -93,7 +103,7 @@ class Transaction:
             raise ChangedError(f"{before.file.path} was changed without its lock while AML held it")
         self._lock.prove()
 
-    def _read_back(self, data: bytes, put: os.stat_result) -> None:
+    def _read_back(self, data: bytes, put: os.stat_result, advice: str) -> None:
         """Raise FileAccessError where the file put in place holds other bytes than were written.
 
         A file that somebody has replaced or edited since is no sign of that: whoever did has read what AML put there.
@@ -104,8 +114,7 @@ class Transaction:
             return
         if content.data != data and identity(content.stat) == identity(put):
             raise FileAccessError(
-                f"{self._file.path} does not read back as it was written",
-                advice="check the disk; everything removed is in the archive, and aml prune undo puts it back",
+                f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
             )
 
 

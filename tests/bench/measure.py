@@ -125,7 +125,9 @@ class Player:
         before = tree_bytes(self.repository) if row.measured is not None else 0
         usage = self._run(self.side.timed)
         found: int | None = None
-        if row.measured is not None:
+        if row.measured == "store":
+            found = tree_bytes(self.store)
+        elif row.measured is not None:
             found = tree_bytes(self.repository) - (before if row.measured == "added" else 0)
         if row.restores:
             _compare(self.store, self.target, sizes=self.side.form == "plain")

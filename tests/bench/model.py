@@ -16,7 +16,7 @@ a folder to restore to, which does not exist yet, ``{home}`` for one that a prog
 
 AML = "aml"
 Figure = Literal["seconds", "bytes", "memory"]
-Measured = Literal["stored", "added"]
+Measured = Literal["stored", "added", "store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Row:
     restores: bool = False
     """The timed command fills the target, which must then be like the store."""
     measured: Measured | None = None
-    """Bytes of the repository to report: all that it has afterwards, or what the timed command added."""
+    """Bytes to report: all that the repository has afterwards, what the timed command added to it, or the store's."""
 
 
 def aml_sides(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tests.bench.backup_rows import BACKUP_ROWS
 from tests.bench.model import Row, StoreSpec, Target, aml_sides
+from tests.bench.optimize_rows import OPTIMIZE_ROWS
 
 _PRUNE = ("--store", "{store}", "prune", "--strategy", "time", "--max-loss", "100%", "--yes")
 _TEN_THOUSAND_PATTERNS = StoreSpec(items=10_000, patterns_only=True)
@@ -57,6 +58,7 @@ ROWS: tuple[Row, ...] = (
         renew="store",
     ),
     *BACKUP_ROWS,
+    *OPTIMIZE_ROWS,
 )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -28,7 +29,15 @@ from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
 from aml.cli.invocation import Streams
 from aml.cli.main import run
-from aml.config import BackupSettings, HookSettings, PruneSettings, RotateSettings, Setting, load_settings
+from aml.config import (
+    BackupSettings,
+    CompressSettings,
+    HookSettings,
+    PruneSettings,
+    RotateSettings,
+    Setting,
+    load_settings,
+)
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.ledger.archive import ArchivedRecord
@@ -36,6 +45,8 @@ from aml.ledger.budget import Limits, budget
 from aml.ledger.operations import Operation
 from aml.ledger.runs import Run, RunFile
 from aml.ledger.undo import FileUndo, UndoReport
+from aml.optimize.compress import Reason
+from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport
 from aml.prune.rules import RULES
 from aml.repository.check import AffectedFile, Finding
@@ -156,6 +167,7 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "backup.md",
         "prune.md",
         "settings.md",
+        "optimize.md",
         "json-output.md",
     }
     for page in PAGES:
@@ -310,6 +322,8 @@ FIELDS = [
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
     ("backup.md", HookSettings.__struct_fields__),
+    ("optimize.md", CompressSettings.__struct_fields__),
+    ("optimize.md", get_args(Reason)),
     ("prune.md", [rule.name for rule in RULES]),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
 ]
@@ -331,6 +345,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml backup rotate", (RotateReport, RotatedBackup)),
     ("aml backup drill", (DrillReport, OddPath)),
     ("aml backup auto", (AutoReport, OddPath)),
+    ("aml optimize compress", (CompressReport, CompressedFile)),
 ]
 
 

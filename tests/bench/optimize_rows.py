@@ -1,0 +1,29 @@
+"""The rows about optimizing. GNU gzip beside compressing renames the files; it syncs, locks and checks nothing."""
+
+from __future__ import annotations
+
+from tests.bench.model import Row, Side, Step, StoreSpec, Target, aml_sides
+
+_COMPRESS = ("--store", "{store}", "optimize", "compress", "--age-days", "0", "-q")
+_100_MB = StoreSpec(items=56_600)
+
+#: All files of the store at once, one process for each processor, as a shell user would.
+_GZIP = "find . -name '*.json' -print0 | xargs -0 -n 1 -P \"$(getconf _NPROCESSORS_ONLN)\" gzip"
+
+OPTIMIZE_ROWS: tuple[Row, ...] = (
+    Row(
+        name="compress",
+        group="optimize",
+        work="compress 100 MB",
+        sides=(
+            *aml_sides(_COMPRESS, forms=("plain",)),
+            Side("gzip", Step(("sh", "-c", _GZIP), "{store}"), program="gzip"),
+        ),
+        # the largest file has 14 MB
+        targets=(Target("seconds", 1.0), Target("bytes", 32e6), Target("memory", 102e6)),
+        peer_a=8.1,
+        store=_100_MB,
+        renew="store",
+        measured="store",
+    ),
+)
