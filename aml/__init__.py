@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from aml.ledger.undo import UndoReport as UndoReport
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
+    from aml.optimize.gc_plan import GcOptions as GcOptions
+    from aml.optimize.gc_report import GcReport as GcReport
     from aml.prune.options import PruneOptions as PruneOptions
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from aml.workflows.backup import show_backup as show_backup
     from aml.workflows.compress import compress as compress
     from aml.workflows.conditions import Conditions as Conditions
+    from aml.workflows.gc import collect_garbage as collect_garbage
+    from aml.workflows.optimize import OptimizeReport as OptimizeReport
+    from aml.workflows.optimize import optimize as optimize
     from aml.workflows.prune import prune as prune
     from aml.workflows.restore import restore as restore
     from aml.workflows.undo import prune_history as prune_history
@@ -92,6 +97,10 @@ _HOMES = {
     "aml.workflows.backup": ("BackupDetails", "BackupList", "backup", "diff_backups", "list_backups", "show_backup"),
     "aml.workflows.compress": ("compress",),
     "aml.workflows.conditions": ("Conditions",),
+    "aml.workflows.gc": ("collect_garbage",),
+    "aml.workflows.optimize": ("OptimizeReport", "optimize"),
+    "aml.optimize.gc_plan": ("GcOptions",),
+    "aml.optimize.gc_report": ("GcReport",),
     "aml.workflows.prune": ("prune",),
     "aml.workflows.undo": ("prune_history", "prune_undo"),
     "aml.workflows.restore": ("restore",),

@@ -9,18 +9,15 @@ from msgspec import to_builtins
 
 from aml import __version__
 from aml.config import CompressSettings
-from aml.errors import AmlError, ExitStatus, UsageError
-from aml.ledger.runs import Journal
+from aml.errors import AmlError, UsageError
+from aml.ledger.runs import Journal, state_after
 from aml.ledger.state import FileLockNotes
 from aml.optimize.compress import CompressOptions, CompressPlan, apply_compress, estimate_compress, plan_compress
 from aml.optimize.compress_report import CompressReport, build_report
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, doubt_about
+from aml.workflows.conditions import Conditions, changing, clock_note, doubt_about, stranger_notes
 
 _OLDEST_DAYS = 36_500
-
-#: What a journal entry's state is after a run that ended with a status.
-_STATES = {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}
 
 
 def compress_options(
@@ -65,14 +62,10 @@ def compress(
     moment = time.time() if now is None else now
     store.choose_agents(options.agents)
     journal = Journal(store)
-    strangers = tuple(
-        f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
-    )
+    strangers = stranger_notes(store)
     judges_ages = options.age_days > 0
     if dry_run:
-        doubt = doubt_about(store, journal, moment, conditions) if judges_ages else None
-        doubted = doubt is not None and not conditions.trust_clock
-        notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
+        notes = clock_note(store, journal, moment, conditions) if judges_ages else ()
         plan = plan_compress(store, options, moment)
         return build_report(plan, estimate_compress(store, plan, progress), run=None, notes=(*notes, *strangers))
     with changing(store, journal, "compress", moment, conditions, judges_ages=judges_ages) as (locks, found):
@@ -101,5 +94,5 @@ def _apply(
         raise
     report = build_report(plan, outcomes, run=run.id, notes=notes)
     run.counts = report.counts()
-    journal.finish(run, _STATES.get(report.status, "failed"))
+    journal.finish(run, state_after(report.status))
     return report

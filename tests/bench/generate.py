@@ -130,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--form", choices=get_args(Form), default="plain")
     parser.add_argument("--patterns-only", action="store_true", help="neither solutions nor decisions")
     parser.add_argument("--agents", type=int, default=5)
-    parser.add_argument(
-        "--garbage", type=float, default=0.0, help="share of the elements that are garbage, such as 0.01"
-    )
+    parser.add_argument("--garbage", type=float, default=0.0, help="share of the elements that are garbage")
     parser.add_argument("--small-files", type=int, default=0, help="so many documents of 2 KB beside the records")
     options = parser.parse_args(arguments)
     if options.items < 0 or options.small_files < 0 or options.agents < 1:

@@ -221,6 +221,7 @@ class Bench:
                 form=form,
                 patterns_only=spec.patterns_only,
                 small_files=spec.small_files,
+                garbage=spec.garbage,
             )
             self._masters[key] = master
         return self._masters[key]

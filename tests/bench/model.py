@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.bench.edit import Edit
@@ -26,10 +26,11 @@ class StoreSpec:
     items: int
     patterns_only: bool = False
     small_files: int = 0
+    garbage: float = 0.0
 
     def scaled(self, scale: float) -> StoreSpec:
         """The same store with so many times the items and small files, at least ten of what it has."""
-        return StoreSpec(_scaled(self.items, scale), self.patterns_only, _scaled(self.small_files, scale))
+        return replace(self, items=_scaled(self.items, scale), small_files=_scaled(self.small_files, scale))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,16 @@ _GZIP = "find . -name '*.json' -print0 | xargs -0 -n 1 -P \"$(getconf _NPROCESSO
 
 OPTIMIZE_ROWS: tuple[Row, ...] = (
     Row(
+        name="gc",
+        group="optimize",
+        work="gc, 50,000 items, 1 % garbage, real",
+        sides=aml_sides(("--store", "{store}", "optimize", "gc", "--max-loss", "100%", "-q")),
+        targets=(Target("seconds", 0.60),),
+        peer_a=2.26,
+        store=StoreSpec(items=50_000, garbage=0.01),
+        renew="store",
+    ),
+    Row(
         name="compress",
         group="optimize",
         work="compress 100 MB",

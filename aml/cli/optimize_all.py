@@ -1,0 +1,60 @@
+"""``aml optimize all``: every part of optimize, each reported."""
+
+import typer
+
+from aml.cli.gc_text import write_gc
+from aml.cli.invocation import Invocation
+from aml.cli.optimize_compress import write_compress
+from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes, examples
+from aml.cli.progress import shown_progress
+from aml.optimize.gc_report import GcReport
+from aml.workflows.optimize import OptimizeReport, optimize
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("all", epilog=examples("  aml optimize all --dry-run\n  aml optimize all -q"))
+def all_command(
+    ctx: typer.Context,
+    agent: Agents = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lock_timeout: LockTimeout = None,
+    trust_clock: TrustClock = False,
+) -> int:
+    """Collect garbage, then compress what is old.
+
+    Each part is a run of its own and reports for itself; where one fails, the others run all the same. Only agents that
+    have gzip files already get more of them, unless compress.plain says otherwise.
+    """
+    invocation = Invocation.of(ctx)
+    store = invocation.open_store()
+
+    def confirm(preview: GcReport) -> bool:
+        write_gc(invocation, preview)
+        return typer.confirm("Take that away, archived first?", err=True)
+
+    with shown_progress(invocation) as progress:
+        report = optimize(
+            store,
+            invocation.settings,
+            agents=tuple(agent or ()),
+            now=invocation.now,
+            dry_run=dry_run,
+            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
+            confirm=confirm if invocation.is_interactive and not yes and not dry_run else None,
+            progress=progress,
+        )
+    for note in dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes):
+        invocation.warn(note)
+    return invocation.answer(report, report.status, lambda: _write(invocation, report))
+
+
+def _write(invocation: Invocation, report: OptimizeReport) -> None:
+    for part in report.parts:
+        if isinstance(part.report, GcReport):
+            write_gc(invocation, part.report)
+        elif part.report is not None:
+            write_compress(invocation, part.report)
+        else:
+            invocation.note(f"{part.name}: {part.error}", *([part.advice] if part.advice else []))
