@@ -41,7 +41,7 @@ class Content:
         self.file = file
         self.data = data
         self.stat = found
-        self._max_unpacked_bytes = max_unpacked_bytes
+        self.max_unpacked_bytes = max_unpacked_bytes
 
     @property
     def form(self) -> str:
@@ -56,7 +56,7 @@ class Content:
     @cached_property
     def text(self) -> bytes:
         """The JSON text. Raises DamagedError where gzip bytes do not unpack."""
-        return unpack(self.data, max_bytes=self._max_unpacked_bytes) if is_gzip(self.data) else self.data
+        return unpack(self.data, max_bytes=self.max_unpacked_bytes) if is_gzip(self.data) else self.data
 
     def prepare(self) -> None:
         """Unpack and hash now. Raises DamagedError as ``text`` does."""

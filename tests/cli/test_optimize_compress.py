@@ -18,7 +18,7 @@ from tests.cli.running import PROJECT, aml, aml_child
 from tests.contract.compressing import aged, all_aged, old_store, packed, texts
 from tests.support.live_writer import agent_lock
 from tests.support.records import NOW, pattern
-from tests.support.stores import tree_digest, write_array
+from tests.support.stores import make_store, tree_digest, write_array
 
 COMPRESS = ("optimize", "compress")
 
@@ -213,3 +213,14 @@ def test_history_of_prunes_does_not_name_it(tmp_path: Path) -> None:
 
 def test_help_shows_an_example(tmp_path: Path) -> None:
     assert "aml optimize compress --dry-run" in aml(tmp_path, "optimize").out
+
+
+def test_what_aml_itself_could_not_unpack_again_is_not_compressed(tmp_path: Path) -> None:
+    store = make_store(tmp_path, {"alpha": {"patterns": [pattern(id="p1", note="x" * (2 << 20))]}})
+    before = tree_digest(store)
+    environment = {"AML_STORE_MAX_UNPACKED_MB": "1"}
+    words = ("--store", str(store), "optimize", "compress", "--age-days", "0", "--json")
+    answer = aml(tmp_path, *words, environment=environment)
+    assert answer.status == 0
+    assert [file["reason"] for file in answer.envelope["data"]["files"]] == ["too_large"]
+    assert tree_digest(store) == before
