@@ -9,8 +9,12 @@ from msgspec import Struct, field
 
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Seen, Unreadable
+from aml.ledger.archive import NULL
 from aml.ledger.runs import Journal, RecordKey, Run
 from aml.model.timestamps import SECONDS_PER_DAY
+
+#: How a removed null is noted, which was no record.
+_NULL = RecordKey.of(None, hashlib.sha256(NULL).hexdigest())
 
 
 class RemovedKeys(Struct):
@@ -97,7 +101,7 @@ def _gather(runs: Iterable[Run], start: float) -> dict[str, AgentHistory]:
             found.keys.update(file.removed)
             found.shared.update(file.shared)
             if run.started_at >= start:
-                found.counted.update(file.removed)
+                found.counted.update(key for key in file.removed if key != _NULL)
                 if file.used_allowance:
                     agent.by_allowance.update((file.kind, key) for key in file.removed)
     return history

@@ -1,7 +1,7 @@
 """Quarantine: where a whole file goes, byte for byte, before a run removes it or writes another text in its place.
 
-``quarantine/<run>/<path in the store>`` beside the store holds the file itself, and ``<that>.origin`` what it was: that
-small file is written last, so where it is, the bytes are.
+``quarantine/<run>/<path in the store>`` beside the store holds the file itself, and ``quarantine/<run>/.origin/<path>``
+what it was: that small file is written last, so where it is, the bytes are. It also tells of a file that a run made.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from aml.store.read import Content
 #: The folder of all that is in quarantine, inside the one kept beside the store.
 FOLDER = "quarantine"
 
-_ORIGIN = ".origin"
+#: Folder of the small files, beside those of agents, of which none begins with a dot.
+_ORIGINS = ".origin"
 
 
 class Original(msgspec.Struct, frozen=True):
-    """A file that a run took away or replaced. ``path`` is inside the store, sizes are bytes, ``mtime_ns`` nanoseconds.
+    """A file that a run took away, replaced or made. ``path`` is inside the store, ``size`` in bytes.
 
-    ``sha256`` is of its bytes; ``after`` of those that the run put in its place, None where it put nothing there.
+    ``sha256`` is of its bytes, None where there was no file; ``after`` of those that the run put in its place, None
+    where it put nothing there. ``mtime_ns`` is in nanoseconds since 1970 UTC.
     """
 
     run: str
     path: str
     reason: str
-    sha256: str
+    sha256: str | None
     after: str | None
-    size: int
-    mode: int
-    mtime_ns: int
+    size: int = 0
+    mode: int = 0
+    mtime_ns: int = 0
 
 
 def place_of(store: Store, run: str, path: str) -> Path:
@@ -66,22 +68,34 @@ def put_in_quarantine(store: Store, run: str, content: Content, reason: str, aft
     place = place_of(store, run, original.path)
     _prepare(store, place.parent)
     write_durably(place, content.data)
-    write_durably(_origin_of(place), msgspec.json.encode(original))
+    _write_origin(store, original)
     return original
+
+
+def note_creation(store: Store, run: str, path: str, reason: str, after: bytes) -> None:
+    """Have on disk that a run makes a file where none is. Raises FileAccessError."""
+    _write_origin(store, Original(run, path, reason, None, hashlib.sha256(after).hexdigest()))
+
+
+def _write_origin(store: Store, original: Original) -> None:
+    origin = _origin_of(store, original.run, original.path)
+    _prepare(store, origin.parent)
+    write_durably(origin, msgspec.json.encode(original))
 
 
 def _prepare(store: Store, folder: Path) -> None:
     """Make a folder in the quarantine, and have all above it on disk, also where a run that died had made them."""
     prepare_folder(store.keep)
     make_private_folder(folder)
-    for above in (folder, folder.parent, folder.parent.parent, store.keep, store.keep.parent):
-        with explained("write", above):
-            sync_folder(above)
+    while folder != store.keep.parent.parent:
+        with explained("write", folder):
+            sync_folder(folder)
+        folder = folder.parent
 
 
 def find_original(store: Store, run: str, path: str) -> Original | None:
     """What a run put in quarantine from that path, or None. Raises DamagedError, FileAccessError."""
-    origin = _origin_of(place_of(store, run, path))
+    origin = _origin_of(store, run, path)
     if not is_there(origin):
         return None
     try:
@@ -104,14 +118,13 @@ def read_original(store: Store, original: Original) -> bytes:
 
 def take_back(store: Store, run: str, path: str) -> None:
     """Remove from quarantine what never left the store. Raises FileAccessError."""
-    place = place_of(store, run, path)
-    for one in (_origin_of(place), place):
+    for one in (_origin_of(store, run, path), place_of(store, run, path)):
         if is_there(one.parent):
             remove_durably(one)
 
 
 def settle_original(store: Store, run: str, path: str) -> bool:
-    """Whether a run that died had taken that file away or replaced it; what it had only copied is taken back.
+    """Whether a run that died had taken that file away, replaced or made it; what it had only noted is taken back.
 
     Raises DamagedError, FileAccessError.
     """
@@ -130,5 +143,5 @@ def hash_now(store: Store, path: str) -> str | None:
     return hashlib.sha256(read_regular(place)).hexdigest()
 
 
-def _origin_of(place: Path) -> Path:
-    return place.with_name(place.name + _ORIGIN)
+def _origin_of(store: Store, run: str, path: str) -> Path:
+    return store.keep / FOLDER / run / _ORIGINS / PurePosixPath(path)

@@ -145,7 +145,8 @@ def _folders(store: Store) -> list[Path]:
     archives, quarantine = store.keep / "archives", store.keep / QUARANTINE
     folders = [store.root / agent for agent in (*store.agents(), GLOBAL)]
     folders += [store.state, store.state / "runs", store.keep, archives, *_folders_in(archives)]
-    folders += [folder for run in _folders_in(quarantine) for folder in _folders_in(run)]
+    for run in _folders_in(quarantine):
+        folders += [inner for folder in _folders_in(run) for inner in (folder, *_folders_in(folder))]
     return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
 
 

@@ -35,13 +35,16 @@ def preview_originals(store: Store, run: Run) -> list[OriginalUndo]:
 
 
 def restored_whole(run: Run, originals: list[OriginalUndo]) -> dict[tuple[str, str], FileUndo]:
-    """Of a run's record files, by agent and kind, those that are as they were since their original was put back."""
-    back = {one.path for one in originals if one.put_back}
-    return {
-        (file.agent, file.kind): FileUndo(file.agent, file.kind, restored=len(file.removed), keys=list(file.removed))
-        for file in run.files
-        if f"{file.agent}/{file.kind}.json" in back
-    }
+    """Of a run's record files, by agent and kind, those that are as they were since their original is in its place."""
+    back = {one.path: one.put_back for one in originals if not one.problem}
+    whole = {}
+    for file in run.files:
+        put_back = back.get(f"{file.agent}/{file.kind}.json")
+        if put_back is not None:
+            restored, there = (len(file.removed), 0) if put_back else (0, len(file.removed))
+            keys = list(file.removed)
+            whole[file.agent, file.kind] = FileUndo(file.agent, file.kind, restored, there, keys=keys)
+    return whole
 
 
 def _put_back(store: Store, run: str, path: str, notes: LockNotes, policy: LockPolicy) -> OriginalUndo:
@@ -92,14 +95,16 @@ def _is_due(store: Store, original: Original) -> bool:
 
 
 def _write_original(store: Store, held: Transaction, original: Original) -> None:
-    data = read_original(store, original)
     path = store.root / original.path
     if original.after is None:
-        held.create_as(data, path)
+        held.create_as(read_original(store, original), path, mode=original.mode)
     else:
         present = held.read()
         if present.sha256 != original.after:
             raise ChangedError(f"{path} was changed while it was looked at")
-        held.replace_as(present, data)
+        if original.sha256 is None:
+            held.remove(present)
+            return
+        held.replace_as(present, read_original(store, original))
     with explained("write", path):
         os.utime(path, ns=(original.mtime_ns, original.mtime_ns), follow_symlinks=False)

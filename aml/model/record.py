@@ -151,13 +151,13 @@ class RecordView(Struct, gc=False):
         """Which of id, agent and time of creation the record does not state at all; what is odd is stated."""
         if self.id and self.agent and self.timestamp:
             return ()
-        stated = {"id": self.id, "agent": self.agent, "timestamp": self._begun}
-        return tuple(name for name, value in stated.items() if value is None or value == "")
+        places = {"id": (self.id,), "agent": (self.agent,), "timestamp": (self.timestamp, *self._begun)}
+        return tuple(name for name, values in places.items() if all(value is None or value == "" for value in values))
 
     @property
-    def _begun(self) -> Any:
-        """Whatever stands where the time of creation may stand."""
-        return self.timestamp
+    def _begun(self) -> tuple[Any, ...]:
+        """Whatever stands where the time of creation may stand, too."""
+        return ()
 
     @property
     def is_inactive(self) -> bool:
@@ -224,9 +224,9 @@ class PatternView(RecordView, gc=False):
     lifecycle: Course | None = None
 
     @property
-    def _begun(self) -> Any:
-        life, past = self.lifecycle, self.evolution
-        return _first(life and life.begun, past and past.begun, self.timestamp)
+    def _begun(self) -> tuple[Any, ...]:
+        courses = [course for course in (self.lifecycle, self.evolution) if course is not None]
+        return tuple(value for course in courses for value in (course.created_at, course.created, course.createdAt))
 
     @property
     def created(self) -> float | None:

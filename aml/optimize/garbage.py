@@ -44,7 +44,9 @@ class Pins(Struct, frozen=True):
 class Scan(Struct):
     """What there is of garbage in one file, before the loss budget.
 
-    ``records`` counts its elements without nulls, ``odd`` are elements that are never judged: ordinal and reason.
+    ``records`` counts its elements without nulls, ``odd`` are elements that are never judged: ordinal and reason, and
+    ``too_new`` counts those of them that have a schema newer than AML knows. ``free`` are the ordinals of garbage that
+    is no loss: nulls, and versions in place of which a newer one has come from a compressed copy.
     ``copies`` are ids of records that are equal but for the id, ``shared`` the ordinals of records that carry one id.
     ``first_of`` maps the ordinal of a piece of garbage without an id of its own to that of the first that is identical.
     """
@@ -55,18 +57,24 @@ class Scan(Struct):
     garbage: list[Removal] = field(default_factory=list)
     pinned: int = 0
     odd: list[tuple[int, str]] = field(default_factory=list)
+    too_new: int = 0
+    free: set[int] = field(default_factory=set)
     copies: list[tuple[str, ...]] = field(default_factory=list)
     present: set[RecordKey] = field(default_factory=set)
     shared: dict[str, tuple[int, ...]] = field(default_factory=dict)
     first_of: dict[int, int] = field(default_factory=dict)
 
 
-def scan_records(agent: str, kind: str, array: RecordArray, pins: Pins, removed: RemovedKeys) -> Scan:
-    """Look for garbage among the records of one file; ``removed`` are keys that earlier runs removed from it."""
+def scan_records(agent: str, kind: str, array: RecordArray, own: int, pins: Pins, removed: RemovedKeys) -> Scan:
+    """Look for garbage among the records of one file.
+
+    The first ``own`` elements are the file's own, the others come from a compressed copy beside it. ``removed`` are
+    keys that earlier runs removed from it.
+    """
     scan = Scan(agent, kind)
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
     missing = _judge_alone(scan, seen, array)
-    _judge_duplicates(scan, seen, array, frozenset(missing))
+    _judge_duplicates(scan, seen, array, frozenset(missing), own)
     _withdraw(scan, seen, array, pins)
     scan.records = len(array) - sum(one.rule == NULL_ELEMENT for one in scan.garbage)
     scan.copies = _copies(seen, array, frozenset(one.ordinal for one in scan.garbage))
@@ -83,8 +91,10 @@ def _judge_alone(scan: Scan, seen: Sequence[Seen], array: RecordArray) -> list[i
         if isinstance(view, Unreadable):
             if array.raw(ordinal) == NULL:
                 scan.garbage.append(Removal(ordinal, None, NULL_ELEMENT, "it is null", {}, 0.0))
+                scan.free.add(ordinal)
             else:
                 scan.odd.append((ordinal, view.reason))
+                scan.too_new += view.too_new
         elif view.missing:
             names = view.missing
             missing.append(ordinal)
@@ -95,37 +105,48 @@ def _judge_alone(scan: Scan, seen: Sequence[Seen], array: RecordArray) -> list[i
     return missing
 
 
-def _judge_duplicates(scan: Scan, seen: Sequence[Seen], array: RecordArray, missing: frozenset[int]) -> None:
+def _judge_duplicates(scan: Scan, seen: Sequence[Seen], array: RecordArray, missing: frozenset[int], own: int) -> None:
     """Of records with the same id, the newer one stays. What does not state what it must takes no part."""
     idents = [None if isinstance(view, Unreadable) else view.ident for view in seen]
     if len(set(idents)) == len(idents):
         return
-    groups: defaultdict[str, list[int]] = defaultdict(list)
+    carriers: defaultdict[str, list[int]] = defaultdict(list)
     for ordinal, ident in enumerate(idents):
         if ident is not None:
-            groups[ident].append(ordinal)
-    scan.shared = {ident: tuple(ordinals) for ident, ordinals in groups.items() if len(ordinals) > 1}
-    for ident, carriers in scan.shared.items():
-        ordinals = [ordinal for ordinal in carriers if ordinal not in missing]
-        if len(ordinals) > 1:
-            newest = max(ordinals, key=lambda ordinal: _recency(seen, ordinal))
-            for ordinal in ordinals:
+            carriers[ident].append(ordinal)
+    scan.shared = {ident: tuple(ordinals) for ident, ordinals in carriers.items() if len(ordinals) > 1}
+    for ident, ordinals in scan.shared.items():
+        for rivals in _rivals([one for one in ordinals if one not in missing], seen):
+            newest = max(rivals, key=lambda one: (recency(seen[one]), one < own, one))
+            for ordinal in rivals:
                 if ordinal != newest:
                     scan.garbage.append(_duplicate(ident, ordinal, newest, seen, array))
+                    if newest >= own > ordinal:
+                        scan.free.add(ordinal)
     scan.garbage.sort(key=lambda one: one.ordinal)
 
 
-def _recency(seen: Sequence[Seen], ordinal: int) -> tuple[float, float, int]:
-    """Last used, then executions, then the place in the file, to which agents add at the end."""
-    view = seen[ordinal]
+def _rivals(ordinals: Sequence[int], seen: Sequence[Seen]) -> list[list[int]]:
+    """Records with the same text for an id, parted by what the id really is: 1 and "1" are two."""
+    groups: defaultdict[type, list[int]] = defaultdict(list)
+    for ordinal in ordinals:
+        view = seen[ordinal]
+        # half a surrogate pair is shown by its escape, which may also be spelt out: such ids are left alone
+        if isinstance(view, RecordView) and not (type(view.id) is str and "\\u" in view.id):
+            groups[type(view.id)].append(ordinal)
+    return list(groups.values())
+
+
+def recency(view: Seen) -> tuple[float, float]:
+    """How new a version of a record is: when it was last used (else created), then how often it was executed."""
     if isinstance(view, Unreadable):
         raise TypeError("what cannot be read has no id to be compared by")
     moment = view.last_used if view.last_used is not None else view.created
-    return (float("-inf") if moment is None else moment, view.executions or 0.0, ordinal)
+    return (float("-inf") if moment is None else moment, view.executions or 0.0)
 
 
 def _duplicate(ident: str, ordinal: int, newest: int, seen: Sequence[Seen], array: RecordArray) -> Removal:
-    older, newer = _recency(seen, ordinal), _recency(seen, newest)
+    older, newer = recency(seen[ordinal]), recency(seen[newest])
     if array.raw(ordinal) == array.raw(newest):
         reason = "the same record is there twice"
     elif older[0] != newer[0]:
@@ -133,7 +154,7 @@ def _duplicate(ident: str, ordinal: int, newest: int, seen: Sequence[Seen], arra
     elif older[1] != newer[1]:
         reason = "another version of it was executed more often"
     else:
-        reason = "another version of it stands further down"
+        reason = "another version of it is as new"
     view = seen[ordinal]
     value = 0.0 if isinstance(view, Unreadable) else view.value
     figures = {"last_used": _shown(older[0]), "kept_last_used": _shown(newer[0])}

@@ -12,14 +12,14 @@ from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
-from aml.ledger.quarantine import put_in_quarantine, take_back
+from aml.ledger.quarantine import note_creation, put_in_quarantine, take_back
 from aml.ledger.removal import check_elements, remove_records
 from aml.ledger.runs import RecordKey, RunFile
-from aml.model.kinds import KIND_BY_PLURAL
+from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
 from aml.optimize.leftovers import UNFINISHED_WRITE, Leftover, find_leftovers
-from aml.optimize.sources import Source, files_to_judge, read_source
+from aml.optimize.sources import Source, files_with_copy, read_source
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead, read_content
@@ -111,14 +111,14 @@ def plan_store(
 
 
 def _judged(store: Store, agent: str, options: GcOptions, history: AgentHistory) -> list[Judged | FilePlan]:
-    there = store.record_files(agent)
-    ahead = read_ahead(there, store.max_unpacked_bytes)
-    parts: list[Judged | FilePlan] = []
-    for file in files_to_judge(store, agent):
-        main = next(ahead)[1] if file in there else None
-        parts.append(_judge_or_problem(store, file, main, options, history))
+    parts: dict[str, Judged | FilePlan] = {}
+    for file, main in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
+        parts[file.kind] = _judge_or_problem(store, file, main, options, history)
         del main  # freed before the next file is judged
-    return parts
+    for file in files_with_copy(store, agent):
+        if file.kind not in parts:
+            parts[file.kind] = _judge_or_problem(store, file, None, options, history)
+    return [parts[kind.plural] for kind in KINDS if kind.plural in parts]
 
 
 def _judge_or_problem(
@@ -139,7 +139,7 @@ def _judge_or_problem(
 def _judge(source: Source, options: GcOptions, history: AgentHistory) -> Judged:
     file = source.file
     array = source.array if source.array is not None else _NOTHING
-    scan = scan_records(file.agent, file.kind, array, options.pins, history.of(file.kind))
+    scan = scan_records(file.agent, file.kind, array, source.own, options.pins, history.of(file.kind))
     return Judged(source.pins, source.size, source.steps, scan)
 
 
@@ -217,13 +217,16 @@ def _write(
     def put(text: bytes) -> int:
         data = main.rewritten(text) if main is not None and main.data else held.formed(text)
         if main is None:
-            held.create_as(data)
-            return len(data)
-        if source.replaces_main:
-            path = put_in_quarantine(store, run.id, main, _reason(plan, main), data).path
+            path = f"{source.file.agent}/{source.file.path.name}"
+            note_creation(store, run.id, path, "made of the compressed copy beside it", data)
             quarantined.append(path)
+        elif source.replaces_main:
+            quarantined.append(put_in_quarantine(store, run.id, main, _reason(plan, main), data).path)
         try:
-            held.replace_as(main, data)
+            if main is None:
+                held.create_as(data)
+            else:
+                held.replace_as(main, data)
         except ChangedError:
             # called off before the file was touched
             for path in quarantined:

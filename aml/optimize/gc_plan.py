@@ -10,7 +10,7 @@ from aml.ledger.budget import Budget, Limits, budget, first_within
 from aml.ledger.history import AgentHistory
 from aml.ledger.removal import Removal
 from aml.model.kinds import KINDS
-from aml.optimize.garbage import NULL_ELEMENT, RULES, Pins, Scan, with_twins
+from aml.optimize.garbage import RULES, Pins, Scan, with_twins
 from aml.optimize.leftovers import Leftover
 from aml.optimize.sources import Step
 
@@ -39,7 +39,8 @@ class FilePlan(Struct, frozen=True):
     """What would happen to one record file and the compressed copy beside it; pinned to the content of both.
 
     ``records`` counts elements without nulls, ``size`` bytes on disk. ``steps`` are about whole files. ``odd`` are
-    elements that are never judged: position and reason. ``problem`` says why the file is left alone, if it is.
+    elements that are never judged: position and reason. ``losses`` counts the removals that the loss budget counts.
+    ``problem`` says why the file is left alone, if it is.
     """
 
     agent: str
@@ -51,6 +52,8 @@ class FilePlan(Struct, frozen=True):
     deferred: tuple[Removal, ...] = ()
     pinned: int = 0
     odd: tuple[tuple[int, str], ...] = ()
+    too_new: int = 0
+    losses: int = 0
     copies: tuple[tuple[str, ...], ...] = ()
     steps: tuple[Step, ...] = ()
     problem: str | None = None
@@ -73,8 +76,8 @@ class AgentPlan(Struct, frozen=True):
 
     @property
     def losses(self) -> int:
-        """How many records would go; a null is none."""
-        return sum(_losses(file) for file in self.files)
+        """How many of the removals the loss budget counts."""
+        return sum(file.losses for file in self.files)
 
 
 class GcPlan(Struct, frozen=True):
@@ -115,8 +118,8 @@ def replan_file(agent: AgentPlan, before: FilePlan, judged: Judged, options: GcO
     """The plan for a file that changed since: no more records go than were planned to, nor than is allowed now."""
     live = agent.live - before.records + judged.scan.records
     allowed = budget(live, agent.lost, agent.allowance_used, options.limits).limit
-    elsewhere = agent.losses - _losses(before)
-    limit = min(_losses(before), allowed - elsewhere)
+    elsewhere = agent.losses - before.losses
+    limit = min(before.losses, allowed - elsewhere)
     return plan_file(judged, _choose([judged.scan], limit)[judged.scan.kind])
 
 
@@ -133,25 +136,27 @@ def plan_file(judged: Judged, chosen: frozenset[int]) -> FilePlan:
         deferred=tuple(one for one in scan.garbage if one.ordinal not in chosen),
         pinned=scan.pinned,
         odd=tuple(scan.odd),
+        too_new=scan.too_new,
+        losses=sum(one.ordinal in chosen and one.ordinal not in scan.free for one in scan.garbage),
         copies=tuple(scan.copies),
         steps=judged.steps,
     )
 
 
 def _choose(scans: Sequence[Scan], limit: int) -> dict[str, frozenset[int]]:
-    """For each kind the ordinals of what goes: all nulls, which are no records, and at most ``limit`` records."""
+    """For each kind the ordinals of what goes: all that is no loss, and at most ``limit`` records."""
     ranked = sorted(
         (_RULE_RANK[one.rule], one.value, _KIND_RANK[scan.kind], one.id or "", _first(scan, one), one.ordinal)
         for scan in scans
         for one in scan.garbage
-        if one.rule != NULL_ELEMENT
+        if one.ordinal not in scan.free
     )
     within = {(rank[2], rank[-1]) for rank in first_within(ranked, limit, same=_SAME)}
     return {
         scan.kind: frozenset(
             one.ordinal
             for one in scan.garbage
-            if one.rule == NULL_ELEMENT or (_KIND_RANK[scan.kind], one.ordinal) in within
+            if one.ordinal in scan.free or (_KIND_RANK[scan.kind], one.ordinal) in within
         )
         for scan in scans
     }
@@ -159,7 +164,3 @@ def _choose(scans: Sequence[Scan], limit: int) -> dict[str, frozenset[int]]:
 
 def _first(scan: Scan, one: Removal) -> int:
     return scan.first_of.get(one.ordinal, one.ordinal)
-
-
-def _losses(file: FilePlan) -> int:
-    return sum(one.rule != NULL_ELEMENT for one in file.removals)

@@ -61,8 +61,9 @@ class GarbageRecord(Struct, frozen=True):
 class GcFile(Struct, frozen=True):
     """One record file, with the compressed copy beside it. Counts are elements, sizes are bytes on disk.
 
-    ``removed`` is what would be removed in a dry run; ``pinned`` counts garbage that its id or a tag holds;
-    ``content_duplicates`` are groups of ids whose records are the same but for the id.
+    ``removed`` is what would be removed in a dry run; ``pinned`` counts garbage that its id or a tag holds; ``too_new``
+    counts the odd elements with a schema newer than AML knows; ``content_duplicates`` are groups of ids whose records
+    are the same but for the id.
     """
 
     agent: str
@@ -73,6 +74,7 @@ class GcFile(Struct, frozen=True):
     deferred: int
     pinned: int
     odd_elements: tuple[OddElement, ...]
+    too_new: int
     content_duplicates: tuple[tuple[str, ...], ...]
     steps: tuple[FileStep, ...]
     bytes_before: int
@@ -171,6 +173,7 @@ def _file(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> GcFile:
         deferred=len(applied.deferred),
         pinned=applied.pinned,
         odd_elements=tuple(OddElement(position, reason) for position, reason in applied.odd),
+        too_new=applied.too_new,
         content_duplicates=applied.copies,
         steps=tuple(FileStep(one.path, one.what, one.reason, one.records) for one in steps),
         bytes_before=outcome.bytes_before if outcome else applied.size,
@@ -221,6 +224,8 @@ def _status(files: Sequence[GcFile], leftovers: Sequence[LeftoverReport]) -> Exi
     found = {ExitStatus.DONE}
     problems = [ExitStatus(one.status) for one in files if one.problem]
     problems += [ExitStatus(one.status) for one in leftovers if one.problem]
+    if any(file.too_new for file in files):
+        found.add(ExitStatus.SCHEMA)
     failed = [one.attempted for one in files if one.status == ExitStatus.FAILED]
     failed += [True for one in leftovers if one.status == ExitStatus.FAILED]
     if any(failed) or len(failed) == len(files) > 0:

@@ -5,16 +5,19 @@ Whole files are dealt with here, single records in garbage.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from aml.codec.json_array import Element, RecordArray, join_elements, split
+from aml.codec.json_array import RecordArray, join_elements, split
 from aml.codec.salvage import salvage
+from aml.codec.views import Seen, Unreadable, view_records
 from aml.errors import DamagedError
 from aml.fs.files import is_there
 from aml.ledger.archive import NULL
-from aml.model.kinds import KINDS
+from aml.model.kinds import KIND_BY_PLURAL, KINDS
+from aml.model.record import RecordView
+from aml.optimize.garbage import recency
 from aml.store.layout import PACKED, RecordFile, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_content
@@ -39,14 +42,16 @@ class Step(Struct, frozen=True):
 class Source(Struct, frozen=True):
     """The records to judge, and where they come from.
 
-    ``array`` is None where there are no records at all; ``steps`` are about ``main`` and ``packed``, the copy beside
-    it. ``unchanged`` tells whether the array is that of the main file.
+    ``array`` is None where there are no records at all; its first ``own`` elements are those of ``main``, the others of
+    ``packed``, the copy beside it. ``steps`` are about both files. ``unchanged`` tells whether the array is that of the
+    main file.
     """
 
     file: RecordFile
     main: Content | None
     packed: Content | None
     array: RecordArray | None
+    own: int = 0
     steps: tuple[Step, ...] = ()
     unchanged: bool = True
 
@@ -71,10 +76,10 @@ def packed_copy(file: RecordFile) -> RecordFile:
     return RecordFile(file.agent, file.kind, file.path.with_name(file.path.name + PACKED))
 
 
-def files_to_judge(store: Store, agent: str) -> tuple[RecordFile, ...]:
-    """The record files of an agent of which there is the file itself or a compressed copy."""
+def files_with_copy(store: Store, agent: str) -> tuple[RecordFile, ...]:
+    """The record files of an agent, there or not, of which there is a compressed copy."""
     files = (record_file(store.root, agent, kind) for kind in KINDS)
-    return tuple(file for file in files if is_there(file.path) or is_there(packed_copy(file).path))
+    return tuple(file for file in files if is_there(packed_copy(file).path))
 
 
 def read_source(store: Store, file: RecordFile, *, with_salvage: bool, main: Content | None = None) -> Source:
@@ -93,10 +98,11 @@ def source_of(file: RecordFile, main: Content | None, packed: Content | None, *,
     """What to judge, of two contents. ``max_bytes`` bounds what is unpacked for salvage; None: nothing is salvaged."""
     array, steps = _records_of(main, max_bytes) if main is not None else (None, ())
     unchanged = not steps
+    own = 0 if array is None else len(array)
     if packed is not None:
-        array, more, merged = _merge(array, packed, max_bytes)
-        steps, unchanged = (*steps, *more), unchanged and not merged
-    return Source(file, main, packed, array, steps, unchanged)
+        array, more = _merge(array, packed, max_bytes)
+        steps, unchanged = (*steps, *more), unchanged and (array is None or len(array) == own)
+    return Source(file, main, packed, array, own, steps, unchanged)
 
 
 def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | None, tuple[Step, ...]]:
@@ -116,18 +122,34 @@ def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | 
 
 def _merge(
     array: RecordArray | None, packed: Content, max_bytes: int | None
-) -> tuple[RecordArray | None, tuple[Step, ...], int]:
-    """Records with those of a compressed copy added that are not among them; how many those are."""
+) -> tuple[RecordArray | None, tuple[Step, ...]]:
+    """Records with those of a compressed copy added that they lack, or have only in an older version."""
     found, steps = _records_of(packed, max_bytes)
-    held = set() if array is None else {bytes(element) for element in array.elements}
-    new = [] if found is None else _new(found.elements, held)
+    new = [] if found is None else _new(found, array if array is not None else split(b"[]"), packed.file.kind)
     if not steps:
         path = f"{packed.file.agent}/{packed.file.path.name}"
         steps = (Step(path, MERGED, "agents do not see a copy under that name", len(new)),)
     if new:
         array = split(join_elements(new) if array is None else array.with_inserted([(len(array), one) for one in new]))
-    return array, steps, len(new)
+    return array, steps
 
 
-def _new(elements: Sequence[Element], held: set[bytes]) -> list[bytes]:
-    return [raw for raw in map(bytes, elements) if raw != NULL and raw not in held]
+def _new(found: RecordArray, held: RecordArray, kind: str) -> list[bytes]:
+    view = KIND_BY_PLURAL[kind].view
+    texts = {bytes(element) for element in held.elements}
+    newest: dict[str, tuple[float, float]] = {}
+    for one in view_records(held, view):
+        if isinstance(one, RecordView) and one.ident is not None:
+            newest[one.ident] = max(recency(one), newest.get(one.ident, recency(one)))
+    return [
+        bytes(element)
+        for element, one in zip(found.elements, view_records(found, view), strict=True)
+        if bytes(element) != NULL and bytes(element) not in texts and _is_newer(one, newest)
+    ]
+
+
+def _is_newer(one: Seen, newest: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether a record of a copy is to be merged: its id is not there, or an older version of it, or it cannot tell."""
+    if isinstance(one, Unreadable) or one.ident is None or one.ident not in newest:
+        return True
+    return not one.missing and recency(one) > newest[one.ident]

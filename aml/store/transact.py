@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aml.codec.compression import pack
@@ -45,12 +45,16 @@ class Transaction:
         return len(data)
 
     def formed(self, text: bytes) -> bytes:
-        """``text`` in the form that the agent's other files have."""
-        others = [self.peek(self._store, other) for other in self._store.record_files(self._file.agent)]
-        return pack(text) if any(other and other.form == "gzip" for other in others) else text
+        """``text`` in the form that the agent's other files have, of those that can be read."""
+        for other in self._store.record_files(self._file.agent):
+            with suppress(DamagedError, FileAccessError, ChangedError):
+                content = self.peek(self._store, other)
+                if content is not None and content.form == "gzip":
+                    return pack(text)
+        return text
 
-    def create_as(self, data: bytes, path: Path | None = None) -> None:
-        """Make the file, or another one beside it that nobody locks, with just these bytes.
+    def create_as(self, data: bytes, path: Path | None = None, *, mode: int | None = None) -> None:
+        """Make the file, or another one beside it that nobody locks, with just these bytes; the folder tells the mode.
 
         Raises ChangedError where something of that name is there, FileAccessError.
         """
@@ -61,7 +65,9 @@ class Transaction:
                 raise ChangedError(f"{path} was made without its lock while AML held it")
             self._lock.prove()
 
-        write_durably(path, data, mode=stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666, proof=prove)
+        if mode is None:
+            mode = stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666
+        write_durably(path, data, mode=mode, proof=prove)
 
     def replace(self, before: Content, text: bytes) -> int:
         """Put ``text`` in place of ``before``, in the same form, and read it back; returns its bytes on disk.

@@ -97,11 +97,8 @@ def collect_garbage(
             files = {(file.agent, file.kind): file for file in run.files}
             outcomes = {key: one.settled(files[key], run.quarantined) for key, one in outcomes.items()}
         else:
-            allowed = {agent.agent: agent.budget.run_limit for agent in plan.agents}
-            losses = {agent.agent: agent.losses for agent in plan.agents}
             run.files = [
-                outcomes[file.agent, file.kind].journal_entry(used_allowance=losses[file.agent] > allowed[file.agent])
-                for file in run.files
+                outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
             ]
             run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
             run.quarantined += [one.leftover.path for one in cleared if one.removed]
@@ -114,10 +111,13 @@ def collect_garbage(
 def _intended(plan: GcPlan, run: str) -> tuple[list[RunFile], list[str]]:
     """What a run means to touch, as the journal must know it before anything is touched."""
     files, quarantined = [], []
-    for file in plan.files:
-        if file.touches:
-            files.append(RunFile(file.agent, file.kind, archive=archive_name(file.agent, file.kind, run)))
-        if file.steps:
-            quarantined += [f"{file.agent}/{file.kind}.json", *(step.path for step in file.steps)]
+    for agent in plan.agents:
+        used_allowance = agent.losses > agent.budget.run_limit
+        for file in agent.files:
+            if file.touches:
+                archive = archive_name(file.agent, file.kind, run)
+                files.append(RunFile(file.agent, file.kind, archive=archive, used_allowance=used_allowance))
+            if file.steps:
+                quarantined += [f"{file.agent}/{file.kind}.json", *(step.path for step in file.steps)]
     quarantined += [one.path for one in plan.leftovers if one.what == UNFINISHED_WRITE]
     return files, list(dict.fromkeys(quarantined))

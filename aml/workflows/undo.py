@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from aml import __version__
-from aml.errors import ExitStatus, NotFoundError, UsageError
+from aml.errors import AmlError, DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.ledger.recovery import settle
 from aml.ledger.runs import REMOVING, Journal, Run, RunFile, state_after
-from aml.ledger.undo import FileUndo, UndoReport, preview_file, undo_file, wanted_of
+from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
 from aml.ledger.undo_originals import preview_originals, put_back_originals, restored_whole
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, doubt_about
@@ -52,8 +52,8 @@ def prune_undo(
     # ages play no part in undo, so no clock is too wrong for it
     with changing(store, journal, "undo", moment, conditions, judges_ages=False) as (locks, _):
         target = journal.read(target.id)
-        wanted = wanted_of(store, journal, target, ids)
-        if not wanted and (ids or not target.quarantined):
+        wanted, damage = _wanted_or_damage(store, journal, target, ids)
+        if not wanted and damage is None and (ids or not target.quarantined):
             raise NotFoundError(
                 f"run {target.id} removed nothing", advice="aml prune history lists what each run removed"
             )
@@ -63,11 +63,13 @@ def prune_undo(
         done: list[FileUndo] = []
         try:
             originals = [] if ids else put_back_originals(store, target, locks, conditions.locks)
+            if damage is not None:
+                raise _with_what_was_done(damage, originals)
             whole = restored_whole(target, originals)
             done += [whole.get(file.key) or undo_file(store, file, locks, conditions.locks) for file in wanted]
-        except BaseException:
+        except BaseException as error:
             settle(store, journal, run)
-            journal.finish(run, "interrupted")
+            journal.finish(run, "failed" if isinstance(error, AmlError) else "interrupted")
             raise
         report = UndoReport(run.id, target.id, False, done, originals)
         run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
@@ -76,3 +78,22 @@ def prune_undo(
             settle(store, journal, run)
         journal.finish(run, state_after(report.status))
         return report
+
+
+def _wanted_or_damage(
+    store: Store, journal: Journal, target: Run, ids: tuple[str, ...]
+) -> tuple[list[Wanted], DamagedError | None]:
+    """What is to be put back into each file. Damaged archives are no reason not to put whole files back, if there are
+    any."""
+    try:
+        return wanted_of(store, journal, target, ids), None
+    except DamagedError as error:
+        if ids or not target.quarantined:
+            raise
+        return [], error
+
+
+def _with_what_was_done(damage: DamagedError, originals: list[OriginalUndo]) -> DamagedError:
+    back = [one.path for one in originals if one.put_back]
+    told = f"; put back whole before: {', '.join(back)}" if back else ""
+    return DamagedError(f"{damage.message}{told}", advice=damage.advice)
