@@ -42,7 +42,7 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
         if run.is_unfinished and run.operation in endings:
             notes.append(endings[run.operation](run))
             journal.write(run)
-        elif run.is_unfinished and not (run.files or run.quarantined or run.target):
+        elif run.is_unfinished and not (run.files or run.quarantined or run.operation == "undo"):
             # it was to remove nothing: each file is as it was or as it was to be
             run.state = "interrupted"
             journal.write(run)

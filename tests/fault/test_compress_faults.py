@@ -21,8 +21,8 @@ from tests.fault.conftest import POINTS
 from tests.fault.inject import Fault
 from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, noise
 from tests.fault.runner import STATE, STORE, FaultRunner, Prepared, Project, Scenario, leftovers
-from tests.support.records import decision, pattern, solution
-from tests.support.stores import write_array
+from tests.support.records import NOW, decision, pattern, solution
+from tests.support.stores import gunzipped, write_array
 
 COMPRESS = ("optimize", "compress", "--age-days", "0")
 DECOMPRESS = ("optimize", "compress", "--decompress")
@@ -31,7 +31,7 @@ STEP, AT_LEAST = 23, 7
 
 
 def write_project(folder: Path) -> Project:
-    """Two agents, one with a gzip file, odd bytes, a damaged file, and files of others."""
+    """Two agents, one with a gzip file, odd bytes, and files of others."""
     store = folder / STORE
     odd = {"note": "cut \ud83d", "count": 2**70}
     write_array(store / "alpha" / "patterns.json", [pattern(id=f"a{number}", **odd) for number in range(7)])
@@ -216,6 +216,22 @@ def test_h15_kill_in_the_middle_leaves_each_file_whole_and_the_next_run_is_quiet
     assert ended.returncode == ExitStatus.DONE, ended.stderr
     assert "died" not in ended.stderr
     assert all(mode[3] for mode in assert_same(tmp_path, whole).modes.values())
+    assert not leftovers(tmp_path, whole)
+
+
+def test_a_death_over_a_shared_document_blocks_nobody(children: Children, tmp_path: Path) -> None:
+    whole = write_project(tmp_path)
+    shared = tmp_path / STORE / "global" / "cross-agent.json"
+    shared.parent.mkdir()
+    text = json.dumps({"shared": list(range(500))}).encode()
+    shared.write_bytes(text)
+    project = Aml(children, tmp_path, NOW.timestamp())
+    project(*COMPRESS, fault=Fault.KILL_AFTER, at=1, only=f"rename {STORE}/global")
+    assert shared.with_name("cross-agent.json.lock").is_dir()
+    assert gunzipped(shared.read_bytes()) == text
+    assert project(*COMPRESS).exit == 0
+    assert gunzipped(shared.read_bytes()) == text
+    assert shared.read_bytes().startswith(b"\x1f\x8b")
     assert not leftovers(tmp_path, whole)
 
 
