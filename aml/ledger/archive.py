@@ -92,7 +92,8 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     if not records:
         raise _damaged(path, "it holds no records")
     for record in records:
-        if record.raw != NULL and isinstance(view_record(record.raw, RecordView), Unreadable):
+        is_null = record.id is None and record.raw == NULL
+        if not is_null and isinstance(view_record(record.raw, RecordView), Unreadable):
             raise _damaged(path, f"the text of record {record.id} is no JSON object")
         if hashlib.sha256(record.raw).hexdigest() != record.sha256:
             raise _damaged(path, f"the text of record {record.id} does not fit its SHA-256")
