@@ -32,6 +32,7 @@ from aml.cli.main import run
 from aml.config import (
     BackupSettings,
     CompressSettings,
+    GcSettings,
     HookSettings,
     PruneSettings,
     RotateSettings,
@@ -43,15 +44,21 @@ from aml.fs.run_lock import Holder
 from aml.ledger.archive import ArchivedRecord
 from aml.ledger.budget import Limits, budget
 from aml.ledger.operations import Operation
-from aml.ledger.runs import Run, RunFile
-from aml.ledger.undo import FileUndo, UndoReport
+from aml.ledger.quarantine import Original
+from aml.ledger.runs import REMOVING, Run, RunFile
+from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
+from aml.optimize.garbage import Pins
+from aml.optimize.gc_plan import GcOptions
+from aml.optimize.gc_report import CLASSES, FileStep, GarbageRecord, GcFile, GcReport, LeftoverReport, OddElement
+from aml.optimize.gc_report import AgentBudget as GcBudget
 from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport
 from aml.prune.rules import RULES
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
+from aml.workflows.optimize import OptimizePart, OptimizeReport
 from aml.workflows.upkeep import AutoReport, VerifyReport
 from tests.support.records import NOW
 from tests.support.stores import gunzipped, record_spans
@@ -75,7 +82,8 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 class Block:
     """One fenced block that is marked as runnable.
 
-    ``how`` is shell where it is for a shell as a whole, gone where it is for a project whose store is gone.
+    ``how`` is shell or quarantine where it is for a shell as a whole, after a prune or after a garbage collection; gone
+    where it is for a project whose store is gone.
     """
 
     page: Path
@@ -97,6 +105,7 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 COMMANDS = [block for block in BLOCKS if block.language == "sh" and block.how in (None, "gone")]
 SHELL = [block for block in BLOCKS if block.how == "shell"]
+QUARANTINE = [block for block in BLOCKS if block.how == "quarantine"]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 
 
@@ -133,16 +142,16 @@ def project(pruned_project: Path, tmp_path: Path) -> Path:
 
 
 def filled(text: str, project: Path) -> str:
-    """``text`` with RUN and ID replaced by the newest prune and a record it removed, BACKUP by the oldest backup."""
+    """``text`` with RUN, ID replaced by the newest run that removed records and one of them, BACKUP by the oldest."""
     if re.search(r"\bBACKUP\b", text):
         oldest = json.loads(aml(["backup", "list", "--json"], project).out)["data"]["backups"][0]["id"]
         text = re.sub(r"\bBACKUP\b", oldest, text)
     if not re.search(r"\b(RUN|ID)\b", text):
         return text
     runs = json.loads(aml(["prune", "history", "--json"], project).out)["data"]["runs"]
-    newest = next(found for found in runs if found["operation"] == "prune" and found["counts"]["removed"])
+    newest = next(found for found in runs if found["operation"] in REMOVING and found["counts"]["removed"])
     ident = newest["files"][0]["removed"][0][0]
-    return re.sub(r"\bID\b", ident, re.sub(r"\bRUN\b", newest["id"], text))
+    return re.sub(r"\bID\b", ident or "null", re.sub(r"\bRUN\b", newest["id"], text))
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
@@ -193,6 +202,24 @@ def test_records_come_back_with_gunzip_and_jq_alone(project: Path) -> None:
     assert record_spans(file) == kept + removed
     assert gunzipped(file.with_name("patterns.json.before").read_bytes())
     assert aml(["prune", "--dry-run", "--agent", ARCHIVED_FROM.parts[0]], project).err.count("left alone") == 0
+
+
+def test_a_file_comes_back_from_quarantine_with_the_copy_that_is_shown(project: Path) -> None:
+    """The recipe in state.md: the bytes are checked against the note beside them, and copied back."""
+    if shutil.which("jq") is None or shutil.which("sha256sum") is None:
+        assert not os.environ.get("AML_REQUIRE_JQ"), "jq is required here"
+        pytest.skip("jq or sha256sum is not installed")
+    (block,) = QUARANTINE
+    found = re.search(r"cp -p (\S+)", block.text)
+    assert found
+    file = project / STORE / found[1]
+    text = gunzipped(file.read_bytes())
+    damaged = text.rstrip()[:-1] + b", null, "
+    file.write_bytes(damaged)
+    assert aml(["optimize", "gc", "--salvage"], project).status == 3
+    assert file.read_bytes() != damaged
+    shell(filled(block.text, project), project)
+    assert file.read_bytes() == damaged
 
 
 def shell(script: str, folder: Path) -> None:
@@ -315,6 +342,7 @@ FIELDS = [
     ("state.md", Run.__struct_fields__),
     ("state.md", RunFile.__struct_fields__),
     ("state.md", ArchivedRecord.__struct_fields__),
+    ("state.md", Original.__struct_fields__),
     ("state.md", Holder.__struct_fields__),
     ("state.md", Operation.__struct_fields__),
     ("state.md", Checked.__struct_fields__),
@@ -323,6 +351,10 @@ FIELDS = [
     ("backup.md", RotateSettings.__struct_fields__),
     ("backup.md", HookSettings.__struct_fields__),
     ("optimize.md", CompressSettings.__struct_fields__),
+    ("optimize.md", GcSettings.__struct_fields__),
+    ("optimize.md", GcOptions.__struct_fields__),
+    ("optimize.md", Pins.__struct_fields__),
+    ("optimize.md", CLASSES),
     ("optimize.md", get_args(Reason)),
     ("prune.md", [rule.name for rule in RULES]),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
@@ -345,6 +377,9 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml backup rotate", (RotateReport, RotatedBackup)),
     ("aml backup drill", (DrillReport, OddPath)),
     ("aml backup auto", (AutoReport, OddPath)),
+    ("aml prune undo", (UndoReport, FileUndo, OriginalUndo)),
+    ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, GcBudget)),
+    ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
 ]
 
