@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from aml.errors import SettingsError as SettingsError
     from aml.errors import StoreNotFoundError as StoreNotFoundError
     from aml.errors import UsageError as UsageError
+    from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
+    from aml.optimize.garbage import Pins as Pins
     from aml.optimize.gc_plan import GcOptions as GcOptions
     from aml.optimize.gc_report import GcReport as GcReport
     from aml.prune.options import PruneOptions as PruneOptions
@@ -88,7 +90,9 @@ _HOMES = {
         "StoreNotFoundError",
         "UsageError",
     ),
+    "aml.ledger.budget": ("Limits",),
     "aml.ledger.undo": ("UndoReport",),
+    "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),
     "aml.prune.options": ("PruneOptions",),

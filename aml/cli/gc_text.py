@@ -41,7 +41,13 @@ def _write_tables(invocation: Invocation, report: GcReport) -> None:
         if rule in file.removed_by_rule
     ]
     rows += [
-        [_done(step.what, dry_run=report.dry_run), file.agent, file.kind, _LABELS[step.what], f"{step.records:,}"]
+        [
+            _done(step.what, dry_run=report.dry_run),
+            file.agent,
+            file.kind,
+            _LABELS[step.what],
+            f"{step.records:,}" if step.records else "",
+        ]
         for file in report.files
         for step in file.steps
     ]
@@ -80,11 +86,12 @@ def _table(invocation: Invocation, headers: list[str], rows: list[list[str]], *,
 def _summary(invocation: Invocation, report: GcReport) -> str:
     removed = report.total("removed")
     verb = "would remove" if report.dry_run else "removed"
-    parts = [f"gc: {verb} {removed:,} of {count(report.total('records') + report.counts['null_element'], 'element')}"]
+    elements = count(report.total("records") + report.counts["null_element"], "element")
+    gone = [f"gc: {verb} {removed:,} of {elements}"]
     would = ("would merge", "would salvage") if report.dry_run else ("merged", "salvaged")
+    gone += [count(report.counts[what], _LABELS[what]) for what in (EMPTY, UNFINISHED_WRITE) if report.counts[what]]
+    parts = [", ".join(gone)]
     files = {
-        EMPTY: count(report.counts[EMPTY], "empty file"),
-        UNFINISHED_WRITE: count(report.counts[UNFINISHED_WRITE], "unfinished write"),
         MERGED: f"{would[0]} {_copies(report.counts[MERGED])}",
         SALVAGED: f"{would[1]} {count(report.counts[SALVAGED], 'damaged file')}",
     }
@@ -108,13 +115,19 @@ def _write_advice(invocation: Invocation, report: GcReport) -> None:
     for file in report.files:
         if file.problem:
             invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
+        if file.too_new:
+            records = count(file.too_new, "record")
+            invocation.note(
+                f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
+                "use a newer AML for this store",
+            )
         for step in file.steps if not invocation.quiet else ():
             if step.what == SALVAGED:
                 invocation.note(f"{_done(step.what, dry_run=report.dry_run)}: {step.path}: {step.reason}")
     for one in report.leftovers:
         if one.problem:
             invocation.note(f"left alone: {one.path}: {one.problem}")
-        elif one.what == STALE_LOCK and not invocation.quiet:
+        elif one.what == STALE_LOCK and not one.removed and not invocation.quiet:
             hours = one.age_seconds / 3600
             invocation.note(
                 f"stale lock: {one.path}: nobody has touched it for {hours:,.1f} hours",

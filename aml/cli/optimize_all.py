@@ -5,7 +5,7 @@ import typer
 from aml.cli.gc_text import write_gc
 from aml.cli.invocation import Invocation
 from aml.cli.optimize_compress import write_compress
-from aml.cli.options import Agents, DryRun, LockTimeout, TrustClock, Yes, examples
+from aml.cli.options import Agents, DryRun, LockTimeout, MaxLoss, TrustClock, Yes, examples, share_of
 from aml.cli.progress import shown_progress
 from aml.optimize.gc_report import GcReport
 from aml.workflows.optimize import OptimizeReport, optimize
@@ -18,6 +18,7 @@ def all_command(
     ctx: typer.Context,
     agent: Agents = None,
     dry_run: DryRun = False,
+    max_loss: MaxLoss = None,
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
@@ -39,6 +40,7 @@ def all_command(
             store,
             invocation.settings,
             agents=tuple(agent or ()),
+            max_loss=share_of(max_loss),
             now=invocation.now,
             dry_run=dry_run,
             conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
@@ -53,7 +55,8 @@ def all_command(
 def _write(invocation: Invocation, report: OptimizeReport) -> None:
     for part in report.parts:
         if isinstance(part.report, GcReport):
-            write_gc(invocation, part.report)
+            if part.report.run or report.dry_run:  # else it was shown already, and not confirmed
+                write_gc(invocation, part.report)
         elif part.report is not None:
             write_compress(invocation, part.report)
         else:

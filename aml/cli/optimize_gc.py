@@ -38,8 +38,8 @@ def gc_command(
     """Take away nulls, older versions of an id, records without id, agent or time, empty files, old unfinished writes.
 
     A compressed copy beside a record file is merged into it. Every record is archived and every file put in quarantine
-    first, and "aml prune undo" brings all of it back. Damaged files are told and kept; records that differ in nothing
-    but their id, and stale locks, are only told.
+    first, and "aml prune undo" brings all of it back. Damaged files are told and kept unless --salvage is
+    given; records that differ in nothing but their id, and stale locks, are only told.
     """
     invocation = Invocation.of(ctx)
     options = gc_options(invocation.settings, agents=tuple(agent or ()), salvage=salvage, max_loss=share_of(max_loss))

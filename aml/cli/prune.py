@@ -120,7 +120,7 @@ def undo_command(
     yes: Yes = False,  # noqa: ARG001  (undo removes nothing, so it never asks; scripts may say it to every command)
     lock_timeout: LockTimeout = None,
 ) -> int:
-    """Put the records that a run removed back where they stood, byte for byte."""
+    """Put the records and files that a run took away back where they stood, byte for byte."""
     invocation = Invocation.of(ctx)
     if not run:
         raise UsageError("the id of a run is empty", advice="aml prune history lists the runs")

@@ -274,7 +274,8 @@ def _skip_blank(text: bytes, position: int) -> int:
 def _what_instead(text: bytes, position: int) -> str:
     if position >= len(text):
         return "the file is empty where a JSON array should be"
-    first = text[position : position + 1]
-    names = {b"{": "an object", b'"': "a string", b"n": "null", b"t": "a boolean", b"f": "a boolean"}
-    found = names.get(first, "a number" if first in b"-0123456789" else "no JSON")
+    names = {b"{": "an object", b'"': "a string", b"null": "null", b"true": "a boolean", b"false": "a boolean"}
+    named = (name for mark, name in names.items() if text.startswith(mark, position))
+    is_number = text[position : position + 1] in b"-0123456789"
+    found = next(named, "a number" if is_number else "no JSON")
     return f"{found} stands where a JSON array should be"

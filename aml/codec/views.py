@@ -73,6 +73,17 @@ def _convert(found: dict[str, Any], view: type[msgspec.Struct]) -> Any:
     return view(**fields)
 
 
+def has_odd_parts(raw: bytes, view: type[RecordView]) -> bool:
+    """Whether something else stands in a record, which has a view, where that looks for an object."""
+    import json
+
+    try:
+        found = json.loads(raw)
+    except RecursionError:
+        return True
+    return any(struct and not isinstance(found.get(name), dict | None) for name, struct in _fields(view))
+
+
 def _without_surrogates(value: Any) -> Any:
     """Scalars and lists of texts, encodable: half a surrogate pair, which JSON can spell, is shown by its escape."""
     if isinstance(value, str):

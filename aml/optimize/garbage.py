@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
-from aml.codec.views import Seen, Unreadable, view_records
+from aml.codec.views import Seen, Unreadable, has_odd_parts, view_records
 from aml.ledger.archive import NULL
 from aml.ledger.history import RemovedKeys
 from aml.ledger.removal import Removal
@@ -95,7 +95,7 @@ def _judge_alone(scan: Scan, seen: Sequence[Seen], array: RecordArray) -> list[i
             else:
                 scan.odd.append((ordinal, view.reason))
                 scan.too_new += view.too_new
-        elif view.missing:
+        elif view.missing and not has_odd_parts(array.raw(ordinal), type(view)):
             names = view.missing
             missing.append(ordinal)
             reason = f"it states no {' and no '.join(names)}"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct, structs
 
 from aml.codec.json_array import split
-from aml.errors import AmlError, ChangedError, ExitStatus, LockedError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError
+from aml.fs.files import is_there
 from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
@@ -18,7 +19,7 @@ from aml.ledger.runs import RecordKey, RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
-from aml.optimize.leftovers import UNFINISHED_WRITE, Leftover, find_leftovers
+from aml.optimize.leftovers import STALE_LOCK, UNFINISHED_WRITE, Leftover, find_leftovers
 from aml.optimize.sources import Source, files_with_copy, read_source
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
@@ -127,6 +128,8 @@ def _judge_or_problem(
     """One file judged; one that cannot be read becomes a plan that leaves it alone, with the reason."""
     size = len(main.data) if isinstance(main, Content) else 0
     try:
+        if isinstance(main, DamagedError) and options.salvage:
+            main = None  # read again without looking inside
         if isinstance(main, AmlError):
             raise main
         return _judge(read_source(store, file, with_salvage=options.salvage, main=main), options, history)
@@ -163,6 +166,9 @@ def apply_plan(
     large = [file for file in touched if file.size >= _LARGE_BYTES]
     outcomes = side_by_side(ordinary, work, run.notes.cancel) + [work(file) for file in large]
     done = [_clear(store, one, run) for one in plan.leftovers if one.what == UNFINISHED_WRITE]
+    # a lock that was in the way of this run is taken over, and given back
+    locks = [one for one in plan.leftovers if one.what == STALE_LOCK and not is_there(store.root / one.path)]
+    done += [LeftoverOutcome(one, removed=True) for one in locks]
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}, done
 
 

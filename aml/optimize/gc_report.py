@@ -190,7 +190,7 @@ def _leftovers(plan: GcPlan, cleared: Sequence[LeftoverOutcome], dry_run: bool) 
     found = []
     for one in plan.leftovers:
         outcome = outcomes.get(one.path)
-        gone = one.what == UNFINISHED_WRITE and (dry_run or (outcome is not None and outcome.removed))
+        gone = outcome.removed if outcome else dry_run and one.what == UNFINISHED_WRITE
         problem = outcome.problem if outcome else None
         status = int(outcome.status) if outcome else int(ExitStatus.DONE)
         found.append(LeftoverReport(one.path, one.what, round(one.age, 3), one.size, gone, problem, status))

@@ -101,7 +101,9 @@ def collect_garbage(
                 outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
             ]
             run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
-            run.quarantined += [one.leftover.path for one in cleared if one.removed]
+            run.quarantined += [
+                one.leftover.path for one in cleared if one.removed and one.leftover.what == UNFINISHED_WRITE
+            ]
         report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
         run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
         journal.finish(run, settled_state(state_after(report.status), run))

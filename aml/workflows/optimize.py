@@ -40,6 +40,7 @@ def optimize(
     settings: Settings | None = None,
     *,
     agents: tuple[str, ...] = (),
+    max_loss: float | None = None,
     now: float | None = None,
     dry_run: bool = False,
     conditions: Conditions | None = None,
@@ -48,7 +49,7 @@ def optimize(
 ) -> OptimizeReport:
     """Collect garbage, then compress old files of the agents whose files may be gzip.
 
-    ``now`` in seconds since 1970 UTC. ``confirm`` sees what the garbage collection would report and may say no to it.
+    ``max_loss`` (0 to 1) instead of that of the settings; ``now`` in seconds since 1970 UTC. ``confirm`` sees what the garbage collection would report and may say no to it.
     Raises UsageError for an unknown agent; any other AmlError is in the report of its part.
     """
     settings = settings or Settings()
@@ -57,7 +58,7 @@ def optimize(
     store.choose_agents(agents)
 
     def gc() -> GcReport:
-        options = gc_options(settings, agents=agents)
+        options = gc_options(settings, agents=agents, max_loss=max_loss)
         return collect_garbage(
             store,
             options,
