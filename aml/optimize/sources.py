@@ -137,10 +137,10 @@ def _merge(
 def _new(found: RecordArray, held: RecordArray, kind: str) -> list[bytes]:
     view = KIND_BY_PLURAL[kind].view
     texts = {bytes(element) for element in held.elements}
-    newest: dict[str, tuple[float, float]] = {}
+    newest: dict[object, tuple[float, float]] = {}
     for one in view_records(held, view):
-        if isinstance(one, RecordView) and one.ident is not None:
-            newest[one.ident] = max(recency(one), newest.get(one.ident, recency(one)))
+        if isinstance(one, RecordView) and not one.missing:
+            newest[_key(one)] = max(recency(one), newest.get(_key(one), recency(one)))
     return [
         bytes(element)
         for element, one in zip(found.elements, view_records(found, view), strict=True)
@@ -148,8 +148,12 @@ def _new(found: RecordArray, held: RecordArray, kind: str) -> list[bytes]:
     ]
 
 
-def _is_newer(one: Seen, newest: Mapping[str, tuple[float, float]]) -> bool:
+def _key(one: RecordView) -> object:
+    return (type(one.id), one.ident)
+
+
+def _is_newer(one: Seen, newest: Mapping[object, tuple[float, float]]) -> bool:
     """Whether a record of a copy is to be merged: its id is not there, or an older version of it, or it cannot tell."""
-    if isinstance(one, Unreadable) or one.ident is None or one.ident not in newest:
+    if isinstance(one, Unreadable) or one.ident is None or _key(one) not in newest:
         return True
-    return not one.missing and recency(one) > newest[one.ident]
+    return not one.missing and recency(one) > newest[_key(one)]

@@ -49,7 +49,8 @@ def optimize(
 ) -> OptimizeReport:
     """Collect garbage, then compress old files of the agents whose files may be gzip.
 
-    ``max_loss`` (0 to 1) instead of that of the settings; ``now`` in seconds since 1970 UTC. ``confirm`` sees what the garbage collection would report and may say no to it.
+    ``max_loss`` (0 to 1) goes before that of the settings; ``now`` in seconds since 1970 UTC. ``confirm`` sees what the
+    garbage collection would report and may say no to it.
     Raises UsageError for an unknown agent; any other AmlError is in the report of its part.
     """
     settings = settings or Settings()
