@@ -150,7 +150,7 @@ def filled(text: str, project: Path) -> str:
         return text
     runs = json.loads(aml(["prune", "history", "--json"], project).out)["data"]["runs"]
     newest = next(found for found in runs if found["operation"] in REMOVING and found["counts"]["removed"])
-    ident = newest["files"][0]["removed"][0][0]
+    ident = next(key[0] for file in newest["files"] for key in file["removed"])
     return re.sub(r"\bID\b", ident or "null", re.sub(r"\bRUN\b", newest["id"], text))
 
 
