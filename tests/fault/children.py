@@ -73,7 +73,7 @@ class Children:
         self._server.stdout.close()
 
     def run(self, folder: Path, words: Words, now: float, **injection: Any) -> Ended:
-        """Run ``aml WORDS`` in ``folder`` with the clock at ``now``; ``injection``: fault, at, only, calls, unforked."""
+        """Run ``aml WORDS`` in ``folder``, the clock at ``now``; ``injection``: fault, at, only, calls, unforked."""
         assert self._server.stdin
         assert self._server.stdout
         request = {"words": list(words), "folder": str(folder), "now": now, "limit": CHILD_LIMIT}
