@@ -130,6 +130,8 @@ class Injector:
 
     def install(self) -> None:
         """Replace the functions for the rest of this process."""
+        from tests.support.disk import Library
+
         self._real = {name: getattr(os, name) for name in (*_COUNTED, "open", "close") if hasattr(os, name)}
         stand_ins = {name: self._counting(name) for name in self._real.keys() & _COUNTED}
         stand_ins |= {"open": self._open, "close": self._close}
@@ -147,7 +149,7 @@ class Injector:
         real_open = builtins.open
         builtins.open = io.open = self._opening(real_open)  # type: ignore[assignment]
         real_library = ctypes.CDLL
-        ctypes.CDLL = lambda *args, **keywords: _Library(real_library(*args, **keywords), self._syncfs)  # type: ignore[assignment,misc]
+        ctypes.CDLL = lambda *args, **keywords: Library(real_library(*args, **keywords), self._syncfs)  # type: ignore[assignment,misc]
 
     def _counting(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **keywords: Any) -> Any:
@@ -286,17 +288,6 @@ class _CountingFile(io.FileIO):
         return length
 
 
-class _Library:
-    """A library of C functions with a stand-in for one of them."""
-
-    def __init__(self, real: Any, syncfs: Callable[[int], int]) -> None:
-        self._real = real
-        self.syncfs = syncfs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
 def _error(number: int, name: str, args: Sequence[Any]) -> OSError:
     """The error as the interpreter raises it: with the path where the call has one, without for a descriptor."""
     if isinstance(args[0], int):
@@ -332,8 +323,10 @@ def serve() -> None:
     {exit, seconds}, where a negative exit is the signal that ended the child. With ``unforked``, this very process
     runs the command line, several times as fast: for what only looks at or undoes what others have done.
     """
+    from tests.support.disk import never_wait_for_the_disk
+
     _import_everything()
-    _never_wait_for_the_disk()
+    never_wait_for_the_disk()
     gc.freeze()  # so that no child walks, and thereby copies, what they all share
     for line in sys.stdin:
         request = json.loads(line)
@@ -341,13 +334,6 @@ def serve() -> None:
         ended = _run_unforked(request) if request.get("unforked") else _run_forked(request)
         sys.stdout.write(json.dumps({"exit": ended, "seconds": time.monotonic() - began}) + "\n")
         sys.stdout.flush()
-
-
-def _never_wait_for_the_disk() -> None:
-    """Killing a process loses nothing that it wrote; what a power cut loses, power.py knows from the calls."""
-    os.fsync = os.fdatasync = lambda descriptor: None
-    real = ctypes.CDLL
-    ctypes.CDLL = lambda *args, **keywords: _Library(real(*args, **keywords), lambda descriptor: 0)  # type: ignore[assignment,misc]
 
 
 def _run_forked(request: dict[str, Any]) -> int:
