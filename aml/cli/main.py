@@ -113,7 +113,7 @@ def run(
     arranged = arrange(words, COMMANDS)
     invocation.command = next((word for word in arranged if word in COMMANDS), "")
     try:
-        result = _root().main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
+        result = _command_line().main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
     except NoArgsIsHelpError as help_wanted:
         if invocation.json:
             return invocation.fail(UsageError("a command is missing", advice="aml --help lists them"))
@@ -147,7 +147,7 @@ def run(
 
 
 @cache
-def _root() -> Any:
+def _command_line() -> Any:
     return get_command(app)
 
 
