@@ -21,7 +21,7 @@ from tests.support.records import decision, pattern, solution
 from tests.support.stores import write_array
 
 #: By default one point in so many is tried, but so many at least.
-STEP, AT_LEAST = 43, 7
+STEP, AT_LEAST = 97, 7
 #: The tests marked slow try one in so many.
 ONE_IN = 4
 
