@@ -14,18 +14,16 @@ from aml.backup.create import OddPath
 from aml.backup.options import RestoreOptions
 from aml.backup.restore_plan import RestorePlan, plan_restore, refuse_collisions
 from aml.backup.scan import Tree
-from aml.backup.staging import FORMAT, Staged, Staging, make_ready, restores_folder, stage
+from aml.backup.staging import FORMAT, Staged, Staging, make_ready, stage
 from aml.backup.swap import Swap, overwritten_folder
 from aml.backup.trees import Change, Selection, load_tree, refuse_unknown_paths, select, with_obstacles
 from aml.backup.write_files import Identity, Written, write_files
-from aml.errors import AmlError, DamagedError, ExitStatus
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
-from aml.fs.files import is_there
 from aml.fs.names import folds_names
 from aml.fs.new_folder import new_folder
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.runs import is_run_id
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import Reader
@@ -266,14 +264,15 @@ def _remove_unfinished(archives: Path) -> None:
                 remove_durably(Path(folder) / name)
 
 
-def discard_leftovers(store: Store) -> None:
-    """Remove all staging folders, where no restore is unfinished. Raises FileAccessError."""
-    folder = restores_folder(store)
-    if is_there(folder):
-        with explained("list", folder), os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        for name in filter(is_run_id, names):
-            Staging.of(store, name).discard()
+def discard_leftovers(store: Store, runs: Sequence[str]) -> list[str]:
+    """Remove the staging folders of restores that are over; returns notes of those that could not be removed."""
+    notes = []
+    for run in runs:
+        try:
+            Staging.of(store, run).discard()
+        except FileAccessError as error:
+            notes.append(f"left over from the restore {run}, which is over: {error.message}")
+    return notes
 
 
 def restore_to(

@@ -15,7 +15,7 @@ from aml.backup.read import entry_of, read_settled
 from aml.backup.scan import Part, Tree, scan, unread, with_parents
 from aml.errors import ChangedError, DamagedError, FileAccessError, NotFoundError, UsageError
 from aml.fs.files import stat_if_there
-from aml.repository.manifest import FileEntry, FolderEntry, Listing, Unread
+from aml.repository.manifest import FileEntry, FolderEntry, Unread, owners_of, part_name
 from aml.repository.repository import Reader, StoredDocument
 from aml.repository.snapshots import Snapshot
 from aml.store.layout import agent_of
@@ -91,10 +91,13 @@ def load_tree(reader: Reader, snapshot: Snapshot, selection: Selection, *, skip_
             continue
         try:
             listing = reader.read_listing(reference)
-            _check_owner(listing, reference.agent)
+            if owners_of(listing) - {reference.agent}:
+                # a restore of one agent would touch another
+                raise DamagedError("it names files of somebody else")
         except (DamagedError, NotFoundError) as error:
-            subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
-            reason = f"the list of files of {subject} in backup {snapshot.id} is damaged: {error.message}"
+            reason = (
+                f"the list of files of {part_name(reference.agent)} in backup {snapshot.id} is damaged: {error.message}"
+            )
             if not skip_damaged:
                 raise DamagedError(
                     reason, advice="--skip-damaged restores everything else; aml backup verify tells what is whole"
@@ -117,14 +120,6 @@ def refuse_unknown_paths(reader: Reader, snapshot: Snapshot, tree: Tree, selecti
             near = get_close_matches(path, [*whole.folders, *whole.files], n=3)
             advice = f"nearest: {', '.join(near)}" if near else "aml backup show --verbose lists what it holds"
             raise NotFoundError(f"backup {snapshot.id} does not hold {path!r}", advice=advice)
-
-
-def _check_owner(listing: Listing, agent: str | None) -> None:
-    """A listing must not name what lies outside its own part: a restore of one agent would touch another."""
-    owners = {agent_of(one.location, is_folder=True) for one in listing.folders}
-    owners |= {agent_of(one.location) for one in listing.files}
-    if owners - {agent}:
-        raise DamagedError(f"the listing of {agent or 'the rest'} names files of somebody else")
 
 
 def with_obstacles(store: Store, current: Tree, wanted: Tree) -> Tree:

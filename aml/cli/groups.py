@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +34,8 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+# a process that runs several command lines, as the demo does, builds each command once
+@cache
 def _load(name: str) -> Any:
     module = import_module(COMMANDS[name][0])
     app: typer.Typer = module.app

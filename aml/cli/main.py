@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,9 +112,8 @@ def run(
     invocation.json = wants_json(words)
     arranged = arrange(words, COMMANDS)
     invocation.command = next((word for word in arranged if word in COMMANDS), "")
-    command: Any = get_command(app)
     try:
-        result = command.main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
+        result = _command_line().main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
     except NoArgsIsHelpError as help_wanted:
         if invocation.json:
             return invocation.fail(UsageError("a command is missing", advice="aml --help lists them"))
@@ -144,6 +144,11 @@ def run(
         told = "interrupted; no record is lost: each file is either as it was or as the command leaves it"
         return invocation.fail(InterruptedRunError(told))
     return status
+
+
+@cache
+def _command_line() -> Any:
+    return get_command(app)
 
 
 def _as_usage_error(error: ClickException, command: str) -> UsageError:

@@ -15,11 +15,10 @@ from aml.repository.description import DESCRIPTION_KEY, Description, describe
 from aml.repository.destination import Destination
 from aml.repository.index import load_index
 from aml.repository.json_pieces import Piece
-from aml.repository.manifest import Listing, ListingRef
+from aml.repository.manifest import Listing, ListingRef, owners_of, part_name
 from aml.repository.reader import Reader
 from aml.repository.snapshots import Snapshot, Snapshots, snapshot_key
 from aml.repository.tables import pack_key
-from aml.store.layout import agent_of
 
 #: quick: structure and sizes. packs: and the SHA-256 of every pack. deep: and every chunk unpacked and hashed, and
 #: documents parsed. sample: quick, and the SHA-256 and every chunk of some packs.
@@ -191,9 +190,8 @@ def _check_listing(
     try:
         listing = reader.read_listing(reference)
     except (DamagedError, NotFoundError, FileAccessError) as error:
-        subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
         users = [one.id for one in listed.snapshots.readable if reference in one.manifest.listings]
-        problem = f"the list of files of {subject} cannot be read: {error.message}"
+        problem = f"the list of files of {part_name(reference.agent)} cannot be read: {error.message}"
         findings.append(Finding(key, problem, tuple(reference.chunks), tuple(users), advice=_ADVICE_LISTING))
         return
     listed.listings[reference.sha256] = listing
@@ -217,12 +215,9 @@ def _check_owner(
     """A list that is whole, and names files of another part than its own, is refused by a restore."""
     found = owners.get(reference.sha256)
     if found is None:
-        found = {agent_of(one.location, is_folder=True) for one in listing.folders}
-        found |= {agent_of(one.location) for one in listing.files}
-        owners[reference.sha256] = found
+        found = owners[reference.sha256] = owners_of(listing)
     if found - {reference.agent}:
-        subject = "what belongs to no agent" if reference.agent is None else f"agent {reference.agent}"
-        problem = f"the list of files of {subject} names files of somebody else"
+        problem = f"the list of files of {part_name(reference.agent)} names files of somebody else"
         findings.append(Finding(snapshot_key(snapshot.id), problem, (), (snapshot.id,), advice=_ADVICE_SNAPSHOT))
 
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from aml.errors import DamagedError
 from aml.model.undecodable import UNDECODABLE
+from aml.store.layout import agent_of
 
 FORMAT = 1
 #: No backup was made before, and the calendar of the interpreter ends soon after.
@@ -102,6 +103,17 @@ class Listing(Struct, frozen=True):
     format: int
     folders: list[FolderEntry]
     files: list[FileEntry]
+
+
+def owners_of(listing: Listing) -> set[str | None]:
+    """The agents whose folders and files a listing names, and None where it names what belongs to no agent."""
+    owners = {agent_of(one.location, is_folder=True) for one in listing.folders}
+    return owners | {agent_of(one.location) for one in listing.files}
+
+
+def part_name(agent: str | None) -> str:
+    """What the part of a store is called that a listing is of."""
+    return "what belongs to no agent" if agent is None else f"agent {agent}"
 
 
 class ListingRef(Struct, frozen=True):

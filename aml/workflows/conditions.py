@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from aml.config import Settings
 from aml.errors import NotFoundError, UsageError
+from aml.fs.files import is_there
 from aml.fs.mounts import refuse_network
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
@@ -20,7 +22,7 @@ from aml.hooks import Hooks
 from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
 from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.recovery import recover
-from aml.ledger.runs import Journal, Run
+from aml.ledger.runs import Journal, Run, is_run_id
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.model.timestamps import to_iso
 from aml.repository.local_folder import LocalFolder
@@ -132,13 +134,25 @@ def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Itera
 
 def unfinished_restore(store: Store) -> str | None:
     """What to tell where a restore died half-way and no run has brought it to an end yet."""
-    folder = store.state / "restore"
-    if not folder.is_dir() or not any((one / "steps.json").is_file() for one in folder.iterdir()):
+    if not any(is_there(store.state / _RESTORE / run / "steps.json") for run in _stagings(store)):
         return None
     return (
         "a restore died half-way: the store is neither what it was nor what it should be, until the next run that "
         "changes it (such as aml backup create) brings it to an end"
     )
+
+
+def _stagings(store: Store) -> list[str]:
+    """The runs whose restores have a folder of their own still; a link or a file of that name is somebody else's."""
+    folder = store.state / _RESTORE
+    try:
+        if not stat.S_ISDIR(os.stat(folder, follow_symlinks=False).st_mode):
+            return []
+        with os.scandir(folder) as entries:
+            return [one.name for one in entries if is_run_id(one.name) and one.is_dir(follow_symlinks=False)]
+    except OSError:
+        # whoever has to change something there will say so
+        return []
 
 
 def no_backup_yet(destination: LocalFolder) -> NotFoundError:
@@ -214,7 +228,7 @@ def changing(
         with lock_notes(store) as locks:
             ending = partial(_end_restore, store, locks, conditions.locks)
             notes = recover(store, journal, {_RESTORE: ending})
-            _discard_stagings(store)
+            notes += _discard_stagings(store)
             yield locks, (*locks.problems, *notes, *_other_host(newest, now))
 
 
@@ -225,12 +239,15 @@ def _end_restore(store: Store, locks: FileLockNotes, policy: LockPolicy, run: Ru
     return note
 
 
-def _discard_stagings(store: Store) -> None:
-    """What a restore left that was over but for its clearing up; every unfinished one has just been ended."""
-    if (store.state / "restore").is_dir():
-        from aml.backup.restore import discard_leftovers
+def _discard_stagings(store: Store) -> list[str]:
+    """Remove what a restore left that was over but for its clearing up, since every unfinished one has just been ended;
+    returns notes of what could not be removed, which is in nobody's way."""
+    runs = _stagings(store)
+    if not runs:
+        return []
+    from aml.backup.restore import discard_leftovers
 
-        discard_leftovers(store)
+    return discard_leftovers(store, runs)
 
 
 def _other_host(newest: Run | None, now: float) -> list[str]:

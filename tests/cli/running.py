@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from aml.cli.invocation import Streams
 from aml.cli.main import run
 from tests.support.records import NOW, Record, pattern
 from tests.support.stores import make_store
+
+_RELEASED = re.compile(rb'("released":)[0-9.]+')
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +56,19 @@ def aml(
         clock=lambda: moment,
         folder=folder,
     )
+    _give_agents_their_turn(folder)
     return Answer(status, out.getvalue(), err.getvalue())
+
+
+def _give_agents_their_turn(folder: Path) -> None:
+    """Make the locks that a run gave back as good as long ago: the next run leaves their files alone for a while, for
+    the sake of agents, and no test needs to wait for that."""
+    for notes in folder.glob(".loom/*.aml/locks.jsonl"):
+        if notes.is_file() and not notes.is_symlink():
+            before = notes.read_bytes()
+            after = _RELEASED.sub(rb"\g<1>1.0", before)
+            if after != before:
+                notes.write_bytes(after)
 
 
 def aml_child(folder: Path, *words: str | bytes, **environment: str) -> Answer:

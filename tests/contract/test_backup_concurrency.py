@@ -185,7 +185,7 @@ class Changing:
         assert found["alpha/patterns.json"] in self.states
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_creates_and_restores_go_on_while_backups_are_rotated_away(tmp_path: Path, seconds: float) -> None:
     project = tmp_path / "project"
     make_project(project, records=40)
@@ -207,7 +207,7 @@ def test_creates_and_restores_go_on_while_backups_are_rotated_away(tmp_path: Pat
     assert_all_sound(project)
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_restore_in_place_and_a_rotation_take_turns(tmp_path: Path, seconds: float) -> None:
     project = tmp_path / "project"
     make_project(project, records=40)
@@ -240,7 +240,7 @@ def test_a_verification_finds_nothing_wrong_while_backups_are_made(tmp_path: Pat
         answer = aml_child(project, "backup", "verify", "--json")
         assert answer.status == 0, answer.out
 
-    assert min(in_loops(4, changing.create, verify)) >= 2
+    assert min(in_loops(3, changing.create, verify)) >= 2
 
 
 # ---- side by side with agents
@@ -292,7 +292,7 @@ def test_a_backup_holds_what_was_acknowledged_before_it_began(tmp_path: Path, fo
     files = make_project(project, form=form)
     at_first = records_in(contents(memory(project)))
     owed: dict[str, set[str]] = {}
-    with writing_agents(files, tmp_path / "logs", 5) as writers:
+    with writing_agents(files, tmp_path / "logs", 3) as writers:
         while is_writing(writers):
             before = {key(entry.record) for entry in acknowledged(writers)}
             answer = aml_child(project, "backup", "create", "--json")
@@ -335,12 +335,12 @@ def restore_while_writing(tmp_path: Path, form: Form, seconds: float, programs: 
 
 @pytest.mark.parametrize("form", ["gzip", "plain"])
 def test_no_acknowledged_write_is_lost_while_the_store_is_restored(tmp_path: Path, form: Form) -> None:
-    restore_while_writing(tmp_path, form, 8, [(), ()])
+    restore_while_writing(tmp_path, form, 4, [(), ()])
 
 
 @pytest.mark.slow
 def test_no_acknowledged_write_is_lost_over_a_longer_time(tmp_path: Path) -> None:
-    restore_while_writing(tmp_path, "gzip", 45, [(), (), ()])
+    restore_while_writing(tmp_path, "gzip", 25, [(), (), ()])
 
 
 @pytest.mark.node
@@ -350,7 +350,7 @@ def test_no_acknowledged_write_of_a_node_agent_is_lost_while_the_store_is_restor
     if not (node and there):
         reason = "node is missing, or AML_TEST_NODE_MODULES names no node_modules with proper-lockfile and pako"
         (pytest.fail if os.environ.get("AML_REQUIRE_NODE") == "1" else pytest.skip)(reason)
-    restore_while_writing(tmp_path, "gzip", 8, [[str(node), str(NODE_WRITER)], ()])
+    restore_while_writing(tmp_path, "gzip", 5, [[str(node), str(NODE_WRITER)], ()])
 
 
 # ---- between the backup and the swap

@@ -201,7 +201,7 @@ def test_h30_no_acknowledged_write_of_a_live_agent_is_lost(tmp_path: Path, form:
 
 @pytest.mark.slow
 def test_h30_no_acknowledged_write_is_lost_over_a_longer_time(tmp_path: Path) -> None:
-    check_side_by_side(tmp_path, "plain", seconds=30, programs=[(), (), ()])
+    check_side_by_side(tmp_path, "plain", seconds=20, programs=[(), (), ()])
 
 
 @pytest.mark.node
@@ -213,7 +213,7 @@ def test_h30_no_acknowledged_write_of_a_node_agent_is_lost(tmp_path: Path, form:
 @pytest.mark.node
 @pytest.mark.slow
 def test_h30_agents_of_both_makes_lose_nothing_over_a_longer_time(tmp_path: Path, node_writer: list[str]) -> None:
-    check_side_by_side(tmp_path, "gzip", seconds=30, programs=[node_writer, node_writer, ()])
+    check_side_by_side(tmp_path, "gzip", seconds=20, programs=[node_writer, node_writer, ()])
 
 
 def make_prunable_store(tmp_path: Path, *agents: str) -> Path:

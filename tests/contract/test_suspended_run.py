@@ -14,9 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -33,6 +36,9 @@ from aml.workflows.prune import prune
 from aml.workflows.undo import prune_history, prune_undo
 from tests.support.live_writer import agent_lock, append_record, fresh_pattern, unused_pattern
 from tests.support.stores import make_store, read_array, record_spans, write_array
+
+#: Whoever looks for the moment to suspend a run must not miss it because others do the same.
+_ONE_AT_A_TIME = Lock()
 
 ALL_MAY_GO = PruneOptions(limits=Limits(run_share=1.0, window_share=1.0))
 
@@ -136,9 +142,11 @@ def suspended_run(
     """A run that stands still in the middle of its work on the file; several tries, since it may be too quick."""
     for attempt in range(10):
         scene = Scene.make(tmp_path / str(attempt), megabytes)
-        process = start(words(scene.store))
+        with _ONE_AT_A_TIME:
+            process = start(words(scene.store))
+            stopped = stop_in_the_middle(process, scene, moment)
         try:
-            if stop_in_the_middle(process, scene, moment):
+            if stopped:
                 yield scene, process
                 return
             process.communicate(timeout=60)
@@ -225,9 +233,7 @@ def test_a_short_stop_does_no_harm(tmp_path: Path) -> None:
     scene.check_only_the_agents_folder_is_clean()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("stale", "moment"), [(10.0, has_drafted), (30.0, has_drafted), (10.0, has_locked)])
-def test_a_prune_suspended_for_40_seconds_destroys_nothing(tmp_path: Path, stale: float, moment: Moment) -> None:
+def destroys_nothing(tmp_path: Path, stale: float, moment: Moment) -> None:
     """Agents of both ages: the older ones take a lock over after 10 s, the newer ones after 30 s."""
     with suspended_run(tmp_path, 30, command_line, moment) as (scene, process):
         stopped = time.monotonic()
@@ -240,8 +246,7 @@ def test_a_prune_suspended_for_40_seconds_destroys_nothing(tmp_path: Path, stale
     scene.check_only_the_agents_folder_is_clean()
 
 
-@pytest.mark.slow
-def test_a_prune_suspended_for_40_seconds_leaves_the_new_holder_of_its_lock_alone(tmp_path: Path) -> None:
+def leaves_the_new_holder_of_its_lock_alone(tmp_path: Path) -> None:
     with suspended_run(tmp_path, 30, command_line) as (scene, process):
         time.sleep(38)
         first, second = fresh_pattern("alpha"), fresh_pattern("alpha")
@@ -256,14 +261,30 @@ def test_a_prune_suspended_for_40_seconds_leaves_the_new_holder_of_its_lock_alon
     scene.check_only_the_agents_folder_is_clean()
 
 
-@pytest.mark.slow
-def test_a_prune_suspended_for_40_seconds_while_agents_were_idle_ends_well(tmp_path: Path) -> None:
+def ends_well_where_agents_were_idle(tmp_path: Path) -> None:
     with suspended_run(tmp_path, 30, command_line) as (scene, process):
         time.sleep(40)
         resume(process)
         check_clean_end(process, timeout=110)
     scene.check_nothing_was_lost([])
     scene.check_only_the_agents_folder_is_clean()
+
+
+@pytest.mark.slow
+def test_prunes_suspended_for_40_seconds_destroy_nothing(tmp_path: Path) -> None:
+    """Side by side, since hardly more is done than to wait."""
+    cases: list[Callable[[Path], None]] = [
+        partial(destroys_nothing, stale=10.0, moment=has_drafted),
+        partial(destroys_nothing, stale=30.0, moment=has_drafted),
+        partial(destroys_nothing, stale=10.0, moment=has_locked),
+        leaves_the_new_holder_of_its_lock_alone,
+        ends_well_where_agents_were_idle,
+    ]
+    with ThreadPoolExecutor(len(cases)) as threads:
+        ended = [threads.submit(case, tmp_path / str(number)) for number, case in enumerate(cases)]
+    problems = [error for one in ended if (error := one.exception()) is not None]
+    if problems:
+        raise BaseExceptionGroup("suspended runs", problems)
 
 
 _MUTATING = ("open", "mkdir", "write", "fsync", "rename", "unlink", "utime")

@@ -260,7 +260,7 @@ class BackupRunner:
                 yield f"backup {number} restores otherwise: {difference(tree, found.trees[number])}"
         if self.scenario.may_remove and self._before.trees.keys() & found.trees.keys() - self._goal.trees.keys():
             yield f"backups are left over: {sorted(found.trees)}"
-        verified = aml("backup", "verify")
+        verified = aml.look("backup", "verify")
         if verified.exit:
             yield f"verify: exit {verified.exit}: {verified.err or verified.out}"
         yield from leftovers(folder, self._whole)
@@ -295,13 +295,13 @@ def _look(folder: Path, aml: Aml, *, restores: bool = True) -> Backups:
     """Restore every backup that is listed into a folder of its own, beside the project; or leave their trees empty."""
     if not (folder / KEEP / "repository.json").exists():
         return Backups({}, tree_of(folder / STORE))
-    listed = aml("backup", "list", "--json")
+    listed = aml.look("backup", "list", "--json")
     assert listed.exit == 0, listed.err or listed.out
     backups = json.loads(listed.out)["data"]["backups"]
     trees: dict[int, Tree] = {backup["sequence"]: {} for backup in backups}
     for backup in backups if restores else []:
         target = folder.with_name(f"{folder.name}.look")
-        aml.must("backup", "restore", backup["id"], "--target", str(target))
+        aml.must("backup", "restore", backup["id"], "--target", str(target), unforked=True)
         trees[backup["sequence"]] = tree_of(target)
         shutil.rmtree(target)
     return Backups(trees, tree_of(folder / STORE))

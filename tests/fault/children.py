@@ -73,7 +73,7 @@ class Children:
         self._server.stdout.close()
 
     def run(self, folder: Path, words: Words, now: float, **injection: Any) -> Ended:
-        """Run ``aml WORDS`` in ``folder`` with the clock at ``now``; ``injection``: fault, at, only, calls."""
+        """Run ``aml WORDS`` in ``folder``, the clock at ``now``; ``injection``: fault, at, only, calls, unforked."""
         assert self._server.stdin
         assert self._server.stdout
         request = {"words": list(words), "folder": str(folder), "now": now, "limit": CHILD_LIMIT}
@@ -99,9 +99,13 @@ class Aml:
         self.now += PAUSE
         return self._children.run(self._folder, words, self.now, **injection)
 
-    def must(self, *words: str) -> Ended:
+    def look(self, *words: str) -> Ended:
+        """The same for a run that only looks at what others did, without a process of its own."""
+        return self(*words, unforked=True)
+
+    def must(self, *words: str, **injection: Any) -> Ended:
         """The same for a run that has to succeed."""
-        ended = self(*words)
+        ended = self(*words, **injection)
         assert ended.exit == 0, f"aml {' '.join(words)}: exit {ended.exit}: {ended.err or ended.out}"
         return ended
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.fault.children import Children
+from tests.fault.points import POINTS
 from tests.fault.real import own_disk
-
-POINTS = "fault points"
 
 
 @pytest.fixture(scope="session")

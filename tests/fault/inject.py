@@ -130,6 +130,8 @@ class Injector:
 
     def install(self) -> None:
         """Replace the functions for the rest of this process."""
+        from tests.support.disk import Library
+
         self._real = {name: getattr(os, name) for name in (*_COUNTED, "open", "close") if hasattr(os, name)}
         stand_ins = {name: self._counting(name) for name in self._real.keys() & _COUNTED}
         stand_ins |= {"open": self._open, "close": self._close}
@@ -147,7 +149,7 @@ class Injector:
         real_open = builtins.open
         builtins.open = io.open = self._opening(real_open)  # type: ignore[assignment]
         real_library = ctypes.CDLL
-        ctypes.CDLL = lambda *args, **keywords: _Library(real_library(*args, **keywords), self._syncfs)  # type: ignore[assignment,misc]
+        ctypes.CDLL = lambda *args, **keywords: Library(real_library(*args, **keywords), self._syncfs)  # type: ignore[assignment,misc]
 
     def _counting(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **keywords: Any) -> Any:
@@ -286,17 +288,6 @@ class _CountingFile(io.FileIO):
         return length
 
 
-class _Library:
-    """A library of C functions with a stand-in for one of them."""
-
-    def __init__(self, real: Any, syncfs: Callable[[int], int]) -> None:
-        self._real = real
-        self.syncfs = syncfs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
 def _error(number: int, name: str, args: Sequence[Any]) -> OSError:
     """The error as the interpreter raises it: with the path where the call has one, without for a descriptor."""
     if isinstance(args[0], int):
@@ -329,20 +320,47 @@ def serve() -> None:
 
     A request: {words, folder, now, out, err, limit, fault?, at?, only?, calls?}; ``folder`` is the project, which
     becomes the working folder; ``out``, ``err`` and ``calls`` are files to write; ``limit`` is in seconds. The answer:
-    {exit, seconds}, where a negative exit is the signal that ended the child.
+    {exit, seconds}, where a negative exit is the signal that ended the child. With ``unforked``, this very process
+    runs the command line, several times as fast: for what only looks at or undoes what others have done.
     """
+    from tests.support.disk import never_wait_for_the_disk
+
     _import_everything()
+    never_wait_for_the_disk()
     gc.freeze()  # so that no child walks, and thereby copies, what they all share
     for line in sys.stdin:
         request = json.loads(line)
         began = time.monotonic()
-        child = os.fork()
-        if child == 0:
-            _serve_one(request)
-        _, status = os.waitpid(child, 0)
-        answer = {"exit": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        ended = _run_unforked(request) if request.get("unforked") else _run_forked(request)
+        sys.stdout.write(json.dumps({"exit": ended, "seconds": time.monotonic() - began}) + "\n")
         sys.stdout.flush()
+
+
+def _run_forked(request: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        _serve_one(request)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run_unforked(request: dict[str, Any]) -> int:
+    from aml.cli.invocation import Streams
+    from aml.cli.main import run
+
+    out, err, clocks = io.StringIO(), io.StringIO(), (time.time, time.time_ns)
+    streams, folder = Streams(out, err, io.StringIO()), Path(request["folder"])
+    signal.alarm(request["limit"])
+    set_clock(request["now"])
+    try:
+        status = run(request["words"], streams=streams, environment=os.environ, clock=time.time, folder=folder)
+    except BaseException:  # noqa: BLE001  (as in a child)
+        err.write(traceback.format_exc())
+        status = 70
+    time.time, time.time_ns = clocks
+    signal.alarm(0)
+    for name, said in (("out", out), ("err", err)):
+        Path(request[name]).write_text(said.getvalue(), encoding="utf-8", errors="backslashreplace")
+    return status
 
 
 def _import_everything() -> None:
@@ -354,6 +372,13 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(aml.__path__, "aml."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # what is imported or built only where it is needed
+    from aml.cli import groups
+    from aml.codec.compression import pack, unpack
+
+    for name in groups.COMMANDS:
+        groups._load(name)
+    unpack(pack(b"[]"), max_bytes=2)
 
 
 def _serve_one(request: dict[str, Any]) -> None:

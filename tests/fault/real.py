@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import running
+from tests.cli.running import Answer
 from tests.support.records import NOW
 
 #: AML without any call replaced: only its clock is set, and where wanted the largest size of a file.
@@ -35,6 +37,11 @@ def command(*words: str, minutes: float = 0, file_size: int = -1) -> list[str]:
 def aml(folder: Path, *words: str, minutes: float = 0, file_size: int = -1) -> subprocess.CompletedProcess[str]:
     started = command(*words, minutes=minutes, file_size=file_size)
     return subprocess.run(started, cwd=folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def look(folder: Path, *words: str, minutes: float = 0) -> Answer:
+    """A command that only looks at what others did, in this very process: several times as fast as one of its own."""
+    return running.aml(folder, *words, now=NOW.timestamp() + 60 * minutes)
 
 
 def noise(size: int, seed: int) -> str:

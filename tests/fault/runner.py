@@ -202,7 +202,7 @@ class FaultRunner:
         problems += [f"in the end {problem}" for problem in self._judge_records(later)]
         problems += self.scenario.in_the_end(later, self._whole)
         problems += leftovers(folder, self._whole)
-        told = aml("prune", "history", "--json", "--limit", "100")
+        told = aml.look("prune", "history", "--json", "--limit", "100")
         if told.exit:
             return [*problems, f"history: exit {told.exit}: {told.err or told.out}"]
         runs = json.loads(told.out)["data"]["runs"]
@@ -266,7 +266,7 @@ class FaultRunner:
         """Undoing every prune, the newest first, brings every record back to where it stood."""
         for run in runs:
             if run["operation"] == "prune" and any(file["removed"] for file in run["files"]):
-                ended = aml("prune", "undo", run["id"])
+                ended = aml("prune", "undo", run["id"], unforked=True)
                 if ended.exit:
                     return [f"undo of {run['id']}: exit {ended.exit}: {ended.err or ended.out}"]
         back = Project.read(folder)

@@ -1,6 +1,7 @@
 """Backup commands meet a fault at every call that changes a file: what was backed up restores, no store is a mixture.
 
-By default a sample of all points is tried; those marked slow try a larger share, or all with AML_FAULT_EACH=1.
+By default a few points of each scenario are tried; the tests marked slow try one in ONE_IN, and each fault at each kind
+of call, or with AML_FAULT_EACH=1 all.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from tests.fault.backups import TARGET, BackupRunner, BackupScenario
-from tests.fault.children import Aml, Children, Point
-from tests.fault.conftest import POINTS
+from tests.fault.children import Aml, Children
 from tests.fault.inject import Fault
+from tests.fault.points import Runners, assert_promises_are_kept, few, share
 from tests.fault.runner import KEEP, STORE
 from tests.support.records import NOW, decision, pattern, solution
 from tests.support.stores import write_array
 
 #: By default so many points of each scenario are tried, or a few more.
 SAMPLE = 6
-#: The tests marked slow try one in so many of all points; 1 tries every one, which takes half an hour and more.
-EACH = int(os.environ.get("AML_FAULT_EACH", "12"))
+#: The tests marked slow try one in so many of all points; all of them take half an hour.
+ONE_IN = 20
 
 CREATE = ("backup", "create")
 RESTORE_FIRST = ("backup", "restore", "--at", "2026-11-20T10:01:00Z")
@@ -184,42 +185,21 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], BackupRunner]:
-    """The runner of a scenario, whose project is built once in this process."""
-    made: dict[str, BackupRunner] = {}
-
-    def runner(name: str) -> BackupRunner:
-        if name not in made:
-            made[name] = BackupRunner(SCENARIOS[name], children, tmp_path_factory.mktemp("faults") / "scenario")
-        return made[name]
-
-    return runner
-
-
-def sample(points: list[Point]) -> list[Point]:
-    """A few points from everywhere."""
-    # an odd step, since neighbours are the same call with one fault after the other
-    return points[:: len(points) // SAMPLE | 1]
+def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Runners[BackupRunner]:
+    return Runners(lambda name, place: BackupRunner(SCENARIOS[name], children, place), tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_sample_of_faults_harms_no_backup_and_mixes_no_store(
-    name: str, runners: Callable[[str], BackupRunner], record_property: Callable[[str, object], None]
+    name: str, runners: Runners[BackupRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = sample(runners(name).points())
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), few(runners(name).points(), SAMPLE), record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "fault"), [(one.name, fault) for one in SCENARIOS.values() for fault in one.faults])
 def test_every_fault_harms_no_backup_and_mixes_no_store(
-    name: str, fault: Fault, runners: Callable[[str], BackupRunner], record_property: Callable[[str, object], None]
+    name: str, fault: Fault, runners: Runners[BackupRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = runners(name).points([fault])
-    points = points[len(fault) % EACH :: EACH] or points[:1]
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), share(runners(name).points([fault]), ONE_IN), record_property)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.backups import Tree, tree_of
-from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, mount, noise, own_disk
+from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, look, mount, noise, own_disk
 from tests.fault.runner import KEEP, STATE, STORE, Project, leftovers
 from tests.support.records import pattern
 from tests.support.stores import gunzipped, write_array
@@ -63,14 +62,14 @@ def held(root: Path) -> Tree:
 
 
 def backups_of(folder: Path, minutes: float = 50) -> list[str]:
-    listed = aml(folder, "backup", "list", "--json", minutes=minutes)
-    assert listed.returncode == 0, listed.stderr or listed.stdout
-    return [one["id"] for one in json.loads(listed.stdout)["data"]["backups"]]
+    listed = look(folder, "backup", "list", "--json", minutes=minutes)
+    assert listed.status == 0, listed.err or listed.out
+    return [one["id"] for one in listed.envelope["data"]["backups"]]
 
 
 def restored(folder: Path, backup: str, target: Path) -> Tree:
-    ended = aml(folder, "backup", "restore", backup, "--target", str(target), minutes=50)
-    assert ended.returncode == 0, ended.stderr
+    ended = look(folder, "backup", "restore", backup, "--target", str(target), minutes=50)
+    assert ended.status == 0, ended.err
     tree = held(target)
     shutil.rmtree(target)
     return tree
@@ -94,8 +93,8 @@ def assert_next_create_ends_clean(folder: Path, target: Path, minutes: float = 1
     ended = aml(folder, *CREATE, minutes=minutes)
     assert ended.returncode == 0, ended.stderr
     assert restored(folder, backups_of(folder)[-1], target) == held(folder / STORE)
-    verified = aml(folder, "backup", "verify", minutes=minutes + 1)
-    assert verified.returncode == 0, verified.stdout
+    verified = look(folder, "backup", "verify", minutes=minutes + 1)
+    assert verified.status == 0, verified.out
     assert not leftovers(folder, Project.read(folder))
     assert not list((folder / STATE / "restore").glob("*"))
 

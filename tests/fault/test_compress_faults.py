@@ -1,6 +1,7 @@
 """Compressing meets a fault at every call that changes a file, and real faults: each file says what it said.
 
-By default a sample of all points is tried; those marked slow try every one of them.
+By default a sample of all points is tried; the tests marked slow try one in ONE_IN, and each fault at each kind of
+call, or with AML_FAULT_EACH=1 all.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.fault.children import Aml, Children, Ended, Point, Words
-from tests.fault.conftest import POINTS
 from tests.fault.inject import Fault
+from tests.fault.points import Runners, assert_promises_are_kept, deaths_after_replacing, few, share
 from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, noise
 from tests.fault.runner import STATE, STORE, FaultRunner, Prepared, Project, Scenario, leftovers
 from tests.support.records import NOW, decision, pattern, solution
@@ -27,7 +28,8 @@ from tests.support.stores import gunzipped, write_array
 COMPRESS = ("optimize", "compress", "--age-days", "0")
 DECOMPRESS = ("optimize", "compress", "--decompress")
 
-STEP, AT_LEAST = 23, 7
+#: One point in so many by default, but so many at least; and one in so many by the tests marked slow.
+STEP, AT_LEAST, ONE_IN = 23, 7, 4
 
 
 def write_project(folder: Path) -> Project:
@@ -112,44 +114,29 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], FaultRunner]:
-    """The runner of a scenario, whose project is built once in this process."""
-    made: dict[str, FaultRunner] = {}
-
-    def runner(name: str) -> FaultRunner:
-        if name not in made:
-            made[name] = FaultRunner(SCENARIOS[name], children, tmp_path_factory.mktemp("faults") / "scenario")
-        return made[name]
-
-    return runner
+def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Runners[FaultRunner]:
+    return Runners(lambda name, place: FaultRunner(SCENARIOS[name], children, place), tmp_path_factory)
 
 
 def sample(points: list[Point]) -> list[Point]:
     """A few points from everywhere, and each death right after a record file was replaced."""
-    few = points[:: max(1, min(STEP, len(points) // AT_LEAST))]
-    replaced = [one for one in points if one.call == "rename" and Path(one.path).is_relative_to(STORE)]
-    return few + [one for one in replaced if one.fault is Fault.KILL_AFTER and one not in few]
+    chosen = [*few(points, max(AT_LEAST, len(points) // STEP)), *deaths_after_replacing(points, STORE)]
+    return list(dict.fromkeys(chosen))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_h15_h16_sample_of_faults_leaves_each_file_whole(
-    name: str, runners: Callable[[str], FaultRunner], record_property: Callable[[str, object], None]
+    name: str, runners: Runners[FaultRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = sample(runners(name).points())
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), sample(runners(name).points()), record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault"), [(one.name, fault) for one in SCENARIOS.values() for fault in one.faults])
 def test_h15_h16_every_fault_at_every_call_leaves_each_file_whole(
-    name: str, fault: Fault, runners: Callable[[str], FaultRunner], record_property: Callable[[str, object], None]
+    name: str, fault: Fault, runners: Runners[FaultRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = runners(name).points([fault])
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), share(runners(name).points([fault]), ONE_IN), record_property)
 
 
 def large_store(folder: Path, *, records: int, size: int) -> Project:
