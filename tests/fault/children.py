@@ -55,7 +55,7 @@ class Children:
         self._out, self._err = scratch / "child.out", scratch / "child.err"
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AML_", "COV_"))}
         self._server = subprocess.Popen(
-            [sys.executable, "-B", str(Path(__file__).with_name("inject.py")), "--serve"],
+            [sys.executable, "-B", str(Path(__file__).with_name("serve.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

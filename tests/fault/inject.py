@@ -2,7 +2,6 @@
 
     python tests/fault/inject.py --folder PROJECT --fault kill-before --at 7 -- prune --yes
     python tests/fault/inject.py --folder PROJECT --count-file CALLS -- prune --yes     (no fault: list the calls)
-    python tests/fault/inject.py --serve                                                (see ``serve``)
 
 Every function of ``os`` that changes a file is replaced by one that counts; AML itself knows nothing of it. Calls
 on paths outside the folder (byte code, temporary files of the interpreter) pass through and do not count. So is syncfs
@@ -15,7 +14,6 @@ import argparse
 import builtins
 import ctypes
 import errno
-import gc
 import io
 import json
 import os
@@ -23,7 +21,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -315,101 +312,7 @@ def set_clock(now: float) -> None:
     time.time_ns = lambda: real_ns() + ahead_ns
 
 
-def serve() -> None:
-    """Answer requests, one JSON object a line, each by a forked child that finds everything imported already.
-
-    A request: {words, folder, now, out, err, limit, fault?, at?, only?, calls?}; ``folder`` is the project, which
-    becomes the working folder; ``out``, ``err`` and ``calls`` are files to write; ``limit`` is in seconds. The answer:
-    {exit, seconds}, where a negative exit is the signal that ended the child. With ``unforked``, this very process
-    runs the command line, several times as fast: for what only looks at or undoes what others have done.
-    """
-    from tests.support.disk import never_wait_for_the_disk
-
-    _import_everything()
-    never_wait_for_the_disk()
-    gc.freeze()  # so that no child walks, and thereby copies, what they all share
-    for line in sys.stdin:
-        request = json.loads(line)
-        began = time.monotonic()
-        ended = _run_unforked(request) if request.get("unforked") else _run_forked(request)
-        sys.stdout.write(json.dumps({"exit": ended, "seconds": time.monotonic() - began}) + "\n")
-        sys.stdout.flush()
-
-
-def _run_forked(request: dict[str, Any]) -> int:
-    child = os.fork()
-    if child == 0:
-        _serve_one(request)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _run_unforked(request: dict[str, Any]) -> int:
-    from aml.cli.invocation import Streams
-    from aml.cli.main import run
-
-    out, err, clocks = io.StringIO(), io.StringIO(), (time.time, time.time_ns)
-    streams, folder = Streams(out, err, io.StringIO()), Path(request["folder"])
-    signal.alarm(request["limit"])
-    set_clock(request["now"])
-    try:
-        status = run(request["words"], streams=streams, environment=os.environ, clock=time.time, folder=folder)
-    except BaseException:  # noqa: BLE001  (as in a child)
-        err.write(traceback.format_exc())
-        status = 70
-    time.time, time.time_ns = clocks
-    signal.alarm(0)
-    for name, said in (("out", out), ("err", err)):
-        Path(request[name]).write_text(said.getvalue(), encoding="utf-8", errors="backslashreplace")
-    return status
-
-
-def _import_everything() -> None:
-    import importlib
-    import pkgutil
-
-    import aml
-
-    for module in pkgutil.walk_packages(aml.__path__, "aml."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    # what is imported or built only where it is needed
-    from aml.cli import groups
-    from aml.codec.compression import pack, unpack
-
-    for name in groups.COMMANDS:
-        groups._load(name)
-    unpack(pack(b"[]"), max_bytes=2)
-
-
-def _serve_one(request: dict[str, Any]) -> None:
-    """The child: never returns."""
-    status = 70
-    try:
-        signal.alarm(request["limit"])
-        for number, path, flags in (
-            (0, os.devnull, os.O_RDONLY),
-            (1, request["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-            (2, request["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-        ):
-            os.dup2(os.open(path, flags, 0o600), number)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        os.chdir(request["folder"])
-        fault = Fault(request["fault"]) if request.get("fault") else None
-        injector = Injector(Path(request["folder"]), fault, request.get("at", 0), request.get("only", ""))
-        status = _run_injected(injector, request["words"], request["now"], request.get("calls"))
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:  # noqa: BLE001  (whatever got out is what the test wants to see)
-        traceback.print_exc()
-    finally:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-
-
-def _run_injected(injector: Injector, words: Sequence[str], now: float | None, calls: str | None) -> int:
+def run_injected(injector: Injector, words: Sequence[str], now: float | None, calls: str | None) -> int:
     injector.install()
     try:
         return run_aml(words, now=now)
@@ -420,7 +323,6 @@ def _run_injected(injector: Injector, words: Sequence[str], now: float | None, c
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run one AML command line with a fault at the n-th call.")
-    parser.add_argument("--serve", action="store_true", help="answer requests on standard input")
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="only calls on paths below it count")
     parser.add_argument("--fault", type=Fault, choices=list(Fault), help="what happens")
     parser.add_argument("--at", type=int, default=1, help="at which call, from 1")
@@ -429,11 +331,8 @@ def main() -> int:
     parser.add_argument("--now", type=float, help="what the clock says at the start, in seconds since 1970")
     parser.add_argument("words", nargs="*", help="the command line of AML, after --")
     chosen = parser.parse_args()
-    if chosen.serve:
-        serve()
-        return 0
     injector = Injector(chosen.folder, chosen.fault, chosen.at, chosen.only)
-    return _run_injected(injector, chosen.words, chosen.now, chosen.count_file)
+    return run_injected(injector, chosen.words, chosen.now, chosen.count_file)
 
 
 if __name__ == "__main__":

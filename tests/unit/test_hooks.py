@@ -13,106 +13,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from aml.errors import AmlError, ExitStatus, InterruptedRunError, LockedError
-from aml.hooks import HookError, Hooks, Told, hooked
-
-PROJECT = Path(__file__).parents[2]
-PYTHON = (sys.executable, "-I", "-S", "-c")
-
-
-class Scene:
-    """A store and a repository that hooks are told of, a log that they write, and the warnings given."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = folder / "memory"
-        self.repository = folder / "memory-backup"
-        self.log = folder / "log"
-        self.warnings: list[str] = []
-
-    def logging(self, then: str = "") -> tuple[str, ...]:
-        """A hook that logs its moment and status, and then runs a line of shell."""
-        return ("/bin/sh", "-c", f'echo "$AML_HOOK_MOMENT:$AML_HOOK_STATUS" >>"$0"; {then}', str(self.log))
-
-    def all_logging(self) -> Hooks:
-        return Hooks(self.logging(), self.logging(), self.logging(), self.logging())
-
-    def logged(self) -> list[str]:
-        return self.log.read_text().split() if self.log.exists() else []
-
-    def run(self, hooks: Hooks, body: Callable[[Told], object]) -> None:
-        with hooked(hooks, "prune", store=self.store, repository=self.repository, warn=self.warnings.append) as told:
-            body(told)
-
-    def warned(self, command: tuple[str, ...], timeout: float = 60.0) -> str:
-        """The one warning, where ``command`` runs after a success."""
-        self.run(Hooks(success=command, timeout=timeout), done)
-        (warning,) = self.warnings
-        return warning
-
-    def refusal(self, command: tuple[str, ...], timeout: float = 60.0) -> HookError:
-        """The error, where ``command`` runs before."""
-        with pytest.raises(HookError) as raised:
-            self.run(Hooks(before=command, timeout=timeout), must_not_run)
-        assert not self.warnings
-        return raised.value
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
-
-
-def done(told: Told) -> None:
-    told.status = ExitStatus.DONE
-
-
-def must_not_run(_: Told) -> None:
-    pytest.fail("the operation ran")
-
-
-def ends_with(status: ExitStatus | None) -> Callable[[Told], None]:
-    def body(told: Told) -> None:
-        told.status = status
-
-    return body
-
-
-def raises(error: BaseException) -> Callable[[Told], None]:
-    def body(told: Told) -> None:
-        told.status = ExitStatus.DONE
-        raise error
-
-    return body
-
-
-def shell(line: str, *arguments: str) -> tuple[str, ...]:
-    return ("/bin/sh", "-c", line, *arguments)
-
-
-def appears(path: Path) -> str:
-    """The content of a file that another process is about to write."""
-    deadline = time.monotonic() + 20
-    while not (path.exists() and path.read_text().endswith("\n")):
-        assert time.monotonic() < deadline, f"{path.name} never came"
-        time.sleep(0.01)
-    return path.read_text().strip()
-
-
-def is_running(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
-
-
-def ends_soon(pid: int) -> bool:
-    deadline = time.monotonic() + 10
-    while is_running(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+from aml.hooks import HookError, Hooks
+from tests.unit.hooking import (
+    PROJECT,
+    PYTHON,
+    Scene,
+    appears,
+    done,
+    ends_soon,
+    ends_with,
+    is_running,
+    must_not_run,
+    raises,
+    shell,
+)
 
 
 def test_without_hooks_nothing_is_started_and_nothing_for_it_is_imported() -> None:
@@ -381,97 +297,6 @@ def test_a_script_that_opens_its_standard_error_anew_is_still_heard(scene: Scene
     assert scene.refusal(shell(line)).message.endswith("ends: again | second | third; nothing was changed")
 
 
-def test_hooks_are_told_what_happened(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AML_HOOK_ID_OF_ANOTHER_RUN", "20")
-    monkeypatch.setenv("KEPT", "as it is")
-    script = (
-        "import os, sys; kept = {k: v for k, v in os.environ.items() if k.startswith('AML_HOOK_') or k == 'KEPT'}\n"
-        "open(sys.argv[1], 'a').write(repr(kept) + '\\n')"
-    )
-    command = (*PYTHON, script, str(scene.log))
-
-    def body(told: Told) -> None:
-        told.ids["backup"] = "20260101-abc"
-        told.ids["last-run of"] = "7"
-        told.counts["removed"] = 12
-        told.status = ExitStatus.PARTIAL
-
-    scene.run(Hooks(before=command, partial=command), body)
-    before, after = [eval(line) for line in scene.log.read_text().splitlines()]  # noqa: S307  (repr of our own)
-    common = {
-        "KEPT": "as it is",
-        "AML_HOOK_OPERATION": "prune",
-        "AML_HOOK_STORE": str(scene.store),
-        "AML_HOOK_REPOSITORY": str(scene.repository),
-    }
-    assert before == common | {"AML_HOOK_MOMENT": "before", "AML_HOOK_STATUS": ""}
-    assert after == common | {
-        "AML_HOOK_MOMENT": "partial",
-        "AML_HOOK_STATUS": "3",
-        "AML_HOOK_ID_BACKUP": "20260101-abc",
-        "AML_HOOK_ID_LAST_RUN_OF": "7",
-        "AML_HOOK_COUNT_REMOVED": "12",
-    }
-    assert "AML_HOOK_STATUS" not in os.environ
-
-
-def test_what_one_operation_tells_is_not_told_by_the_next(scene: Scene) -> None:
-    def body(told: Told) -> None:
-        assert (told.ids, told.counts, told.status) == ({}, {}, None)
-        told.ids["run"] = "1"
-        told.counts["removed"] = 1
-        told.status = ExitStatus.DONE
-
-    for _ in range(2):
-        scene.run(Hooks(), body)
-
-
-def test_relative_paths_are_told_as_absolute_ones(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    hooks = Hooks(success=shell('echo "$AML_HOOK_STORE" "$AML_HOOK_REPOSITORY" >"$0"', str(scene.log)))
-    with hooked(hooks, "backup", store=Path("a"), repository=Path("b"), warn=scene.warnings.append) as told:
-        told.status = ExitStatus.DONE
-    assert scene.logged() == [str(tmp_path / "a"), str(tmp_path / "b")]
-
-
-def test_a_path_that_is_not_utf_8_is_told_byte_for_byte(scene: Scene) -> None:
-    scene.store = Path(os.fsdecode(b"/memory of \xff\xfe\n agents"))
-    scene.run(Hooks(success=shell('printf %s "$AML_HOOK_STORE" >"$0"', str(scene.log))), done)
-    assert scene.log.read_bytes() == b"/memory of \xff\xfe\n agents"
-
-
-@settings(max_examples=25)
-@example(name="\ud800", value="half \ud800 of a pair\0")
-@given(name=st.text(st.characters(), max_size=8), value=st.text(st.characters(), max_size=8))
-def test_no_text_is_too_odd_to_be_told(name: str, value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    scene = Scene(tmp_path_factory.mktemp("odd"))
-    script = "import os, sys; open(sys.argv[1], 'wb').write(b'\\0'.join(b'%s=%s' % i for i in os.environb.items()))"
-    scene.store = Path(f"/{name}")
-
-    def body(told: Told) -> None:
-        told.ids[name] = value
-        told.status = ExitStatus.DONE
-
-    scene.run(Hooks(success=(*PYTHON, script, str(scene.log))), body)
-    assert scene.warnings == []
-    told = dict(pair.split(b"=", 1) for pair in scene.log.read_bytes().split(b"\0"))
-    (variable,) = [one for one in told if one.startswith(b"AML_HOOK_ID_")]
-    assert variable.isascii()
-    with suppress(UnicodeEncodeError):
-        assert told[variable] == os.fsencode(value).replace(b"\0", b"\\x00")
-
-
-def test_a_value_too_large_for_the_system_is_a_hook_that_cannot_be_started(scene: Scene) -> None:
-    def body(told: Told) -> None:
-        told.ids["run"] = "x" * (1 << 24)
-        told.status = ExitStatus.DONE
-
-    scene.run(Hooks(success=scene.logging()), body)
-    assert "could not be started: Argument list too long" in scene.warnings[0]
-
-
 def test_a_hook_has_empty_input_no_descriptors_of_ours_and_a_session_of_its_own(scene: Scene) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -497,109 +322,3 @@ def test_hooks_run_in_a_thread_too(scene: Scene) -> None:
     thread.start()
     thread.join()
     assert scene.logged() == ["before:", "success:0"]
-
-
-@pytest.mark.slow
-def test_after_an_interrupt_a_hook_does_not_get_all_its_time(scene: Scene) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        scene.run(Hooks(failure=("sleep", "100"), timeout=90.0), raises(KeyboardInterrupt()))
-    assert "took more than 30 s and was killed" in scene.warnings[0]
-
-
-#: An operation as the command line runs it: the first interrupt raises, and from then on none is heeded.
-OPERATION = """
-import signal, sys, time
-from pathlib import Path
-from aml.errors import ExitStatus
-from aml.hooks import Hooks, hooked
-numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-def interrupt(number, frame):
-    for one in numbers: signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt
-for one in numbers: signal.signal(one, interrupt)
-hooks = Hooks(**{moment: ("/bin/sh", "-c", line) for moment, line in zip(sys.argv[1::2], sys.argv[2::2])})
-pass
-try:
-    with hooked(hooks, "prune", store=Path("a"), repository=Path("b"), warn=print) as told:
-        print("body", flush=True)
-        told.status = ExitStatus.DONE
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-
-
-def operation(folder: Path, first: str = "", **hooks: str) -> subprocess.Popen[str]:
-    """Start an operation with lines of shell as its hooks; ``first`` is run before, where OPERATION has a pass."""
-    words = [word for pair in hooks.items() for word in pair]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "T": str(folder)}
-    script = OPERATION.replace("pass\n", first + "\n")
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *words],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_a_hook_does_not_read_our_input(tmp_path: Path) -> None:
-    process = operation(tmp_path, before='wc -c >"$T/read"')
-    assert appears(tmp_path / "read") == "0"
-    assert process.communicate(timeout=20)[0] == "body\n"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_a_hook_runs_kills_it_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    failure = 'echo "$AML_HOOK_STATUS" >"$T/told"'
-    process = operation(tmp_path, before='sleep 60 & echo $! $$ >"$T/pids"; wait', failure=failure)
-    pids = appears(tmp_path / "pids").split()
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
-    assert out == "interrupted\n"
-    assert all(ends_soon(int(pid)) for pid in pids)
-    assert (tmp_path / "told").read_text() == "130\n"
-
-
-def test_an_interrupt_while_the_last_hook_runs_propagates(tmp_path: Path) -> None:
-    process = operation(tmp_path, success='echo $$ >"$T/pid"; exec sleep 60')
-    pid = int(appears(tmp_path / "pid"))
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
-    assert out == "body\ninterrupted\n"
-    assert ends_soon(pid)
-
-
-def test_a_hook_after_an_interrupt_can_be_told_to_stop_like_any_program(tmp_path: Path) -> None:
-    # a signal that is ignored when a program is started stays ignored in it, and in all that it starts
-    process = operation(tmp_path, before="kill -INT $PPID; sleep 60", failure="kill -TERM $$; echo deaf; exit 3")
-    out, _ = process.communicate(timeout=20)
-    assert "killed by signal 15 (SIGTERM)" in out
-    assert out.endswith("interrupted\n")
-
-
-#: Interrupts at the earliest moment at which the interrupt might have no effect: a hook is just being started.
-EARLY = """
-import os, threading
-def early():
-    while signal.getsignal(signal.SIGINT) is interrupt: pass
-    os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=early, daemon=True).start()
-"""
-
-
-def test_an_interrupt_while_a_hook_is_being_started_is_heeded_once_it_can_be_killed(tmp_path: Path) -> None:
-    process = operation(tmp_path, EARLY, before='echo $$ >"$T/pid"; exec sleep 3', failure='echo $PPID >"$T/told"')
-    out, _ = process.communicate(timeout=20)
-    assert out == "interrupted\n"
-    assert appears(tmp_path / "told") == str(process.pid)
-    pid = tmp_path / "pid"
-    assert not pid.exists() or ends_soon(int(pid.read_text() or 0))
-
-
-def test_a_hook_may_interrupt_the_run_at_once(tmp_path: Path) -> None:
-    for attempt in range(5):
-        pid = tmp_path / f"pid{attempt}"
-        process = operation(tmp_path, before=f'kill -INT $PPID; echo $$ >"{pid}"; exec sleep 60')
-        out, _ = process.communicate(timeout=20)
-        assert out == "interrupted\n"
-        assert not pid.exists() or ends_soon(int(pid.read_text() or 0))
