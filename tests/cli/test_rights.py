@@ -1,0 +1,166 @@
+"""Stores in which this user may not read or write everything, and what root writes for another."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import PROJECT, Answer, aml, kept, old
+from tests.support.stores import make_store, read_array
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """A folder that any user can get to, with a store of two agents in it that belongs to whoever runs AML below."""
+    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
+    folder.chmod(0o755)
+    make_store(folder, {name: {"patterns": [old("o"), kept("k1"), kept("k2")]} for name in ("alpha", "beta")})
+    _give(folder, NOBODY)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and os.geteuid() != 0:
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _give(folder: Path, user: int) -> None:
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, user, user)
+
+
+#: What a child does: load all that a run loads, give up root's rights, which no mode binds, then run.
+_AS_NOBODY = """
+import json, os, sys, tempfile, time
+from pathlib import Path
+from tests.cli.running import aml, small_store
+with tempfile.TemporaryDirectory() as scratch:
+    project = small_store(Path(scratch))
+    for words in (["prune", "--json"], ["prune", "-v"], ["prune", "history"], ["prune", "undo", "x"]):
+        aml(project, *words)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+answer = aml(Path("/"), "--store", *sys.argv[1:], now=time.time())
+print(json.dumps([answer.status, answer.out, answer.err]))
+"""
+
+
+def _unprivileged(folder: Path, *words: str) -> Answer:
+    """One call by a user whom modes bind: the present one, or where that is root, nobody."""
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, str(folder / ".loom/memory"), *words],
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return Answer(*json.loads(done.stdout))
+
+
+LACKS = [
+    (".loom/memory/alpha", 0o500, "u+w"),
+    (".loom/memory/alpha", 0o600, "u+x"),
+    (".loom/memory", 0o600, "u+x"),
+    (".loom/memory", 0o300, "u+r"),
+    (".loom", 0o600, "u+x"),
+    (".loom", 0o500, "u+w"),
+    (".loom/memory/alpha/patterns.json", 0o200, "u+r"),
+    (".loom/memory.aml/runs", 0o300, "u+r"),
+    (".loom/memory.aml/runs", 0o500, "u+w"),
+    (".loom/memory-backup/archives", 0o500, "u+w"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "mode", "advised"), LACKS, ids=lambda part: oct(part) if isinstance(part, int) else part
+)
+def test_a_missing_right_is_named_with_the_command_that_mends_it(
+    commons: Path, lacking: str, mode: int, advised: str
+) -> None:
+    if "memory.aml" in lacking or "memory-backup" in lacking:
+        assert _unprivileged(commons, "prune", "--max-loss", "0%").status == 3
+        (commons / ".loom/memory-backup/archives").mkdir(parents=True, exist_ok=True)
+        _give(commons, NOBODY)
+    subject = commons / lacking
+    subject.chmod(mode)
+    answer = _unprivileged(commons, "prune", "--max-loss", "100%")
+    assert answer.status in (1, 3, 10), answer.err
+    assert "Traceback" not in answer.err
+    assert f"chmod {advised} {subject}" in answer.err
+    user = "nobody" if os.geteuid() == 0 else ""
+    assert f"{user} lacks the right to" in answer.err
+    subprocess.run(["chmod", advised, str(subject)], check=True)
+    mended = _unprivileged(commons, "prune", "--max-loss", "100%")
+    assert mended.status == 0, mended.err
+    assert len(read_array(commons / ".loom/memory/alpha/patterns.json")) == 2
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_an_agent_that_cannot_be_read_is_told_by_dry_run_and_run_alike(commons: Path, mode: int) -> None:
+    """Neither left out without a word, nor a reason to leave the others alone."""
+    agent = commons / ".loom/memory/beta"
+    agent.chmod(mode)
+    if mode == 0o100:
+        (agent / "patterns.json").chmod(0o000)
+    planned = _unprivileged(commons, "prune", "--dry-run", "--json").envelope
+    answer = _unprivileged(commons, "prune", "--json")
+    done = answer.envelope
+    for envelope in (planned, done):
+        files = {(file["agent"], file["kind"]): file for file in envelope["data"]["files"]}
+        assert files["alpha", "patterns"]["removed"] == 1
+        assert str(agent) in files["beta", "patterns"]["problem"]
+    assert (planned["exit"], done["exit"], answer.status) == (0, 3, 3)
+    assert len(read_array(commons / ".loom/memory/alpha/patterns.json")) == 2
+    text = _unprivileged(commons, "prune", "--dry-run")
+    assert "left alone: beta/" in text.err
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_an_agent_that_cannot_be_read_asked_for_by_name_is_a_failure(commons: Path, mode: int) -> None:
+    agent = commons / ".loom/memory/beta"
+    agent.chmod(mode)
+    answer = _unprivileged(commons, "prune", "--agent", "beta")
+    assert answer.status == 1
+    assert str(agent) in answer.err
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_an_undo_tells_what_it_cannot_reach_in_dry_run_and_run_alike(commons: Path, mode: int) -> None:
+    run = _unprivileged(commons, "prune", "--json").envelope["data"]["run"]
+    (commons / ".loom/memory/beta").chmod(mode)
+    for words in (["--dry-run"], []):
+        undone = _unprivileged(commons, "prune", "undo", run, "--json", *words).envelope
+        assert undone["errors"] == []
+        files = {file["agent"]: file for file in undone["data"]["files"]}
+        assert str(commons / ".loom/memory/beta") in files["beta"]["problem"]
+        assert (files["alpha"]["restored"], files["beta"]["restored"]) == (1, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_what_root_writes_belongs_to_the_owner_of_the_folder(commons: Path) -> None:
+    """One call by root must not lock the owner out of the store's own state."""
+    out = aml(commons, "prune", "--json", now=time.time())
+    assert out.status == 0
+    run = out.envelope["data"]["run"]
+    written = [path for path in (commons / ".loom").rglob("*") if path.lstat().st_uid != NOBODY]
+    assert written == []
+    assert [path for path in (commons / ".loom").rglob("*") if path.lstat().st_gid != NOBODY] == []
+    history = _unprivileged(commons, "prune", "history")
+    assert history.status == 0, history.err
+    assert run in history.out
+    assert _unprivileged(commons, "prune").status == 0
