@@ -56,6 +56,9 @@ class LockNotes(Protocol):
     def gave_back(self, lock: Path) -> None:
         """Called after the lock was removed."""
 
+    def is_held(self, lock: Path) -> bool:
+        """Whether this run made the lock and has not given it back."""
+
     def last_release(self, lock: Path) -> float | None:
         """When this run or the one before gave the lock back: seconds since 1970 UTC."""
 
@@ -121,6 +124,8 @@ class RuntimeLock:
                 time.sleep(self._policy.rest - since)
 
     def _acquire(self) -> None:
+        if self._notes.is_held(self._folder):
+            self._remove_leftover()
         deadline = boot_time() + self._policy.timeout
         watched: _Watched | None = None
         while os.path.lexists(self._folder) or not self._try_to_make():
@@ -137,6 +142,12 @@ class RuntimeLock:
                     advice=f"try again when it is idle, or wait longer with --lock-timeout; the lock is {self._folder}",
                 )
             time.sleep(self._policy.poll)
+
+    def _remove_leftover(self) -> None:
+        """Remove the folder of a lock that this run could not give back: to wait for itself would take for ever."""
+        with suppress(FileNotFoundError):
+            if os.stat(self._folder, follow_symlinks=False).st_mode & stat.S_ISVTX:
+                self._remove()
 
     def _try_to_make(self) -> bool:
         # taken before the time that the folder will show, so that a delay in between counts against this lock

@@ -86,11 +86,15 @@ def _anchors(
         expected = ordinal - bisect_left(gone, ordinal)
         return min(places[sha256], key=lambda position: abs(position - expected))
 
+    def is_gone(ordinal: int) -> bool:
+        """Whether that neighbour went by the same run; what is identical to it elsewhere in the file is another."""
+        return ordinal in by_ordinal and ordinal not in there
+
     anchors: dict[int, int] = {}
     for ordinal in sorted(by_ordinal):
         record = by_ordinal[ordinal]
         before = _follow(record.before, places, others, back=True)
-        if record.before is not None and record.before not in places and ordinal - 1 in anchors:
+        if is_gone(ordinal - 1) and ordinal - 1 in anchors:
             anchors[ordinal] = anchors[ordinal - 1]
         elif record.before is None:
             anchors[ordinal] = 0
@@ -102,7 +106,9 @@ def _anchors(
     for ordinal in sorted(by_ordinal, reverse=True):
         if ordinal not in anchors:
             after = _follow(by_ordinal[ordinal].after, places, others, back=False)
-            if after is not None:
+            if is_gone(ordinal + 1) and ordinal + 1 in anchors:
+                anchors[ordinal] = anchors[ordinal + 1]
+            elif after is not None:
                 anchors[ordinal] = nearest(after, ordinal + 1)
             else:
                 anchors[ordinal] = anchors.get(ordinal + 1, min(ordinal, len(hashes)))

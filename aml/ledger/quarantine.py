@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from aml.codec.json_array import RecordArray
 from aml.errors import DamagedError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, remove_durably, sync_folder, write_durably
@@ -31,7 +32,8 @@ class Original(msgspec.Struct, frozen=True):
     """A file that a run took away, replaced or made. ``path`` is inside the store, ``size`` in bytes.
 
     ``sha256`` is of its bytes, None where there was no file; ``after`` of those that the run put in its place, None
-    where it put nothing there. ``mtime_ns`` is in nanoseconds since 1970 UTC.
+    where it put nothing there, and ``after_records`` of the records in those, whatever stands between them.
+    ``mtime_ns`` is in nanoseconds since 1970 UTC.
     """
 
     run: str
@@ -39,6 +41,7 @@ class Original(msgspec.Struct, frozen=True):
     reason: str
     sha256: str | None
     after: str | None
+    after_records: str | None = None
     size: int = 0
     mode: int = 0
     mtime_ns: int = 0
@@ -49,8 +52,15 @@ def place_of(store: Store, run: str, path: str) -> Path:
     return store.keep / FOLDER / run / PurePosixPath(path)
 
 
-def put_in_quarantine(store: Store, run: str, content: Content, reason: str, after: bytes | None) -> Original:
-    """Have a copy of a file on disk for good, before ``after`` (None: nothing) takes its place.
+def put_in_quarantine(
+    store: Store,
+    run: str,
+    content: Content,
+    reason: str,
+    after: bytes | None = None,
+    records: RecordArray | None = None,
+) -> Original:
+    """Have a copy of a file on disk for good, before ``after``, which holds ``records``, or nothing takes its place.
 
     Raises FileAccessError; the store must not change before this returns.
     """
@@ -61,6 +71,7 @@ def put_in_quarantine(store: Store, run: str, content: Content, reason: str, aft
         reason=reason,
         sha256=content.sha256,
         after=None if after is None else hashlib.sha256(after).hexdigest(),
+        after_records=None if records is None else digest_of_records(records),
         size=len(content.data),
         mode=content.stat.st_mode & 0o7777,
         mtime_ns=content.stat.st_mtime_ns,
@@ -72,9 +83,15 @@ def put_in_quarantine(store: Store, run: str, content: Content, reason: str, aft
     return original
 
 
-def note_creation(store: Store, run: str, path: str, reason: str, after: bytes) -> None:
+def note_creation(store: Store, run: str, path: str, reason: str, after: bytes, records: RecordArray) -> None:
     """Have on disk that a run makes a file where none is. Raises FileAccessError."""
-    _write_origin(store, Original(run, path, reason, None, hashlib.sha256(after).hexdigest()))
+    digest = hashlib.sha256(after).hexdigest()
+    _write_origin(store, Original(run, path, reason, None, digest, digest_of_records(records)))
+
+
+def digest_of_records(array: RecordArray) -> str:
+    """SHA-256 over the SHA-256 of each element of an array, in hex."""
+    return hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in array.elements)).hexdigest()
 
 
 def _write_origin(store: Store, original: Original) -> None:
@@ -123,16 +140,16 @@ def take_back(store: Store, run: str, path: str) -> None:
             remove_durably(one)
 
 
-def settle_original(store: Store, run: str, path: str) -> bool:
-    """Whether a run that died had taken that file away, replaced or made it; what it had only noted is taken back.
+def settle_original(store: Store, run: str, path: str) -> bool | None:
+    """Whether a run that died had taken that file away, replaced or made it; None where it had not even begun to.
 
-    Raises DamagedError, FileAccessError.
+    What it had only noted is taken back. Raises DamagedError, FileAccessError.
     """
     original = find_original(store, run, path)
     if original is not None and hash_now(store, path) != original.sha256:
         return True
     take_back(store, run, path)
-    return False
+    return None if original is None else False
 
 
 def hash_now(store: Store, path: str) -> str | None:

@@ -78,15 +78,20 @@ def settle(store: Store, journal: Journal, run: Run) -> list[str]:
             return [error.message]
         return []
     problems = []
-    for file in run.files:
-        try:
-            _settle_file(store, file)
-        except (DamagedError, FileAccessError) as error:
-            problems.append(error.message)
+    as_it_was = set()
     for path in list(run.quarantined):
         try:
-            if not settle_original(store, run.id, path):
-                run.quarantined.remove(path)
+            taken = settle_original(store, run.id, path)
+        except (DamagedError, FileAccessError) as error:
+            problems.append(error.message)
+            continue
+        if not taken:
+            run.quarantined.remove(path)
+        if taken is False:
+            as_it_was.add(path)
+    for file in run.files:
+        try:
+            _settle_file(store, file, as_it_was=f"{file.agent}/{file.kind}.json" in as_it_was)
         except (DamagedError, FileAccessError) as error:
             problems.append(error.message)
     return problems
@@ -97,7 +102,8 @@ def settled_state(state: str, run: Run) -> str:
     return "begun" if any(file.archive and not file.removed for file in run.files) else state
 
 
-def _settle_file(store: Store, file: RunFile) -> None:
+def _settle_file(store: Store, file: RunFile, *, as_it_was: bool) -> None:
+    """``as_it_was`` tells that the file was to be replaced whole and was not, so nothing was removed from it."""
     path = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path
     file.bytes_after = path.stat().st_size if path.exists() else 0
     if file.removed and file.archive:
@@ -105,7 +111,8 @@ def _settle_file(store: Store, file: RunFile) -> None:
         return  # settled before, and still to be undone
     if file.archive and (store.keep / file.archive).exists():
         archived = read_archive(store, file.archive)
-        there = still_there(_hashes(store, file), archived)
+        all_of_it = frozenset(record.ordinal for record in archived)
+        there = all_of_it if as_it_was else still_there(_hashes(store, file), archived)
         file.removed = [_key(record) for record in archived if record.ordinal not in there]
         file.shared = [record.id for record in archived if record.twins and record.id is not None]
         if not file.removed:

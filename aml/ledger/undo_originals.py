@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 
-from aml.errors import AmlError, ChangedError, ExitStatus, LockedError, NotFoundError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, NotFoundError
 from aml.fs.access import explained
+from aml.fs.files import is_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.quarantine import Original, find_original, hash_now, place_of, read_original
+from aml.ledger.quarantine import Original, digest_of_records, find_original, hash_now, place_of, read_original
 from aml.ledger.runs import Run
 from aml.ledger.undo import FileUndo, OriginalUndo
-from aml.store.layout import locked_file
+from aml.store.layout import RecordFile, locked_file
 from aml.store.open import Store
+from aml.store.read import read_content
 from aml.store.transact import Transaction, transaction
 
 #: How often a file is tried that an agent changes in the very moment of writing.
@@ -86,12 +88,25 @@ def _is_due(store: Store, original: Original) -> bool:
     now = hash_now(store, original.path)
     if now == original.sha256:
         return False
-    if now != original.after:
+    if now != original.after and not _holds_what_was_left(store, original):
         raise _ReplacedError(
             f"{original.path} was written to since",
             advice=f"its original lies in {place_of(store, original.run, original.path)}",
         )
     return True
+
+
+def _holds_what_was_left(store: Store, original: Original) -> bool:
+    """Whether the record file holds the records that the run left there, if with other bytes between them."""
+    path = store.root / original.path
+    if original.after_records is None or not is_there(path):
+        return False
+    folder, _, _ = original.path.partition("/")
+    try:
+        array = read_content(RecordFile(folder, "", path), store.max_unpacked_bytes).array()
+    except DamagedError:
+        return False
+    return digest_of_records(array) == original.after_records
 
 
 def _write_original(store: Store, held: Transaction, original: Original) -> None:
@@ -100,7 +115,7 @@ def _write_original(store: Store, held: Transaction, original: Original) -> None
         held.create_as(read_original(store, original), path, mode=original.mode)
     else:
         present = held.read()
-        if present.sha256 != original.after:
+        if present.sha256 != original.after and not _holds_what_was_left(store, original):
             raise ChangedError(f"{path} was changed while it was looked at")
         if original.sha256 is None:
             held.remove(present)

@@ -218,38 +218,43 @@ def _write(
     array, main = source.array, source.main
     if array is None:
         return outcome
-    quarantined: list[str] = []
+    gone = [one.ordinal for one in plan.removals]
+    # noted before the archive is written: where that is and this is not, nothing has been taken out of the file
+    quarantined = () if source.unchanged else (_note_replaced(store, held, source, array.without(gone), plan, run),)
 
     def put(text: bytes) -> int:
-        data = main.rewritten(text) if main is not None and main.data else held.formed(text)
         if main is None:
-            path = f"{source.file.agent}/{source.file.path.name}"
-            note_creation(store, run.id, path, "made of the compressed copy beside it", data)
-            quarantined.append(path)
-        elif source.replaces_main:
-            quarantined.append(put_in_quarantine(store, run.id, main, _reason(plan, main), data).path)
-        try:
-            if main is None:
-                held.create_as(data)
-            else:
-                held.replace_as(main, data)
-        except ChangedError:
-            # called off before the file was touched
-            for path in quarantined:
-                take_back(store, run.id, path)
-            raise
+            return held.create(text)
+        data = main.rewritten(text) if main.data else held.formed(text)
+        held.replace_as(main, data)
         return len(data)
 
-    if plan.removals:
-        gone = [one.ordinal for one in plan.removals]
-        removed = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
-        after = removed.bytes_after
-        outcome = structs.replace(outcome, archive=removed.archive, keys=removed.keys, shared=removed.shared)
-    else:
-        check_elements(array.elements, array.text)
-        after = put(array.text)
+    try:
+        if gone:
+            removed = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
+            after = removed.bytes_after
+            outcome = structs.replace(outcome, archive=removed.archive, keys=removed.keys, shared=removed.shared)
+        else:
+            check_elements(array.elements, array.text)
+            after = put(array.text)
+    except ChangedError:
+        for path in quarantined:
+            take_back(store, run.id, path)
+        raise
     rest = len(source.packed.data) if source.packed is not None else 0
-    return structs.replace(outcome, bytes_after=after + rest, quarantined=tuple(quarantined))
+    return structs.replace(outcome, bytes_after=after + rest, quarantined=quarantined)
+
+
+def _note_replaced(store: Store, held: Transaction, source: Source, text: bytes, plan: FilePlan, run: GcRun) -> str:
+    """Have the main file in quarantine, or noted that there is none, before ``text`` takes its place; its path."""
+    main, file = source.main, source.file
+    records = split(text)
+    if main is None:
+        path = f"{file.agent}/{file.path.name}"
+        note_creation(store, run.id, path, "made of the compressed copy beside it", held.formed(text), records)
+        return path
+    data = main.rewritten(text) if main.data else held.formed(text)
+    return put_in_quarantine(store, run.id, main, _reason(plan, main), data, records).path
 
 
 def _take_away(
@@ -258,7 +263,7 @@ def _take_away(
     """Quarantine a file whose records, if any, are in the record file by now, and remove it."""
     if content is None:
         return outcome
-    path = put_in_quarantine(store, run.id, content, _reason(plan, content), None).path
+    path = put_in_quarantine(store, run.id, content, _reason(plan, content)).path
     try:
         held.remove(content)
     except ChangedError as error:
@@ -286,7 +291,7 @@ def _clear(store: Store, leftover: Leftover, run: GcRun) -> LeftoverOutcome:
             content = read_content(stray, store.max_unpacked_bytes)
             if content.stat.st_mtime > run.now - leftover.age + _SLACK_SECONDS:
                 raise ChangedError(f"{stray.path} was written to since it was looked at")
-            put_in_quarantine(store, run.id, content, f"{leftover.what}: its writer died", None)
+            put_in_quarantine(store, run.id, content, f"{leftover.what}: its writer died")
             try:
                 held.remove(content)
             except ChangedError:

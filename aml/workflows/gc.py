@@ -13,9 +13,9 @@ from aml.errors import AmlError, ExitStatus
 from aml.ledger.budget import Limits
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import settle, settled_state
-from aml.ledger.runs import Journal, RunFile, archive_name, state_after
+from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
 from aml.optimize.garbage import Pins
-from aml.optimize.gc_apply import GcRun, apply_plan, plan_store
+from aml.optimize.gc_apply import FileOutcome, GcRun, LeftoverOutcome, apply_plan, plan_store
 from aml.optimize.gc_plan import GcOptions, GcPlan
 from aml.optimize.gc_report import GcReport, build_report
 from aml.optimize.leftovers import UNFINISHED_WRITE
@@ -85,28 +85,15 @@ def collect_garbage(
             journal.write(run)
         try:
             outcomes, cleared = apply_plan(store, plan, applied, history, progress)
+            outcomes = _journal(store, journal, run, outcomes, cleared)
+            report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
+            run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
+            journal.finish(run, settled_state(state_after(report.status), run))
         except BaseException as error:
             settle(store, journal, run)
             state = "failed" if isinstance(error, AmlError) else "interrupted"
             journal.finish(run, settled_state(state, run))
             raise
-        statuses = [one.status for one in outcomes.values()] + [one.status for one in cleared]
-        if ExitStatus.FAILED in statuses:
-            # a call that failed half-way may have succeeded: what is on disk tells
-            settle(store, journal, run)
-            files = {(file.agent, file.kind): file for file in run.files}
-            outcomes = {key: one.settled(files[key], run.quarantined) for key, one in outcomes.items()}
-        else:
-            run.files = [
-                outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
-            ]
-            run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
-            run.quarantined += [
-                one.leftover.path for one in cleared if one.removed and one.leftover.what == UNFINISHED_WRITE
-            ]
-        report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
-        run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
-        journal.finish(run, settled_state(state_after(report.status), run))
     return report
 
 
@@ -123,3 +110,24 @@ def _intended(plan: GcPlan, run: str) -> tuple[list[RunFile], list[str]]:
                 quarantined += [f"{file.agent}/{file.kind}.json", *(step.path for step in file.steps)]
     quarantined += [one.path for one in plan.leftovers if one.what == UNFINISHED_WRITE]
     return files, list(dict.fromkeys(quarantined))
+
+
+def _journal(
+    store: Store,
+    journal: Journal,
+    run: Run,
+    outcomes: dict[tuple[str, str], FileOutcome],
+    cleared: list[LeftoverOutcome],
+) -> dict[tuple[str, str], FileOutcome]:
+    """Have the run name what it did; the outcomes come back as they are found on disk where that is in doubt."""
+    if ExitStatus.FAILED in {one.status for one in outcomes.values()} | {one.status for one in cleared}:
+        # a call that failed half-way may have succeeded
+        settle(store, journal, run)
+        files = {(file.agent, file.kind): file for file in run.files}
+        return {key: one.settled(files[key], run.quarantined) for key, one in outcomes.items()}
+    run.files = [
+        outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
+    ]
+    run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
+    run.quarantined += [one.leftover.path for one in cleared if one.removed and one.leftover.what == UNFINISHED_WRITE]
+    return outcomes
