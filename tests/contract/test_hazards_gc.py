@@ -1,4 +1,4 @@
-"""Hazards of garbage collection: what cannot be read stays, what is legal stays, and the newer of two versions stays."""
+"""Hazards of garbage collection: what cannot be read stays, what is legal stays, the newer of two versions stays."""
 
 from __future__ import annotations
 
