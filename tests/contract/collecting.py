@@ -78,5 +78,5 @@ def quarantined(memory: Path) -> dict[str, bytes]:
     return {
         "/".join(path.relative_to(root).parts[1:]): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.suffix != ".origin"
+        if path.is_file() and ".origin" not in path.parts
     }
