@@ -181,6 +181,15 @@ def test_a_copy_of_older_versions_only_leaves_the_file_as_it_is(tmp_path: Path, 
     assert tree_digest(memory) == before
 
 
+@pytest.mark.xfail(strict=True, reason="the twin that stayed is taken for the neighbour that went")
+def test_a_twin_elsewhere_is_not_the_neighbour_that_went(tmp_path: Path) -> None:
+    records = [fresh("a"), without(fresh("a"), "agent"), fresh("b"), fresh("a")]
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    run = _gc(memory)
+    assert run_undo(memory, run).status is ExitStatus.DONE
+    assert read_array(memory / "alpha/patterns.json") == records
+
+
 def test_single_records_come_back_and_whole_files_do_not(tmp_path: Path) -> None:
     memory = _everything(tmp_path)
     run = _gc(memory)
@@ -284,6 +293,19 @@ def test_what_aml_prune_did_in_between_is_no_hindrance(tmp_path: Path) -> None:
     run_undo(memory, collected)
     run_undo(memory, pruned)
     assert _spans(memory) == spans
+
+
+@pytest.mark.xfail(strict=True, reason="blanks between records tell that somebody else wrote, though all are the same")
+def test_what_prune_took_and_gave_back_in_between_is_no_hindrance_to_whole_files(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {}})
+    path = memory / "alpha/patterns.json"
+    data = encode_array([fresh("a"), fresh("b"), stale("old")]).replace(b",\n  {", b" ,{", 1)
+    path.write_bytes(data)
+    write_copy(memory, [fresh("n")])
+    collected = _gc(memory)
+    run_undo(memory, run_prune(memory, max_loss=UNLIMITED).run)
+    assert run_undo(memory, collected).status is ExitStatus.DONE
+    assert path.read_bytes() == data
 
 
 # ---- attributes, other forms
