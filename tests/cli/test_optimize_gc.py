@@ -263,7 +263,7 @@ def test_undo_tells_of_whole_files(tmp_path: Path) -> None:
     }
     assert done.status == 3
     assert (_memory(project) / "alpha/solutions.json").read_bytes() == b"[]"
-    text = aml(project, "prune", "undo", run)
+    text = aml(project, "prune", "undo", run, "--dry-run")
     assert "alpha/solutions.json was written to since" in text.out + text.err
 
 
@@ -276,7 +276,7 @@ def test_text_from_records_is_shown_and_never_obeyed(tmp_path: Path) -> None:
     memory = make_store(tmp_path, {agent: {"patterns": [*records, fresh("same\x1b1"), fresh("same\x1b2")]}})
     (memory / agent / "solutions.json").write_bytes(b"[\x1b[31m")
     write_stray(memory, name=f"{agent}/\x1bx.json.tmp")
-    (memory / agent / "\x1bx.json.lock").mkdir()
+    (memory / agent / "\x1by.json.lock").mkdir()
     dry = aml(tmp_path, "optimize", "gc", "--dry-run", "-v", "--max-loss", "100%")
     done = aml(tmp_path, "optimize", "gc", "-v", "--max-loss", "100%")
     history = aml(tmp_path, "prune", "history", "-v")
