@@ -560,7 +560,7 @@ def test_a_run_that_died_is_ended_by_the_next_and_both_can_be_undone(tmp_path: P
     _dies(memory, where, number)
     report = run_gc(memory, max_loss=UNLIMITED, salvage=True, later_days=0.01)
     assert report.status is ExitStatus.DONE
-    assert not list(memory.parent.rglob("*.lock"))
+    assert not list(memory.rglob("*.lock"))
     found = [run for run in prune_history(open_store(memory)) if run.quarantined or any(f.removed for f in run.files)]
     for run in found:
         assert run_undo(memory, run.id, later_days=0.02).status is ExitStatus.DONE
