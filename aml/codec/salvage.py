@@ -11,12 +11,13 @@ import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 import msgspec
 from msgspec import Struct
 
 from aml.codec.compression import GZIP_CONTAINER, GZIP_MAGIC, is_gzip
-from aml.codec.json_array import DamagedArrayError, Span, join_elements, split
+from aml.codec.json_array import DamagedArrayError, Element, RecordArray, Span, join_elements, split
 from aml.model.record import PatternView, RecordView
 
 #: How much of a gzip file is unpacked at a time while it is sound.
@@ -44,7 +45,6 @@ _MARK = rb'"' + _REST + rb'|\{(?=[ \t\r\n]*+["}])|\}'
 _FROM_OUTSIDE = re.compile(_MARK, re.DOTALL)
 #: The same where damage ended inside a string.
 _FROM_INSIDE = re.compile(rb"[\x00-\x1f]++" + _REST + rb"|" + _MARK, re.DOTALL)
-_REST_OF_STRING = re.compile(_REST, re.DOTALL)
 
 _ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 
@@ -73,35 +73,43 @@ def salvage(data: bytes, *, max_bytes: int) -> Salvaged | None:
 def _elements(text: bytes) -> list[bytes]:
     """The elements before the damage, and after it all objects that are records beyond doubt."""
     found: list[bytes] = []
-    position = 0
-    for part in range(_MOST_PARTS):
-        try:
-            array, damage = split(text).elements, None
-        except DamagedArrayError as error:
-            array, damage = [text[start:end] for start, end in error.spans], error
-        whole = [bytes(one) for one in array]
+    glued = False
+    for _ in range(_MOST_PARTS):
+        array, damage = _split(text)
         # behind an array there may be the end of an older, longer file, and that may begin with any array of a record
-        if part and not any(_is_record(one) for one in whole):
+        if glued and not any(map(_is_record, array.elements)):
             break
-        found += [one for raw in whole for one in _kept(raw)]
+        whole = list(takewhile(_stands, map(bytes, array.elements)))
+        if len(whole) < len(array):
+            return found + whole + _records_in(text, array.spans[len(whole)][0])
         if damage is None:
-            return found
-        position = damage.spans[-1][1] if damage.spans else 0
-        if text[damage.offset : damage.offset + 1] == b"[":
-            text, position = text[damage.offset :], 0
-        elif b"," in text[position : damage.offset] and text[damage.offset : damage.offset + 1] == b",":
-            text, position = b"[" + text[damage.offset + 1 :], 0
-        else:
-            break
-    return found + _records_in(text, position)
+            return found + whole
+        end = array.spans[-1][1] if whole else 0
+        glued, comma = text[damage : damage + 1] == b"[", b"," in text[end:damage] and text[damage : damage + 1] == b","
+        if not glued and not comma:
+            # texts and numbers right before the damage may be parts of a record that is lost
+            while whole and whole[-1][:1] != b"{":
+                whole.pop()
+            return found + whole + _records_in(text, end)
+        found += whole
+        text = text[damage:] if glued else b"[" + text[damage + 1 :]
+    return found + _records_in(text, 0)
 
 
-def _kept(raw: bytes) -> list[bytes]:
-    """What to keep of an element whose brackets match: itself, unless it was torn and sewn together around records."""
+def _split(text: bytes) -> tuple[RecordArray, int | None]:
+    """The elements that stand complete before the damage, and where that begins, if there is any."""
+    try:
+        return split(text), None
+    except DamagedArrayError as error:
+        return RecordArray(text, [text[start:end] for start, end in error.spans], error.spans), error.offset
+
+
+def _stands(raw: bytes) -> bool:
+    """Whether an element whose brackets match is one, however odd, and not what was torn and sewn together."""
     if _is_json(raw):
-        return [raw]
-    # nobody writes a NUL: a lost block of the disk reads so
-    return _records_in(raw, 0) or ([] if b"\0" in raw else [raw])
+        return True
+    # by hand, all sorts of objects are written; but nobody writes a NUL: a lost block of the disk reads so
+    return raw[:1] == b"{" and raw[-1:] == b"}" and b"\0" not in raw and not _records_in(raw, 0)
 
 
 def _is_json(raw: bytes) -> bool:
@@ -127,9 +135,8 @@ def _records_in(text: bytes, position: int) -> list[bytes]:
     spans = _record_spans(text, _objects(text, position, len(text), _FROM_OUTSIDE))
     for start, end in _gaps(spans, position, len(text)):
         quote = text.find(b'"', start, end)
-        rest = _REST_OF_STRING.match(text, quote + 1, end) if quote >= 0 else None
-        if rest is not None and end - rest.end() >= _SHORTEST_RECORD_BYTES:
-            spans += _record_spans(text, _objects(text, rest.end(), end, _FROM_INSIDE))
+        if quote >= 0:
+            spans += _record_spans(text, _objects(text, quote + 1, end, _FROM_INSIDE))
     return [text[start:end] for start, end in sorted(spans)]
 
 
@@ -181,8 +188,8 @@ def _record_spans(text: bytes, objects: array[int]) -> list[Span]:
     return found[::-1]
 
 
-def _is_record(raw: bytes) -> bool:
-    seen = _view(raw)
+def _is_record(element: Element) -> bool:
+    seen = _view(bytes(element))
     return seen is not None and seen.ident is not None and not seen.missing
 
 
