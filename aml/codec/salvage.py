@@ -204,9 +204,10 @@ def _view(raw: bytes) -> RecordView | None:
         except (msgspec.MsgspecError, RecursionError, ValueError):
             continue
     try:
-        return msgspec.convert(json.loads(text), RecordView)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+        found = json.loads(text)
+    except (RecursionError, ValueError):
         return None
+    return RecordView(**{name: found.get(name) for name in RecordView.__struct_fields__})
 
 
 def _unpack_what_is_there(data: bytes, max_bytes: int) -> tuple[list[bytes], str | None]:
