@@ -11,7 +11,6 @@ import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 
 import msgspec
 from msgspec import Struct
@@ -79,12 +78,12 @@ def _elements(text: bytes) -> list[bytes]:
         # behind an array there may be the end of an older, longer file, and that may begin with any array of a record
         if glued and not any(map(_is_record, array.elements)):
             break
-        whole = list(takewhile(_stands, map(bytes, array.elements)))
-        if len(whole) < len(array):
-            return found + whole + _records_in(text, array.spans[len(whole)][0])
+        whole, torn = _up_to_torn(array)
+        if torn is not None:
+            return found + whole + _records_in(text, torn)
         if damage is None:
             return found + whole
-        end = array.spans[-1][1] if whole else 0
+        end = array.spans[-1][1] if array.spans else 0
         glued, comma = text[damage : damage + 1] == b"[", b"," in text[end:damage] and text[damage : damage + 1] == b","
         if not glued and not comma:
             # texts and numbers right before the damage may be parts of a record that is lost
@@ -104,12 +103,18 @@ def _split(text: bytes) -> tuple[RecordArray, int | None]:
         return RecordArray(text, [text[start:end] for start, end in error.spans], error.spans), error.offset
 
 
-def _stands(raw: bytes) -> bool:
-    """Whether an element whose brackets match is one, however odd, and not what was torn and sewn together."""
-    if _is_json(raw):
-        return True
-    # by hand, all sorts of objects are written; but nobody writes a NUL: a lost block of the disk reads so
-    return raw[:1] == b"{" and raw[-1:] == b"}" and b"\0" not in raw and not _records_in(raw, 0)
+def _up_to_torn(array: RecordArray) -> tuple[list[bytes], int | None]:
+    """The elements, however odd, up to one that was torn and sewn together of several, and where that one is.
+
+    An object that no reader takes is left out: with it, no agent could read the file.
+    """
+    whole: list[bytes] = []
+    for ordinal, raw in enumerate(map(bytes, array.elements)):
+        if _is_json(raw):
+            whole.append(raw)
+        elif raw[:1] != b"{" or raw[-1:] != b"}" or _records_in(raw, 0):
+            return whole, array.spans[ordinal][0]
+    return whole, None
 
 
 def _is_json(raw: bytes) -> bool:
@@ -123,6 +128,7 @@ def _is_json(raw: bytes) -> bool:
             return True
         except ValueError:
             return False
+    # nobody writes a NUL: a lost block of the disk reads so
     return b"\0" not in raw
 
 

@@ -89,8 +89,16 @@ def test_h06_a_lost_block_costs_the_records_it_touches_and_no_other(indent: int 
 
 
 def test_records_before_the_damage_are_kept_even_if_odd() -> None:
-    odd = [b"null", b"7", b'{"note": NaN}', b'{"id": "\xff"}', b'{"half": "\\ud83d"}', b"{'id': 'python'}", b"[[]]"]
+    odd = [b"null", b"7", b'{"note": NaN}', b'{"id": "\xff"}', b'{"half": "\\ud83d"}', b'{"line": "a\nb"}', b"[[]]"]
     assert salvaged(array(*odd, ONE, BROKEN)) == [*odd, ONE]
+
+
+def test_what_no_reader_takes_is_left_out_so_that_agents_can_read_the_rest() -> None:
+    assert salvaged(array(ONE, b"{'id': 'python'}", b'{"id" "no colon"}', b'{"id": 1}', TWO, BROKEN)) == [
+        ONE,
+        b'{"id": 1}',
+        TWO,
+    ]
 
 
 def test_texts_and_numbers_right_before_the_damage_may_be_parts_of_a_lost_record() -> None:
