@@ -30,9 +30,25 @@ from tests.fault.runner import ALL_FAULTS, KEEP, STATE, STORE, Inventory, _read_
 from tests.support.records import NOW
 from tests.support.stores import gunzipped, record_spans
 
+#: The server of children whose runs do not rest between two locks of one file: no agents wait for it here.
+_RESTLESS = """
+import sys, time
+sys.path.insert(0, sys.argv.pop(1))
+pause = time.sleep
+time.sleep = lambda seconds: pause(seconds if seconds < 0.5 else 0)
+from tests.fault.inject import serve
+serve()
+"""
+
 #: Seconds within which a run must end that follows a fault.
 _PROMPT = 5.0
 _ENDED = ("done", "partial", "failed", "interrupted")
+
+
+class RestlessChildren(Children):
+    """Children whose runs lock a file again at once after they have released it."""
+
+    program = ("-c", _RESTLESS, str(Path(__file__).parents[2]))
 
 
 @dataclass(frozen=True)
