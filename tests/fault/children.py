@@ -51,11 +51,14 @@ class Point:
 class Children:
     """A warm process that forks a child for each run; use as a context manager."""
 
+    #: What the interpreter runs to answer requests.
+    program: tuple[str, ...] = (str(Path(__file__).with_name("serve.py")),)
+
     def __init__(self, scratch: Path) -> None:
         self._out, self._err = scratch / "child.out", scratch / "child.err"
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AML_", "COV_"))}
         self._server = subprocess.Popen(
-            [sys.executable, "-B", str(Path(__file__).with_name("serve.py"))],
+            [sys.executable, "-B", *self.program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

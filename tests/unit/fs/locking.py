@@ -27,6 +27,9 @@ class NoNotes:
     def gave_back(self, lock: Path) -> None:
         """Nothing is remembered."""
 
+    def is_held(self, lock: Path) -> bool:
+        return False
+
     def last_release(self, lock: Path) -> float | None:
         return None
 
