@@ -21,6 +21,9 @@ UNFINISHED_WRITE, STALE_LOCK = "unfinished_write", "stale_lock"
 _TEMPORARY = f".json{UNFINISHED}"
 _LOCK = ".lock"
 
+#: Bytes of a name that file systems take.
+_LONGEST_NAME = 255
+
 #: A live agent touches its lock every few seconds; one that nobody touched for so long (seconds) has no owner.
 _STALE_SECONDS = 60.0
 
@@ -59,6 +62,8 @@ def _in_folder(root: Path, folder: str, now: float, days: float) -> list[Leftove
         for entry in sorted(entries, key=lambda one: one.name):
             if not entry.name.endswith((_TEMPORARY, _LOCK)) or not is_text(entry.name):
                 continue
+            if len(os.fsencode(entry.name)) >= _LONGEST_NAME:
+                continue  # there is no room for the name of its lock
             try:
                 one = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from aml import __version__
-from aml.errors import AmlError, DamagedError, ExitStatus, NotFoundError, UsageError
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError, UsageError
 from aml.ledger.recovery import settle
 from aml.ledger.runs import REMOVING, Journal, Run, RunFile, state_after
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
@@ -82,18 +82,18 @@ def prune_undo(
 
 def _wanted_or_damage(
     store: Store, journal: Journal, target: Run, ids: tuple[str, ...]
-) -> tuple[list[Wanted], DamagedError | None]:
-    """What is to be put back into each file. Damaged archives are no reason not to put whole files back, if there are
-    any."""
+) -> tuple[list[Wanted], AmlError | None]:
+    """What is to be put back into each file. An archive that cannot be read is no reason not to put whole files back,
+    if there are any."""
     try:
         return wanted_of(store, journal, target, ids), None
-    except DamagedError as error:
+    except (DamagedError, FileAccessError) as error:
         if ids or not target.quarantined:
             raise
         return [], error
 
 
-def _with_what_was_done(damage: DamagedError, originals: list[OriginalUndo]) -> DamagedError:
+def _with_what_was_done(damage: AmlError, originals: list[OriginalUndo]) -> AmlError:
     back = [one.path for one in originals if one.put_back]
     told = f"; put back whole before: {', '.join(back)}" if back else ""
-    return DamagedError(f"{damage.message}{told}", advice=damage.advice)
+    return type(damage)(f"{damage.message}{told}", advice=damage.advice)

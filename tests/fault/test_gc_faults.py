@@ -189,10 +189,7 @@ def test_h06_h15_h16_faults_at_many_calls_lose_nothing(
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.xfail(strict=True, reason="what was archived of a file that cannot be read counts as removed from it")
-def test_h06_a_death_before_a_damaged_file_is_replaced_takes_nothing(
-    children: Children, tmp_path: Path
-) -> None:
+def test_h06_a_death_before_a_damaged_file_is_replaced_takes_nothing(children: Children, tmp_path: Path) -> None:
     damaged = tmp_path / STORE / "beta" / "decisions.json"
     write_array(damaged, [decision(id="e1"), None, decision(id="e1", would_repeat=True)])
     damaged.write_bytes(damaged.read_bytes() * 2)
@@ -205,7 +202,6 @@ def test_h06_a_death_before_a_damaged_file_is_replaced_takes_nothing(
     assert not Files.read(tmp_path).archived
 
 
-@pytest.mark.xfail(strict=True, reason="a run waits for its own lock that it could not remove")
 def test_a_run_does_not_wait_for_its_own_lock_that_it_could_not_remove(children: Children, tmp_path: Path) -> None:
     store = tmp_path / STORE / "alpha"
     write_array(store / "patterns.json", [pattern(id="a"), None])
