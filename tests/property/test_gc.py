@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -137,7 +136,6 @@ def _is_part_of(part: list[bytes], whole: list[bytes]) -> bool:
     return all(one in rest for one in part)
 
 
-@pytest.mark.xfail(strict=False, reason="twins are taken for neighbours")
 @thrifty
 @given(files=stores(), max_loss=st.sampled_from([None, 0.0, 0.5, UNLIMITED]), salvage=st.booleans())
 def test_gc_then_undo_gives_back_every_record_and_file(files: Files, max_loss: float | None, salvage: bool) -> None:
@@ -268,7 +266,6 @@ def test_any_history_of_gc_prune_and_undo_loses_nothing(files: Files, history: l
         assert not {one for one in wanted if one.startswith(b"{") and not after[one]}, "all can be had back"
 
 
-@pytest.mark.xfail(strict=False, reason="twins are taken for neighbours; other blanks for other records")
 @thrifty
 @given(files=stores(), max_loss=st.sampled_from([None, UNLIMITED]), runs=st.integers(2, 4))
 def test_several_runs_undone_the_newest_first_give_back_everything(
