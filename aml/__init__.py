@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aml.optimize.garbage import Pins as Pins
     from aml.optimize.gc_plan import GcOptions as GcOptions
     from aml.optimize.gc_report import GcReport as GcReport
+    from aml.prune.explain import ExplainReport as ExplainReport
     from aml.prune.options import PruneOptions as PruneOptions
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
@@ -53,10 +54,13 @@ if TYPE_CHECKING:
     from aml.workflows.backup import show_backup as show_backup
     from aml.workflows.compress import compress as compress
     from aml.workflows.conditions import Conditions as Conditions
+    from aml.workflows.explain import prune_explain as prune_explain
     from aml.workflows.gc import collect_garbage as collect_garbage
     from aml.workflows.optimize import OptimizeReport as OptimizeReport
     from aml.workflows.optimize import optimize as optimize
     from aml.workflows.prune import prune as prune
+    from aml.workflows.prune_plans import prune_apply as prune_apply
+    from aml.workflows.prune_plans import prune_plan as prune_plan
     from aml.workflows.restore import restore as restore
     from aml.workflows.undo import prune_history as prune_history
     from aml.workflows.undo import prune_undo as prune_undo
@@ -95,6 +99,7 @@ _HOMES = {
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),
+    "aml.prune.explain": ("ExplainReport",),
     "aml.prune.options": ("PruneOptions",),
     "aml.prune.report": ("PruneReport",),
     "aml.store.open": ("Store", "open_store"),
@@ -107,6 +112,8 @@ _HOMES = {
     "aml.optimize.gc_report": ("GcReport",),
     "aml.workflows.prune": ("prune",),
     "aml.workflows.undo": ("prune_history", "prune_undo"),
+    "aml.workflows.explain": ("prune_explain",),
+    "aml.workflows.prune_plans": ("prune_apply", "prune_plan"),
     "aml.workflows.restore": ("restore",),
     "aml.workflows.upkeep": ("AutoReport", "VerifyReport", "auto_backup", "drill", "rotate_backups", "verify_backups"),
 }

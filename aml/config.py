@@ -24,7 +24,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Number = Annotated[int, Meta(ge=0, le=1_000_000)]
 Names = tuple[str, ...]
 Command = tuple[str, ...]
-Strategies = tuple[Literal["time", "performance"], ...]
+Strategies = tuple[Literal["time", "performance", "space"], ...]
 
 
 class StoreSettings(Struct, frozen=True):
@@ -102,7 +102,7 @@ class ClockSettings(Struct, frozen=True):
 
 class PruneSettings(Struct, frozen=True):
     strategies: Annotated[
-        Strategies, Meta(min_length=1, description="which strategies run by default: time, performance")
+        Strategies, Meta(min_length=1, description="which strategies run by default: time, performance, space")
     ] = (
         "time",
         "performance",
@@ -147,6 +147,20 @@ class PruneSettings(Struct, frozen=True):
     ] = 20
 
 
+class SpaceSettings(Struct, frozen=True):
+    agent_mb: Annotated[
+        float, Meta(ge=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk")
+    ] = 80.0
+    store_mb: Annotated[float, Meta(ge=0, le=1 << 20, description="space: MiB that the store may hold on disk")] = 800.0
+    target: Annotated[Share, Meta(description="space: share of its limit to which what is over it is brought down")] = (
+        0.70
+    )
+    policy: Annotated[
+        Literal["value-density", "value", "confidence"],
+        Meta(description="space: which patterns go first: value-density (least value per byte), value or confidence"),
+    ] = "value-density"
+
+
 class GcSettings(Struct, frozen=True):
     temporary_days: Annotated[
         Days, Meta(description="age from which an unfinished write that an agent left is taken away")
@@ -166,6 +180,7 @@ class Settings(Struct, frozen=True):
     locks: LockSettings = LockSettings()
     clock: ClockSettings = ClockSettings()
     prune: PruneSettings = PruneSettings()
+    space: SpaceSettings = SpaceSettings()
     backup: BackupSettings = BackupSettings()
     rotate: RotateSettings = RotateSettings()
     gc: GcSettings = GcSettings()
@@ -309,7 +324,7 @@ def _allowed(field: Any) -> str:
     if kind is bool:
         return "true or false"
     if kind is Strategies:
-        return f"a list of {' and '.join(get_args(get_args(kind)[0]))}"
+        return f"a list of {', '.join(get_args(get_args(kind)[0]))}"
     if kind is str:
         return "a text"
     if get_origin(kind) is Literal:

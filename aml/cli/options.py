@@ -22,6 +22,15 @@ Agents = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+Strategy = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="time, performance or space; may be repeated. Default: time and performance.",
+        show_default=False,
+    ),
+]
+Aggressive = Annotated[bool, typer.Option("--aggressive", help="Judge by the stricter thresholds.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
 NeverAsks = Annotated[bool, typer.Option("--yes", "-y", help="For scripts that say it always: this never asks.")]
 LockTimeout = Annotated[
@@ -57,6 +66,11 @@ def share_of(max_loss: str | None) -> float | None:
         raise UsageError(
             f"--max-loss {max_loss} is not a share", advice="say a percentage such as 30%, or 0.3"
         ) from None
+
+
+def strategies_of(named: list[str] | None) -> tuple[str, ...]:
+    """The names as they are now; older scripts say ``time_based`` and ``performance_based``."""
+    return tuple(name.removesuffix("_based") for name in named or ())
 
 
 def examples(lines: str) -> str:

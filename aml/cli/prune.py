@@ -1,18 +1,35 @@
 """``aml prune``: remove low-value records, look at earlier runs, put records back."""
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
 
 import typer
 
 from aml.cli.completion import complete_prune_run
 from aml.cli.invocation import Invocation
-from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, MaxLoss, TrustClock, Yes, share_of
+from aml.cli.options import (
+    GLOBAL_OPTIONS,
+    Agents,
+    Aggressive,
+    DryRun,
+    LockTimeout,
+    MaxLoss,
+    Strategy,
+    TrustClock,
+    Yes,
+    share_of,
+    strategies_of,
+)
 from aml.cli.progress import shown_progress
+from aml.cli.prune_explain import app as explaining
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.errors import ExitStatus, UsageError
-from aml.prune.options import STRATEGIES
+from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
+from aml.store.open import Store
+from aml.workflows.conditions import Conditions
 from aml.workflows.prune import prune, prune_options
 from aml.workflows.undo import prune_history, prune_undo
 
@@ -22,6 +39,10 @@ Examples:
   aml prune                               archive and remove it
   aml prune --agent backend-architect --strategy time
   aml prune --max-loss 100%               lift the loss budget
+  aml prune --strategy space              make room where agents hold too much
+  aml prune --plan plan.json              what would go, as a file for review
+  aml prune --apply plan.json             remove what stands in that file
+  aml prune explain ID                    why one record would go, or stays
   aml prune history                       earlier runs
   aml prune undo RUN                      put a run's records back
 """
@@ -31,22 +52,34 @@ app = typer.Typer(
 )
 
 
+_Policy = Annotated[
+    Literal["value-density", "value", "confidence"] | None,
+    typer.Option(help="Which patterns go first for space; default: as in the settings.", show_default=False),
+]
+_NoBackup = Annotated[
+    bool, typer.Option("--no-backup", help="Do not back the store up first; records are archived all the same.")
+]
+_PlanFile = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="FILE", help="Write what would go to this file, for review; change nothing else."),
+]
+_AppliedFile = Annotated[
+    str | None, typer.Option("--apply", metavar="FILE", help="Remove what stands in this plan, and nothing else.")
+]
+
+
 @app.callback()
 def prune_command(
     ctx: typer.Context,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help=f"{' or '.join(STRATEGIES)}; may be repeated. Default: both.", show_default=False
-        ),
-    ] = None,
+    strategy: Strategy = None,
     agent: Agents = None,
-    aggressive: Annotated[bool, typer.Option("--aggressive", help="Judge by the stricter thresholds.")] = False,
+    aggressive: Aggressive = False,
+    policy: _Policy = None,
     dry_run: DryRun = False,
     max_loss: MaxLoss = None,
-    no_backup: Annotated[
-        bool, typer.Option("--no-backup", help="Do not back the store up first; records are archived all the same.")
-    ] = False,
+    no_backup: _NoBackup = False,
+    plan: _PlanFile = None,
+    apply: _AppliedFile = None,
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
@@ -60,29 +93,47 @@ def prune_command(
     if ctx.invoked_subcommand is not None:
         return int(ExitStatus.DONE)
     invocation = Invocation.of(ctx)
+    _refuse_contradictions(plan, apply, chooses=bool(strategy or agent or aggressive or policy))
     settings = invocation.settings
+    share = share_of(max_loss)
     options = prune_options(
         settings.prune,
-        strategies=_strategies(strategy),
+        strategies=strategies_of(strategy),
         agents=tuple(agent or ()),
         aggressive=aggressive,
-        max_loss=share_of(max_loss),
+        max_loss=share,
+        space=settings.space,
+        policy=policy,
     )
+    store = invocation.open_store()
+    conditions = invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock)
+    if plan is not None:
+        return _write_plan(invocation, store, plan, options, conditions)
+    do: Callable[..., PruneReport] = partial(prune, store, options)
+    if apply is not None:
+        from aml.workflows.prune_plans import prune_apply
+
+        file = invocation.folder / apply
+        do = partial(prune_apply, store, file, settings.prune, space=settings.space, max_loss=share)
+    return _carry_out(
+        invocation,
+        partial(do, backup=settings.prune.backup and not no_backup, conditions=conditions),
+        dry_run=dry_run,
+        asks=invocation.is_interactive and not yes and not dry_run,
+    )
+
+
+def _carry_out(invocation: Invocation, do: Callable[..., PruneReport], *, dry_run: bool, asks: bool) -> int:
+    """Do what was asked for, or show it, and tell what came of it; returns the exit status."""
 
     def confirm(preview: PruneReport) -> bool:
         write_prune(invocation, preview)
         return typer.confirm(f"Remove {count(preview.total('removed'), 'record')}, archived first?", err=True)
 
-    asks = invocation.is_interactive and not yes and not dry_run
-    store = invocation.open_store()
     with shown_progress(invocation) as progress:
-        report = prune(
-            store,
-            options,
+        report = do(
             now=invocation.now,
             dry_run=dry_run,
-            backup=settings.prune.backup and not no_backup,
-            conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
             confirm=confirm if asks else None,
             progress=progress,
             explain=invocation.json or invocation.verbose,
@@ -93,6 +144,25 @@ def prune_command(
     if asks and report.run is None:
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
+
+
+def _write_plan(invocation: Invocation, store: Store, plan: str, options: PruneOptions, conditions: Conditions) -> int:
+    """A dry run, whose plan is put in a file; returns the exit status."""
+    from aml.workflows.prune_plans import prune_plan
+
+    file = invocation.folder / plan
+    explain = invocation.json or invocation.verbose
+    report = prune_plan(store, file, options, now=invocation.now, conditions=conditions, explain=explain)
+    for note in report.notes:
+        invocation.warn(note)
+
+    def write() -> None:
+        write_prune(invocation, report)
+        if not invocation.quiet:
+            told = "look it through, delete the entries of what shall stay, and remove the rest with"
+            invocation.out.write(f"plan: {plan}; {told}: {invocation.spell('prune', '--apply', plan)}\n")
+
+    return invocation.answer(report, report.status, write)
 
 
 @app.command("history", epilog="\b\nExample:\n  aml prune history --verbose" + GLOBAL_OPTIONS)
@@ -137,6 +207,17 @@ def undo_command(
     return invocation.answer(report, status, lambda: write_undo(invocation, report))
 
 
-def _strategies(named: list[str] | None) -> tuple[str, ...]:
-    """The names as they are now; older scripts say ``time_based`` and ``performance_based``."""
-    return tuple(name.removesuffix("_based") for name in named or ())
+def _refuse_contradictions(plan: str | None, apply: str | None, *, chooses: bool) -> None:
+    if plan is not None and apply is not None:
+        raise UsageError("--plan and --apply contradict each other", advice="write a plan, review it, then apply it")
+    if apply is not None and chooses:
+        raise UsageError(
+            "--apply takes strategies, agents and thresholds from the plan",
+            advice="leave out --strategy, --agent, --aggressive and --policy, or write another plan",
+        )
+    for name, value in (("--plan", plan), ("--apply", apply)):
+        if value == "":
+            raise UsageError(f"{name} is empty", advice="name a file")
+
+
+app.add_typer(explaining)

@@ -54,6 +54,7 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         numeric = [False, False, *(True for _ in shown), True]
         write_table(invocation.out, headers, [*rows, total], numeric=numeric, color=invocation.color)
         invocation.out.write("\n")
+    _write_space(invocation, report)
     _write_reasons(invocation, report)
     strange = [
         [file.agent, file.kind, f"{record.position:,}", record.reason]
@@ -88,6 +89,20 @@ def _write_reasons(invocation: Invocation, report: PruneReport) -> None:
         headers = ["", *(["agent"] if invocation.verbose else []), "kind", "rule or reason", "records"]
         numeric = [False] * (len(headers) - 1) + [True]
         write_table(invocation.out, headers, rows, numeric=numeric, color=invocation.color)
+        invocation.out.write("\n")
+
+
+def _write_space(invocation: Invocation, report: PruneReport) -> None:
+    """What held more than its limit, where room was asked for."""
+    rows = [
+        [one.agent or "the store", *(size(octets) for octets in (one.before, one.limit, one.after, one.target)), short]
+        for one in report.space
+        for short in (size(one.short_by) if one.short_by else "",)
+    ]
+    if rows:
+        after = "will hold" if report.dry_run else "holds now"
+        headers = ["over its limit", "held", "limit", after, "target", "short by"]
+        write_table(invocation.out, headers, rows, numeric=[False] + [True] * 5, color=invocation.color)
         invocation.out.write("\n")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Unreadable, view_record
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, UsageError
 from aml.fs.parallel import side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
@@ -18,14 +19,31 @@ from aml.ledger.removal import Removal, remove_records
 from aml.ledger.runs import RecordKey, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
-from aml.prune.plan import AgentPlan, FilePlan, FileScan, PrunePlan, finding_of, plan_agent, replan_file, scan_file
+from aml.prune.plan import (
+    AgentPlan,
+    FilePlan,
+    FileScan,
+    Judge,
+    PrunePlan,
+    finding_of,
+    judge_by_rules,
+    plan_agent,
+    replan_file,
+    scan_file,
+)
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead
 from aml.store.transact import Transaction, transaction
 
+if TYPE_CHECKING:
+    from aml.prune.space import Sizes
+
 #: On disk; gzip files of that size unpack to ten times as much.
 _LARGE_BYTES = 16 << 20
+
+#: Of a file that a plan in a file, which is never made anew, does not fit any more.
+CHANGED = "it changed since the plan was made"
 
 #: How often a file is tried that somebody changes in the very moment of writing.
 _ATTEMPTS = 3
@@ -70,12 +88,16 @@ class FileOutcome(Struct, frozen=True):
 
 
 class PruneRun(Struct, frozen=True):
-    """What applying needs to know of the run it belongs to. ``now`` in seconds since 1970 UTC."""
+    """What applying needs to know of the run it belongs to. ``now`` in seconds since 1970 UTC.
+
+    ``replans`` tells whether a file that changed since is planned again under its lock, or refused.
+    """
 
     id: str
     now: float
     options: PruneOptions
     explain: bool = False
+    replans: bool = True
 
 
 def plan_store(
@@ -86,17 +108,35 @@ def plan_store(
     history: Mapping[str, AgentHistory],
     *,
     explain: bool,
+    sizes: Sizes | None = None,
+    judge: Judge = judge_by_rules,
 ) -> PrunePlan:
-    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget."""
-    plans = []
+    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget.
+
+    With ``sizes`` (what lies on disk) room is made after that. Raises UsageError where ``judge`` does.
+    """
+    plans, claims = [], []
     for agent in agents:
         past = history.get(agent, AgentHistory())
         parts: list[FileScan | FilePlan] = []
         for file, content in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
-            parts.append(_scan_or_problem(file, content, options, now, past, explain))
+            parts.append(_scan_or_problem(file, content, options, now, past, explain, judge))
             del content  # freed before the next file is judged
         plans.append(plan_agent(agent, parts, past, options))
-    return PrunePlan(now, options, tuple(plans))
+        if sizes is not None:
+            from aml.prune.space import claim_of
+
+            claims.append(claim_of(plans[-1], parts))
+    if sizes is None:
+        return PrunePlan(now, options, tuple(plans))
+    from aml.prune.space import plan_space
+
+    plan = plan_space(now, options, claims, sizes)
+    if explain:
+        from aml.prune.findings import find_for_space
+
+        find_for_space(store, plan)
+    return plan
 
 
 def _scan_or_problem(
@@ -106,12 +146,15 @@ def _scan_or_problem(
     now: float,
     history: AgentHistory,
     explain: bool,
+    judge: Judge,
 ) -> FileScan | FilePlan:
     """Judge one file; one that cannot be read becomes a plan that leaves it alone, with the reason."""
     try:
         if isinstance(content, AmlError):
             raise content
-        return _scan(content, content.array(), options, now, history, explain=explain)
+        return _scan(content, content.array(), options, now, history, explain=explain, judge=judge)
+    except UsageError:
+        raise  # about what was asked for, not about the file
     except AmlError as error:
         readable = getattr(error, "readable", 0)
         records = "1 record" if readable == 1 else f"{readable} records"
@@ -129,12 +172,28 @@ def _size(file: RecordFile) -> int:
 
 
 def _scan(
-    content: Content, array: RecordArray, options: PruneOptions, now: float, history: AgentHistory, *, explain: bool
+    content: Content,
+    array: RecordArray,
+    options: PruneOptions,
+    now: float,
+    history: AgentHistory,
+    *,
+    explain: bool,
+    judge: Judge = judge_by_rules,
 ) -> FileScan:
     file = content.file
-    scan = scan_file(file.agent, file.kind, array, options, now, history.of(file.kind), explain=explain)
-    scan.sha256, scan.size = content.sha256, len(content.data)
-    return scan
+    return scan_file(
+        file.agent,
+        file.kind,
+        array,
+        options,
+        now,
+        history.of(file.kind),
+        sha256=content.sha256,
+        size=len(content.data),
+        explain=explain,
+        judge=judge,
+    )
 
 
 def apply_plan(
@@ -185,6 +244,8 @@ def apply_file(
                 content = held.read()
                 array = content.array()
                 if content.sha256 != plan.sha256:
+                    if not run.replans:
+                        return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
                     scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
                     plan = replan_file(agent, plan, scan, run.options)
                 return _remove(store, held, content, array, plan, run)

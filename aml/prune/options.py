@@ -6,8 +6,13 @@ from msgspec import Struct
 
 from aml.ledger.budget import Limits
 
-#: Strategies in the order in which their rules are tried.
-STRATEGIES = ("time", "performance")
+#: Strategies in the order in which their rules are tried; space comes after all rules, and counts what remains.
+STRATEGIES = ("time", "performance", "space")
+DEFAULT_STRATEGIES = ("time", "performance")
+SPACE = "space"
+
+#: What goes first where room is to be made: least value per byte on disk, least value, or least confidence.
+POLICIES = ("value-density", "value", "confidence")
 
 
 class Thresholds(Struct, frozen=True):
@@ -40,12 +45,23 @@ class Protection(Struct, frozen=True):
         return tuple(tag.casefold() for tag in self.tags)
 
 
+class Space(Struct, frozen=True):
+    """How much may lie on disk (bytes): in an agent's folder, and in the store. What holds more is brought down to the
+    share ``target`` of its limit; ``policy`` is one of POLICIES."""
+
+    agent_bytes: int = 80 << 20
+    store_bytes: int = 800 << 20
+    target: float = 0.70
+    policy: str = POLICIES[0]
+
+
 class PruneOptions(Struct, frozen=True):
     """A prune. ``agents`` empty means all of them."""
 
-    strategies: tuple[str, ...] = STRATEGIES
+    strategies: tuple[str, ...] = DEFAULT_STRATEGIES
     agents: tuple[str, ...] = ()
     aggressive: bool = False
     thresholds: Thresholds = Thresholds()
     protection: Protection = Protection()
     limits: Limits = Limits()
+    space: Space = Space()

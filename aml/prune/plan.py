@@ -9,19 +9,27 @@ from __future__ import annotations
 import hashlib
 from array import array as packed_array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable, view_records
+from aml.errors import ExitStatus
 from aml.ledger.budget import Budget, budget
 from aml.ledger.history import AgentHistory, RemovedKeys
 from aml.ledger.runs import RecordKey
-from aml.model.kinds import KIND_BY_PLURAL, KINDS
+from aml.model.kinds import KIND_BY_PLURAL, KINDS, PATTERN
 from aml.model.record import RecordView
-from aml.prune.options import PruneOptions
-from aml.prune.rules import RULES, Figures, protection_of, rules_for
+from aml.prune.options import SPACE, PruneOptions
+from aml.prune.rules import AGENT_SPACE, RULES, Figures, protection_of, rule_name, rules_for
+
+if TYPE_CHECKING:
+    from aml.prune.candidates import Candidates
+    from aml.prune.space import Room
+
+TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
 _KIND_RANK = {kind.plural: rank for rank, kind in enumerate(KINDS)}
 
@@ -38,7 +46,8 @@ class Finding(Struct, frozen=True):
 
 
 class Selection(Struct, frozen=True):
-    """Some records of one file: their ordinals in ascending order, and for each the place of its rule in RULES."""
+    """Some records of one file: their ordinals in ascending order, and for each the place of its rule in RULES (or
+    AGENT_SPACE, STORE_SPACE)."""
 
     ordinals: Sequence[int] = ()
     rules: Sequence[int] = ()
@@ -48,7 +57,7 @@ class Selection(Struct, frozen=True):
 
     def by_rule(self) -> dict[str, int]:
         """How many records go under each rule."""
-        return {RULES[place].name: number for place, number in Counter(self.rules).items()}
+        return dict(Counter(map(rule_name, self.rules)))
 
 
 class FilePlan(Struct, frozen=True):
@@ -57,6 +66,7 @@ class FilePlan(Struct, frozen=True):
     ``protected`` counts records by what protects them. ``unreadable`` are elements that are never judged: ordinal and
     reason. ``twins`` maps the ordinal of a removal to the ordinals of records with the same id that stay. ``findings``
     are by ordinal, and only there where they were asked for. ``problem`` says why the file is left alone, if it is.
+    ``room`` is how many bytes on disk are expected to be freed by what goes for space alone.
     """
 
     agent: str
@@ -74,6 +84,7 @@ class FilePlan(Struct, frozen=True):
     findings: dict[int, Finding] = {}
     problem: str | None = None
     problem_status: int = 0
+    room: float = 0.0
 
 
 class AgentPlan(Struct, frozen=True):
@@ -92,11 +103,12 @@ class AgentPlan(Struct, frozen=True):
 
 
 class PrunePlan(Struct, frozen=True):
-    """What would happen to a store. ``now`` in seconds since 1970 UTC."""
+    """What would happen to a store. ``now`` in seconds since 1970 UTC. ``space`` tells of what is over its limit."""
 
     now: float
     options: PruneOptions
     agents: tuple[AgentPlan, ...]
+    space: tuple[Room, ...] = ()
 
     @property
     def files(self) -> tuple[FilePlan, ...]:
@@ -111,6 +123,8 @@ class FileScan(Struct):
     """What the rules say about one file, before the loss budget.
 
     ``first_of`` maps the ordinal of a condemned record, where others may be identical to it, to that of the first one.
+    ``candidates`` are records that may go for space, ``freed`` the bytes on disk that each condemned one takes; both
+    are there only where space is asked for. ``problem`` says why the file is to be left alone, if it is.
     """
 
     agent: str
@@ -130,39 +144,17 @@ class FileScan(Struct):
     came_back: int = 0
     shared_ids: dict[str, tuple[int, ...]] = field(default_factory=dict)
     first_of: dict[int, int] = field(default_factory=dict)
+    candidates: Candidates | None = None
+    freed: Sequence[float] = ()
+    problem: str | None = None
 
 
-def scan_file(
-    agent: str,
-    kind: str,
-    array: RecordArray,
-    options: PruneOptions,
-    now: float,
-    removed: RemovedKeys,
-    *,
-    explain: bool = False,
-) -> FileScan:
-    """Judge every record of one file.
-
-    ``removed`` are keys that earlier runs removed, to tell which of them are here again. ``explain`` asks for a finding
-    for each condemned record.
-    """
-    scan = FileScan(agent, kind, len(array))
-    seen = view_records(array, KIND_BY_PLURAL[kind].view)
-    _judge(scan, seen, array, options, now)
-    if explain:
-        for ordinal, rule in zip(scan.ordinals, scan.rules, strict=True):
-            view = seen[ordinal]
-            if isinstance(view, RecordView):
-                scan.findings[ordinal] = finding_of(view, rule, len(array.elements[ordinal]), options, now)
-    _look_for_removed(scan, seen, array, removed)
-    if scan.ordinals:
-        scan.shared_ids = _shared_ids(seen)
-        scan.first_of = _identical(scan, array)
-    return scan
+#: Writes into a scan which records are condemned, protected or unreadable.
+Judge = Callable[[FileScan, Sequence[Seen], RecordArray, PruneOptions, float], None]
 
 
-def _judge(scan: FileScan, seen: Sequence[Seen], array: RecordArray, options: PruneOptions, now: float) -> None:
+def judge_by_rules(scan: FileScan, seen: Sequence[Seen], array: RecordArray, options: PruneOptions, now: float) -> None:
+    """Try the rules of the chosen strategies on every record."""
     rules = rules_for(KIND_BY_PLURAL[scan.kind], options.strategies)
     thresholds, protection = options.thresholds, options.protection
     for ordinal, view in enumerate(seen):
@@ -177,19 +169,67 @@ def _judge(scan: FileScan, seen: Sequence[Seen], array: RecordArray, options: Pr
                 if why is not None:
                     scan.protected[why] += 1
                 elif is_deeper_than(array.elements[ordinal], MAX_DEPTH):
-                    scan.unreadable.append((ordinal, f"it is nested more than {MAX_DEPTH} levels deep"))
+                    scan.unreadable.append((ordinal, TOO_DEEP))
                 else:
-                    scan.ordinals.append(ordinal)
-                    scan.rules.append(place)
-                    scan.values.append(round(value, 6))
-                    scan.ids.append(view.ident)
+                    condemn(scan, ordinal, place, value, view.ident)
                 break
 
 
+def condemn(scan: FileScan, ordinal: int, place: int, value: float, ident: str | None) -> None:
+    """Note a record as condemned by the rule at that place in RULES; in ascending order of ordinals."""
+    scan.ordinals.append(ordinal)
+    scan.rules.append(place)
+    scan.values.append(round(value, 6))
+    scan.ids.append(ident)
+
+
+def scan_file(
+    agent: str,
+    kind: str,
+    array: RecordArray,
+    options: PruneOptions,
+    now: float,
+    removed: RemovedKeys,
+    *,
+    sha256: str = "",
+    size: int = 0,
+    explain: bool = False,
+    judge: Judge = judge_by_rules,
+) -> FileScan:
+    """Judge every record of one file, of which ``sha256`` and ``size`` are those of its bytes on disk.
+
+    ``removed`` are keys that earlier runs removed, to tell which of them are here again. ``explain`` asks for a finding
+    for each condemned record.
+    """
+    scan = FileScan(agent, kind, len(array), sha256, size)
+    seen = view_records(array, KIND_BY_PLURAL[kind].view)
+    judge(scan, seen, array, options, now)
+    if explain:
+        for ordinal, rule in zip(scan.ordinals, scan.rules, strict=True):
+            view = seen[ordinal]
+            if isinstance(view, RecordView):
+                scan.findings[ordinal] = finding_of(view, rule, len(array.elements[ordinal]), options, now)
+    _look_for_removed(scan, seen, array, removed)
+    for_space = SPACE in options.strategies
+    if scan.ordinals or (for_space and kind == PATTERN.plural):
+        scan.shared_ids = shared_ids(seen)
+        scan.first_of = identical(zip(scan.ordinals, scan.ids, strict=True), scan.shared_ids, array)
+    if for_space:
+        from aml.prune.candidates import look_for_candidates
+
+        look_for_candidates(scan, seen, array, options, now)
+    return scan
+
+
 def finding_of(view: RecordView, rule: int, size: int, options: PruneOptions, now: float) -> Finding:
-    """What is to be told about a record that the rule at that place in RULES condemns."""
-    reason, figures = RULES[rule].explain(view, now, options.thresholds)
-    return Finding(view.ident, RULES[rule].name, reason, figures, round(view.value, 6), size)
+    """What is to be told about a record of so many bytes that the rule at that place in RULES condemns."""
+    if rule < AGENT_SPACE:
+        reason, figures = RULES[rule].explain(view, now, options.thresholds)
+    else:
+        from aml.prune.candidates import why_for_space
+
+        reason, figures = why_for_space(view, rule, size, options.space)
+    return Finding(view.ident, rule_name(rule), reason, figures, round(view.value, 6), size)
 
 
 def _look_for_removed(scan: FileScan, seen: Sequence[Seen], array: RecordArray, removed: RemovedKeys) -> None:
@@ -199,7 +239,7 @@ def _look_for_removed(scan: FileScan, seen: Sequence[Seen], array: RecordArray, 
         scan.came_back += 1
 
 
-def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
+def shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
     """For each id that several records of the file carry: their ordinals."""
     idents = [view.ident if isinstance(view, RecordView) else None for view in seen]
     if len(set(idents)) == len(idents):
@@ -211,13 +251,16 @@ def _shared_ids(seen: Sequence[Seen]) -> dict[str, tuple[int, ...]]:
     return {ident: tuple(found) for ident, found in ordinals.items() if len(found) > 1}
 
 
-def _identical(scan: FileScan, array: RecordArray) -> dict[int, int]:
-    """Condemned records that share their id, or have none: the ordinal of the first that is identical to each."""
+def identical(
+    records: Iterable[tuple[int, str | None]], shared: Mapping[str, object], array: RecordArray
+) -> dict[int, int]:
+    """Of ``records`` (ordinal and id) those that share their id, or have none: the ordinal of the first that is
+    identical to each."""
     firsts: dict[bytes, int] = {}
     return {
         ordinal: firsts.setdefault(hashlib.sha256(array.elements[ordinal]).digest(), ordinal)
-        for ordinal, ident in zip(scan.ordinals, scan.ids, strict=True)
-        if ident is None or ident in scan.shared_ids
+        for ordinal, ident in records
+        if ident is None or ident in shared
     }
 
 
@@ -273,6 +316,8 @@ def plan_file(scan: FileScan, gone: set[int]) -> FilePlan:
         came_back=scan.came_back,
         twins=_twins(scan, gone),
         findings=scan.findings,
+        problem=scan.problem,
+        problem_status=ExitStatus.PARTIAL if scan.problem else ExitStatus.DONE,
     )
 
 
@@ -300,4 +345,9 @@ def replan_file(agent: AgentPlan, before: FilePlan, scan: FileScan, options: Pru
     allowed = budget(live, agent.lost, agent.allowance_used, options.limits).limit
     elsewhere = sum(len(file.removals) for file in agent.files if file.kind != before.kind)
     limit = max(0, min(len(before.removals), allowed - elsewhere))
-    return plan_file(scan, _least_valuable([scan], limit)[scan.kind])
+    chosen = _least_valuable([scan], limit)[scan.kind]
+    if before.room:
+        from aml.prune.space import replan_space
+
+        return replan_space(before, scan, chosen, limit, options)
+    return plan_file(scan, chosen)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from aml.errors import PRECEDENCE, ExitStatus
 from aml.prune.apply import FileOutcome
 from aml.prune.plan import FilePlan, PrunePlan
+
+if TYPE_CHECKING:
+    from aml.prune.space import Room
+
+
+_MB = 1 << 20
 
 
 class UnreadableRecord(Struct, frozen=True):
@@ -70,11 +78,44 @@ class AgentBudget(Struct, frozen=True):
     reason: str
 
 
-class PruneReport(Struct, frozen=True):
-    """A prune of one store. ``run`` is None for a dry run, and where it was not confirmed. ``backup`` is the id of the
-    backup that was made of the store before, if any.
+class SpaceReport(Struct, frozen=True):
+    """An agent's folder, or the store (``agent`` is null), that held more than its limit. All in bytes on disk.
 
-    ``records`` lists the records one by one where that was asked for.
+    ``saved`` is what compressing saved of ``before``, ``after`` what remains (expected, in a dry run), ``short_by``
+    what is still too much against ``target``.
+    """
+
+    agent: str | None
+    before: int
+    saved: int
+    after: int
+    limit: int
+    target: int
+    short_by: int
+
+    @property
+    def shortfall(self) -> str:
+        """What to tell where it was not enough; empty where it was."""
+        if not self.short_by:
+            return ""
+        whose = "the store" if self.agent is None else self.agent
+        return (
+            f"not enough room: {whose} holds {_shown(self.before)}, and {_shown(self.after)} after this run, "
+            f"{_shown(self.short_by)} over its target of {_shown(self.target)}; what is protected, deferred or no "
+            "pattern stays"
+        )
+
+
+def _shown(octets: int) -> str:
+    return f"{octets / _MB:,.1f} MiB" if octets >= _MB else f"{octets / 1024:,.1f} KiB"
+
+
+class PruneReport(Struct, frozen=True):
+    """A prune of one store.
+
+    ``run`` is None for a dry run, and where it was not confirmed. ``backup`` is the id of the backup that was made of
+    the store before, if any, ``plan_file`` the path of the plan that was written or applied. ``records`` lists the
+    records one by one where that was asked for; ``space`` tells of all that held more than its limit, likewise.
     """
 
     run: str | None
@@ -86,6 +127,8 @@ class PruneReport(Struct, frozen=True):
     notes: tuple[str, ...]
     status: ExitStatus
     backup: str | None = None
+    space: tuple[SpaceReport, ...] = ()
+    plan_file: str | None = None
 
     def total(self, name: str) -> int:
         """Sum of one count over all files."""
@@ -103,6 +146,7 @@ def build_report(
     """``outcomes`` by agent and kind; a file without one was only planned."""
     files = [(file, outcomes.get((file.agent, file.kind))) for file in plan.files]
     reports = tuple(_file_report(file, outcome, dry_run) for file, outcome in files)
+    space = tuple(_space_report(room, reports, dry_run) for room in plan.space)
     return PruneReport(
         run=run,
         dry_run=dry_run,
@@ -110,9 +154,22 @@ def build_report(
         files=reports,
         records=tuple(one for file, outcome in files for one in _record_reports(file, outcome, dry_run)),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
-        notes=notes,
-        status=ExitStatus.DONE if dry_run else _status(reports),
+        notes=(*notes, *(one.shortfall for one in space if one.short_by)),
+        status=ExitStatus.DONE if dry_run else _status(reports, any(one.short_by for one in space)),
+        space=space,
     )
+
+
+def _space_report(room: Room, files: tuple[FileReport, ...], dry_run: bool) -> SpaceReport:
+    after = room.after
+    if not dry_run:
+        mine = [file for file in files if room.agent in (None, file.agent)]
+        freed = sum(file.bytes_before - (file.bytes_after or 0) for file in mine if file.attempted)
+        after = room.before - room.saved - freed
+    # what was expected to be enough, by the ratio of a gzip file, may miss the target a little, but not the limit
+    enough = room.after <= room.target and after <= room.limit
+    short = 0 if enough else max(0, after - room.target)
+    return SpaceReport(room.agent, room.before, room.saved, after, room.limit, room.target, short)
 
 
 def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> FileReport:
@@ -148,14 +205,15 @@ def _record_reports(file: FilePlan, outcome: FileOutcome | None, dry_run: bool) 
         return []
     gone = dry_run or (outcome is not None and outcome.removed > 0)
     fates = ((plan.removals, "removed" if gone else "left"), (plan.deferred, "deferred"))
-    found = [(plan.findings[ordinal], fate) for chosen, fate in fates for ordinal in chosen.ordinals]
+    places = [(ordinal, fate) for chosen, fate in fates for ordinal in chosen.ordinals]
+    found = [(plan.findings[ordinal], fate) for ordinal, fate in places if ordinal in plan.findings]
     return [
         RecordReport(plan.agent, plan.kind, one.id, fate, one.rule, one.reason, one.figures, one.value, one.size)
         for one, fate in found
     ]
 
 
-def _status(files: tuple[FileReport, ...]) -> ExitStatus:
+def _status(files: tuple[FileReport, ...], short: bool) -> ExitStatus:
     found = {ExitStatus.DONE}
     problems = [ExitStatus(file.status) for file in files if file.problem]
     if any(file.too_new for file in files):
@@ -167,6 +225,6 @@ def _status(files: tuple[FileReport, ...]) -> ExitStatus:
         found.add(ExitStatus.LOCKED)
     if problems and len(problems) == len(files) and set(problems) == {ExitStatus.DAMAGED}:
         found.add(ExitStatus.DAMAGED)
-    if problems or any(file.deferred for file in files):
+    if short or problems or any(file.deferred for file in files):
         found.add(ExitStatus.PARTIAL)
     return next(status for status in PRECEDENCE if status in found)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from aml.model.kinds import DECISION, PATTERN, SOLUTION, Kind
 from aml.model.record import RecordView
 from aml.model.timestamps import SECONDS_PER_DAY, days_between
-from aml.prune.options import Protection, Thresholds
+from aml.prune.options import SPACE, Protection, Thresholds
 
 Figures = dict[str, float | bool | str | None]
 Applies = Callable[[RecordView, float, Thresholds], bool]
@@ -158,6 +158,15 @@ RULES = (
     Rule("outdated_solution", "performance", (SOLUTION,), _is_outdated, _why_outdated),
     Rule("negative_outcome", "performance", (DECISION,), _is_negative, _why_negative),
 )
+
+#: Places after the rules for what goes to make room, in its agent's folder or in the store: no rule condemns that
+#: record by itself.
+AGENT_SPACE, STORE_SPACE = len(RULES), len(RULES) + 1
+
+
+def rule_name(place: int) -> str:
+    """The name under which a record at that place goes."""
+    return RULES[place].name if place < AGENT_SPACE else SPACE
 
 
 def rules_for(kind: Kind, strategies: tuple[str, ...]) -> tuple[tuple[int, Applies], ...]:

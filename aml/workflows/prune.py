@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msgspec import structs, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from aml import __version__
-from aml.config import PruneSettings
+from aml.config import PruneSettings, SpaceSettings
 from aml.errors import AmlError, ExitStatus
 from aml.hooks import hooked
 from aml.ledger.budget import Limits
@@ -18,15 +18,18 @@ from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
 from aml.ledger.state import FileLockNotes
 from aml.prune.apply import PruneRun, apply_plan, plan_store
-from aml.prune.options import STRATEGIES, Protection, PruneOptions, Thresholds
+from aml.prune.options import POLICIES, SPACE, STRATEGIES, Protection, PruneOptions, Space, Thresholds
 from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, doubt_about, repository_folder
+from aml.workflows.conditions import Conditions, changing, clock_note, repository_folder, stranger_notes
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport
+    from aml.workflows.space import RoomMaker
+
+_MB = 1 << 20
 
 
 def prune_options(
@@ -36,12 +39,17 @@ def prune_options(
     agents: tuple[str, ...] = (),
     aggressive: bool = False,
     max_loss: float | None = None,
+    space: SpaceSettings | None = None,
+    policy: str | None = None,
 ) -> PruneOptions:
-    """Options from settings and what was asked for by hand. Raises UsageError for an unknown strategy.
+    """Options from settings and what was asked for by hand. Raises UsageError for an unknown strategy or policy.
 
     ``max_loss`` (0 to 1) is meant to the letter: with it, a small agent gets no allowance beyond it.
     """
     chosen = choose(strategies or settings.strategies, STRATEGIES, "strategy")
+    space = space or SpaceSettings()
+    if policy is not None:
+        choose((policy,), POLICIES, "policy")
     return PruneOptions(
         strategies=chosen,
         agents=agents,
@@ -71,7 +79,28 @@ def prune_options(
             window_days=settings.window_days,
             allowance=settings.small_agent_allowance if max_loss is None else 0,
         ),
+        space=Space(
+            agent_bytes=int(space.agent_mb * _MB),
+            store_bytes=int(space.store_mb * _MB),
+            target=space.target,
+            policy=policy or space.policy,
+        ),
     )
+
+
+class Task(Struct, frozen=True):
+    """A prune that is to be carried out.
+
+    ``look`` makes the plan, of what the store holds now. ``noted`` is what the journal is told beside the options;
+    ``replans`` tells whether a file that changes meanwhile is planned again; ``before`` makes the room that takes no
+    record. ``plan_file`` is the path of the file that the plan stands in, if any.
+    """
+
+    look: Callable[[], tuple[PrunePlan, dict[str, AgentHistory]]]
+    noted: dict[str, Any] = {}
+    replans: bool = True
+    plan_file: str | None = None
+    before: Callable[[FileLockNotes], None] | None = None
 
 
 def prune(
@@ -97,34 +126,76 @@ def prune(
     options = options or PruneOptions()
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
-    agents = store.choose_agents(options.agents)
-    journal = Journal(store)
-    strangers = tuple(
-        f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
+    task = task_of(store, options, moment, conditions, explain=explain)
+    return carry_out(
+        store,
+        task,
+        moment,
+        conditions,
+        dry_run=dry_run,
+        backup=backup,
+        confirm=confirm,
+        progress=progress,
+        explain=explain,
+        warn=warn,
     )
 
+
+def task_of(store: Store, options: PruneOptions, now: float, conditions: Conditions, *, explain: bool) -> Task:
+    """A prune by rules, and for space where that is asked for. Raises UsageError for an agent that is not there."""
+    agents = store.choose_agents(options.agents)
+    room: RoomMaker | None = None
+    if SPACE in options.strategies:
+        from aml.workflows.space import RoomMaker
+
+        room = RoomMaker(store, agents, options, conditions)
+
     def look() -> tuple[PrunePlan, dict[str, AgentHistory]]:
-        history = read_history(journal, moment, options.limits.window_days)
-        return plan_store(store, agents, options, moment, history, explain=explain), history
+        history = read_history(Journal(store), now, options.limits.window_days)
+        sizes = room.sizes() if room is not None else None
+        return plan_store(store, agents, options, now, history, explain=explain, sizes=sizes), history
+
+    return Task(look, before=room.compress if room is not None else None)
+
+
+def carry_out(
+    store: Store,
+    task: Task,
+    now: float,
+    conditions: Conditions,
+    *,
+    dry_run: bool,
+    backup: bool,
+    confirm: Callable[[PruneReport], bool] | None,
+    progress: Callable[[str], None],
+    explain: bool,
+    warn: Callable[[str], None],
+) -> PruneReport:
+    """Do, or in a dry run show, what ``prune`` is asked to. Raises AmlError."""
+    journal = Journal(store)
+    strangers = stranger_notes(store)
+
+    def preview(notes: tuple[str, ...] = ()) -> PruneReport:
+        report = build_report(task.look()[0], {}, run=None, dry_run=True, notes=notes)
+        return structs.replace(report, plan_file=task.plan_file) if task.plan_file else report
 
     if dry_run:
-        doubt = doubt_about(store, journal, moment, conditions)
-        doubted = doubt is not None and not conditions.trust_clock
-        notes: tuple[str, ...] = (f"{doubt}: a real run would refuse without --trust-clock",) if doubted else ()
-        return build_report(look()[0], {}, run=None, dry_run=True, notes=(*notes, *strangers))
+        return preview((*clock_note(store, journal, now, conditions), *strangers))
     if confirm is not None:
         # asked before any lock is taken: nobody else shall wait for an answer
-        preview = build_report(look()[0], {}, run=None, dry_run=True)
-        if preview.total("removed") and not confirm(preview):
-            return structs.replace(preview, notes=("nothing was changed: not confirmed",))
+        shown = preview()
+        if shown.total("removed") and not confirm(shown):
+            return structs.replace(shown, notes=("nothing was changed: not confirmed",))
     place = repository_folder(store, conditions)
     with hooked(conditions.prune_hooks, "prune", store=store.root, repository=place, warn=warn) as told:
-        with changing(store, journal, "prune", moment, conditions) as (locks, found):
-            plan, history = look()
-            saved = _back_up_first(store, journal, moment, conditions, progress) if backup and plan.removals else None
+        with changing(store, journal, "prune", now, conditions) as (locks, found):
+            if task.before is not None:
+                task.before(locks)
+            plan, history = task.look()
+            saved = _back_up_first(store, journal, now, conditions, progress) if backup and plan.removals else None
             notes = (*found, *strangers, *(saved.notes if saved is not None else ()))
-            report = _apply_prune(store, journal, plan, history, locks, conditions, notes, progress, explain)
-        report = structs.replace(report, backup=None if saved is None else saved.id)
+            report = _apply_prune(store, journal, task, plan, history, locks, conditions, notes, progress, explain)
+        report = structs.replace(report, backup=None if saved is None else saved.id, plan_file=task.plan_file)
         told.ids |= {"run": str(report.run)} | ({"backup": saved.id} if saved is not None else {})
         told.counts |= {name: report.total(name) for name in ("records", "removed", "deferred")}
         told.status = report.status
@@ -152,6 +223,7 @@ def _back_up_first(
 def _apply_prune(
     store: Store,
     journal: Journal,
+    task: Task,
     plan: PrunePlan,
     history: dict[str, AgentHistory],
     locks: FileLockNotes,
@@ -160,11 +232,11 @@ def _apply_prune(
     progress: Callable[[str], None],
     explain: bool,
 ) -> PruneReport:
-    run = journal.begin("prune", plan.now, version=__version__, options=to_builtins(plan.options))
+    run = journal.begin("prune", plan.now, version=__version__, options=to_builtins(plan.options) | task.noted)
     run.files = _intended(run, plan)
     if run.files:
         journal.write(run)
-    applied = PruneRun(run.id, plan.now, plan.options, explain)
+    applied = PruneRun(run.id, plan.now, plan.options, explain, task.replans)
     try:
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
     except BaseException as error:

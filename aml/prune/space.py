@@ -1,0 +1,182 @@
+"""Making room: which patterns go where an agent's folder, or the store, holds more than its limit. Pure.
+
+The rules come first, and what they take counts. Then each agent that is over its limit is brought down to its target,
+and after that the store, from the patterns of all agents in one order. The loss budget of each agent holds throughout.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct, field, structs
+
+from aml.ledger.budget import Budget
+from aml.model.kinds import PATTERN
+from aml.prune.candidates import Group, ranked
+from aml.prune.options import PruneOptions
+from aml.prune.plan import AgentPlan, FilePlan, FileScan, PrunePlan, plan_file
+from aml.prune.rules import AGENT_SPACE, STORE_SPACE
+
+
+class Sizes(Struct, frozen=True):
+    """Bytes on disk: of each agent's folder, and of the store with all that is in it. ``saved`` is by how much
+    compressing makes, or has made, an agent's folder smaller."""
+
+    agents: dict[str, int]
+    store: int
+    saved: dict[str, int] = {}
+
+
+class Room(Struct, frozen=True):
+    """An agent's folder, or the store (``agent`` is None), that holds more than its limit.
+
+    ``before`` is what it holds (bytes), ``saved`` what compressing saves, ``after`` what is expected to remain.
+    """
+
+    agent: str | None
+    before: int
+    saved: int
+    after: int
+    limit: int
+    target: int
+
+
+class Claim(Struct):
+    """What may go from one agent for space, and what was chosen so far.
+
+    ``left`` is what the rules left of its loss budget, ``freed`` what they and space free on disk (bytes). ``taken``
+    and ``deferred`` are ordinals of patterns with the place they go under, and their values.
+    """
+
+    plan: AgentPlan
+    scan: FileScan | None
+    left: int
+    freed: float
+    room: float = 0.0
+    taken: dict[int, tuple[int, float]] = field(default_factory=dict)
+    deferred: dict[int, tuple[int, float]] = field(default_factory=dict)
+    protected: Counter[str] = field(default_factory=Counter)
+    seen: set[int] = field(default_factory=set)
+
+    def take(self, group: Group, place: int) -> None:
+        """Let a group go if the loss budget has room for all of it; else it and all that follow are deferred."""
+        fits = len(group.ordinals) <= self.left
+        chosen = self.taken if fits else self.deferred
+        chosen.update({one: (place, value) for one, value in zip(group.ordinals, group.values, strict=True)})
+        self.left = self.left - len(group.ordinals) if fits else 0
+        if fits:
+            self.room += group.freed
+            self.freed += group.freed
+
+    def ranking(self, policy: str) -> Iterator[Group]:
+        """What was neither taken nor deferred before, in the order in which it goes."""
+        found = self.scan.candidates if self.scan is not None else None
+        for group in ranked(found, policy) if found is not None else ():
+            if group.ordinals[0] not in self.taken and group.ordinals[0] not in self.deferred:
+                yield group
+
+
+def claim_of(plan: AgentPlan, parts: Iterable[FileScan | FilePlan]) -> Claim:
+    """What is to be kept of an agent's scans until all agents are planned."""
+    scans = {part.kind: part for part in parts if isinstance(part, FileScan)}
+    freed = 0.0
+    for file in plan.files:
+        if file.kind in scans:
+            gone = frozenset(file.removals.ordinals)
+            scan = scans[file.kind]
+            freed += sum(size for ordinal, size in zip(scan.ordinals, scan.freed, strict=True) if ordinal in gone)
+    removed = sum(len(file.removals) for file in plan.files)
+    return Claim(plan, scans.get(PATTERN.plural), max(0, plan.budget.limit - removed), freed)
+
+
+def plan_space(now: float, options: PruneOptions, claims: Sequence[Claim], sizes: Sizes) -> PrunePlan:
+    """The whole plan, in which room is made after the rules."""
+    space = options.space
+    target = int(space.agent_bytes * space.target)
+    rooms = []
+    for claim in claims:
+        name = claim.plan.agent
+        before, saved = sizes.agents.get(name, 0), sizes.saved.get(name, 0)
+        if before - saved - claim.freed > space.agent_bytes:
+            _choose([claim], before - saved - claim.freed - target, AGENT_SPACE, space.policy)
+            rooms.append((name, before, saved, space.agent_bytes, target))
+    saved = sum(sizes.saved.values())
+    remaining = sizes.store - saved - sum(claim.freed for claim in claims)
+    found = [
+        Room(name, before, less, _rest(before - less, [claim for claim in claims if claim.plan.agent == name]), *limits)
+        for name, before, less, *limits in rooms
+    ]
+    if remaining > space.store_bytes:
+        target = int(space.store_bytes * space.target)
+        _choose(claims, remaining - target, STORE_SPACE, space.policy)
+        found = [
+            structs.replace(one, after=_rest(one.before - one.saved, [c for c in claims if c.plan.agent == one.agent]))
+            for one in found
+        ]
+        found.append(Room(None, sizes.store, saved, _rest(sizes.store - saved, claims), space.store_bytes, target))
+    return PrunePlan(now, options, tuple(_replanned(claim) for claim in claims), tuple(found))
+
+
+def _rest(before: int, claims: Iterable[Claim]) -> int:
+    return max(0, round(before - sum(claim.freed for claim in claims)))
+
+
+def _choose(claims: Sequence[Claim], excess: float, place: int, policy: str) -> None:
+    """Choose patterns of all ``claims`` in one order until ``excess`` bytes are found; protected ones stay."""
+
+    def marked(number: int, claim: Claim) -> Iterator[tuple[float, int, int, Group]]:
+        return ((group.score, number, group.ordinals[0], group) for group in claim.ranking(policy))
+
+    for _, number, _, group in heapq.merge(*(marked(number, claim) for number, claim in enumerate(claims))):
+        if excess <= 0:
+            break
+        claim = claims[number]
+        if group.protected is None:
+            claim.take(group, place)
+            excess -= group.freed
+        else:
+            news = set(group.ordinals) - claim.seen
+            claim.protected[group.protected] += len(news)
+            claim.seen |= news
+
+
+def _replanned(claim: Claim) -> AgentPlan:
+    scan = claim.scan
+    if scan is None or not (claim.taken or claim.deferred or claim.protected):
+        return claim.plan
+    files = tuple(
+        _with_space(claim, scan, frozenset(file.removals.ordinals)) if file.kind == scan.kind else file
+        for file in claim.plan.files
+    )
+    return structs.replace(claim.plan, files=files)
+
+
+def _with_space(claim: Claim, scan: FileScan, by_rules: frozenset[int]) -> FilePlan:
+    """The plan of the patterns where, beside what the rules took, goes what was chosen for space."""
+    chosen = claim.taken | claim.deferred
+    condemned = sorted(
+        [
+            *zip(scan.ordinals, scan.rules, scan.values, strict=True),
+            *((ordinal, place, value) for ordinal, (place, value) in chosen.items()),
+        ]
+    )
+    scan.ordinals = [ordinal for ordinal, _, _ in condemned]
+    scan.rules = [place for _, place, _ in condemned]
+    scan.protected += claim.protected
+    plan = plan_file(scan, {*by_rules, *claim.taken})
+    return structs.replace(plan, room=claim.room)
+
+
+def replan_space(before: FilePlan, scan: FileScan, gone: set[int], limit: int, options: PruneOptions) -> FilePlan:
+    """The plan for patterns that an agent changed since: what the rules take of at most ``limit`` records is ``gone``.
+
+    As many bytes are freed as would bring the file to the size that was planned, by no more records than were planned.
+    """
+    places = [place for place in before.removals.rules if place >= AGENT_SPACE]
+    left = max(0, min(limit - len(gone), len(places)))
+    agent = AgentPlan(scan.agent, 0, 0, allowance_used=False, budget=Budget(limit, limit, ""), files=())
+    claim = Claim(agent, scan, left, 0.0)
+    _choose([claim], before.room + scan.size - before.size, places[0], options.space.policy)
+    return _with_space(claim, scan, frozenset(gone))

@@ -1,0 +1,402 @@
+"""``aml prune --plan`` and ``--apply``: a plan as a file, reviewed by hand, trusted in nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aml as library
+from tests.cli.running import Answer, aml
+from tests.contract.pruning import fresh, stale
+from tests.support.records import NOW, decision, pattern, solution
+from tests.support.stores import make_store, read_array, record_spans, tree_digest, write_array
+
+Plan = dict[str, Any]
+
+
+def project_in(tmp_path: Path) -> Path:
+    """Two agents, plain and gzip, with five records to go among thirteen."""
+    project = tmp_path / "project"
+    patterns = [fresh("a"), stale("b"), fresh("c"), stale("d"), fresh("e"), fresh("f"), fresh("g")]
+    decisions = [decision(id="never", would_repeat=False), decision(id="again", would_repeat=True)]
+    memory = make_store(project, {"alpha": {"patterns": patterns, "decisions": decisions}})
+    fixes = [solution(id="no", agent="beta", worked=False), *(solution(id=f"y{n}", agent="beta") for n in range(3))]
+    write_array(memory / "beta/solutions.json", fixes, form="gzip")
+    return project
+
+
+def memory_of(project: Path) -> Path:
+    return project / ".loom/memory"
+
+
+def planned(project: Path, *words: str) -> Plan:
+    """The plan in ``plan.json``, as it was written."""
+    answer = aml(project, "prune", "--plan", "plan.json", *words)
+    assert answer.status == 0, answer.err
+    found = json.loads((project / "plan.json").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def edited(project: Path, plan: Plan) -> None:
+    (project / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+
+
+def applied(project: Path, *words: str) -> Answer:
+    return aml(project, "prune", "--apply", "plan.json", "--no-backup", *words)
+
+
+def fates_of(answer: Answer) -> list[tuple[str, str]]:
+    return [(one["id"], one["fate"]) for one in answer.envelope["data"]["records"]]
+
+
+def ids_in(path: Path) -> list[str]:
+    return [record["id"] for record in read_array(path)]
+
+
+def test_a_plan_says_what_a_dry_run_says_and_changes_nothing_else(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    before = tree_digest(memory_of(project).parent)
+    dry = aml(project, "prune", "--dry-run", "--json").envelope["data"]
+    plan = planned(project)
+    assert tree_digest(memory_of(project).parent) == before
+    found = [
+        (file["agent"], file["kind"], one["id"], one["rule"], one["reason"], one["figures"], one["value"])
+        for file in plan["files"]
+        for one in file["removals"]
+    ]
+    names = ("agent", "kind", "id", "rule", "reason", "figures", "value")
+    assert found == [tuple(one[name] for name in names) for one in dry["records"]]
+    assert (plan["what"], plan["format"], plan["made"]) == ("aml prune plan", 1, "2026-11-20T12:00:00.000Z")
+    root = memory_of(project)
+    assert plan["store"] == {"path": str(root), "device": root.stat().st_dev, "inode": root.stat().st_ino}
+
+
+def test_a_plan_is_pinned_to_bytes(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    for file in planned(project)["files"]:
+        path = memory_of(project) / file["agent"] / f"{file['kind']}.json"
+        assert file["sha256"] == sha256(path.read_bytes()).hexdigest()
+        spans = record_spans(path)
+        assert [one["sha256"] for one in file["removals"]] == [
+            sha256(spans[one["position"]]).hexdigest() for one in file["removals"]
+        ]
+
+
+def test_plan_and_apply_come_to_what_a_prune_comes_to(tmp_path: Path) -> None:
+    pruned, reviewed = project_in(tmp_path / "one"), project_in(tmp_path / "two")
+    assert aml(pruned, "prune", "--no-backup").status == 0
+    planned(reviewed)
+    answer = applied(reviewed, "--json")
+    assert (answer.status, answer.envelope["data"]["plan_file"]) == (0, str(reviewed / "plan.json"))
+    for path in sorted(memory_of(pruned).rglob("*.json")):
+        twin = memory_of(reviewed) / path.relative_to(memory_of(pruned))
+        assert record_spans(twin) == record_spans(path)
+    run = aml(reviewed, "prune", "history", "--json").envelope["data"]["runs"][0]
+    assert run["operation"] == "prune"
+    assert run["options"]["plan"] == sha256((reviewed / "plan.json").read_bytes()).hexdigest()
+    assert aml(reviewed, "prune", "undo", run["id"]).status == 0
+    assert ids_in(memory_of(reviewed) / "alpha/patterns.json") == ["a", "b", "c", "d", "e", "f", "g"]
+
+
+def test_a_backup_comes_before_as_with_any_prune(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    answer = aml(project, "prune", "--apply", "plan.json", "--json")
+    assert (answer.status, answer.envelope["data"]["backup"] is None) == (0, False)
+
+
+def test_entries_that_were_deleted_stay(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    plan = planned(project)
+    plan["files"] = [file for file in plan["files"] if file["agent"] == "alpha"]
+    plan["files"][0]["removals"] = [one for one in plan["files"][0]["removals"] if one["id"] == "d"]
+    edited(project, plan)
+    answer = applied(project, "--json")
+    assert answer.status == 0
+    assert fates_of(answer) == [("d", "removed"), ("never", "removed")]
+    assert ids_in(memory_of(project) / "alpha/patterns.json") == ["a", "b", "c", "e", "f", "g"]
+    assert "no" in ids_in(memory_of(project) / "beta/solutions.json")
+
+
+def test_a_dry_run_of_a_plan_is_the_same_code(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    before = tree_digest(memory_of(project).parent)
+    dry = applied(project, "--dry-run", "--json")
+    assert tree_digest(memory_of(project).parent) == before
+    assert fates_of(dry) == fates_of(applied(project, "--json"))
+
+
+def test_a_file_that_changed_is_left_alone_and_the_others_are_done(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    write_array(memory_of(project) / "alpha/patterns.json", [fresh("a"), stale("b"), stale("d"), fresh("z")])
+    before = (memory_of(project) / "alpha/patterns.json").read_bytes()
+    answer = applied(project)
+    assert answer.status == 3
+    assert "left alone: alpha/patterns: it changed since the plan was made" in answer.err
+    assert (memory_of(project) / "alpha/patterns.json").read_bytes() == before
+    assert ids_in(memory_of(project) / "alpha/decisions.json") == ["again"]
+    assert ids_in(memory_of(project) / "beta/solutions.json") == ["y0", "y1", "y2"]
+
+
+def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    (memory_of(project) / "alpha/decisions.json").unlink()
+    answer = applied(project)
+    assert answer.status == 3
+    assert "left alone: alpha/decisions: it is not there any more" in answer.err
+
+
+def test_another_store_is_refused(tmp_path: Path) -> None:
+    project = project_in(tmp_path / "one")
+    other = project_in(tmp_path / "two")
+    plan = planned(project)
+    before = tree_digest(other)
+    answer = aml(other, "prune", "--apply", str(project / "plan.json"))
+    assert (answer.status, tree_digest(other)) == (1, before)
+    assert "another store" in answer.err
+    for key, value in (("path", "/elsewhere"), ("device", -1), ("inode", 1)):
+        edited(project, plan | {"store": plan["store"] | {key: value}})
+        assert applied(project).status == 1
+
+
+@pytest.mark.parametrize("settings", ['[prune]\npinned_ids = ["b"]\n', "[prune]\nprotect_value = 0.0\n"])
+def test_protection_is_asked_again(tmp_path: Path, settings: str) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    (project / ".loom/aml.toml").write_text(settings, encoding="utf-8")
+    answer = applied(project, "--json")
+    assert answer.status == 0
+    assert answer.envelope["data"]["files"][0]["protected"] > 0
+    assert "b" in ids_in(memory_of(project) / "alpha/patterns.json")
+
+
+def test_the_loss_budget_is_asked_again(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    answer = applied(project, "--max-loss", "20%", "--json")
+    assert answer.status == 3
+    assert sorted(fate for _, fate in fates_of(answer)) == ["deferred"] * 3 + ["removed"]
+    assert len(ids_in(memory_of(project) / "beta/solutions.json")) == 4
+
+
+def _first(plan: Plan) -> dict[str, Any]:
+    found = plan["files"][0]["removals"][0]
+    assert isinstance(found, dict)
+    return found
+
+
+ALTERATIONS: dict[str, tuple[Callable[[Plan], object], str]] = {
+    "another position": (
+        lambda plan: _first(plan).update(position=0),
+        "files[0].removals[0]: the record at position 0",
+    ),
+    "beyond the end": (lambda plan: _first(plan).update(position=99), "files[0].removals[0]: position 99 is beyond"),
+    "negative": (lambda plan: _first(plan).update(position=-1), "files[0].removals[0]: position -1 is negative"),
+    "another hash": (lambda plan: _first(plan).update(sha256="0" * 64), "the record at position 1 is another one"),
+    "another id": (lambda plan: _first(plan).update(id="x"), "the id of that record is 'b', not 'x'"),
+    "another rule": (lambda plan: _first(plan).update(rule="low_confidence"), "low_confidence does not condemn"),
+    "a rule of another kind": (lambda plan: _first(plan).update(rule="old_decision"), "is no rule"),
+    "space unasked": (lambda plan: _first(plan).update(rule="space"), "is no rule"),
+    "twice": (lambda plan: plan["files"][0]["removals"].append(_first(plan)), "removals[2]: position 1 is there twice"),
+    "a file twice": (lambda plan: plan["files"].append(plan["files"][0]), "files[3]: alpha/patterns is there twice"),
+    "an unknown agent": (lambda plan: plan["files"][0].update(agent="gamma"), "files[0].agent: unknown agent 'gamma'"),
+    "a way out": (lambda plan: plan["files"][0].update(agent="../alpha"), "unknown agent '../alpha'"),
+    "a reserved folder": (lambda plan: plan["files"][0].update(agent="global"), "unknown agent 'global'"),
+    "an unknown kind": (lambda plan: plan["files"][0].update(kind="metrics"), "files[0].kind: unknown kind"),
+    "no hash": (lambda plan: plan["files"][0].update(sha256="x"), "files[0].sha256 is no SHA-256"),
+    "no strategy": (lambda plan: plan["options"].update(strategies=[]), "options.strategies is empty"),
+    "an unknown strategy": (lambda plan: plan["options"].update(strategies=["all"]), "unknown strategy 'all'"),
+    "an agent not asked for": (lambda plan: plan["options"].update(agents=["beta"]), "is not among options.agents"),
+    "a later format": (lambda plan: plan.update(format=2), "format 2"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_an_altered_plan_is_refused_and_nothing_is_done(tmp_path: Path, name: str) -> None:
+    project = project_in(tmp_path)
+    plan = planned(project)
+    alter, message = ALTERATIONS[name]
+    alter(plan)
+    edited(project, plan)
+    before = tree_digest(memory_of(project))
+    answer = applied(project)
+    assert (answer.status, answer.out) == (2, "")
+    assert message in answer.err
+    assert "plan.json" in answer.err
+    assert tree_digest(memory_of(project)) == before
+
+
+def test_an_added_entry_goes_only_where_its_rule_condemns_it(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    plan = planned(project, "--max-loss", "20%")
+    spans = record_spans(memory_of(project) / "alpha/patterns.json")
+
+    def entry(position: int, ident: str) -> dict[str, Any]:
+        digest = sha256(spans[position]).hexdigest()
+        return {"position": position, "id": ident, "sha256": digest, "rule": "unused_too_long"}
+
+    alpha = {"agent": "alpha", "kind": "patterns"}
+    digest = sha256((memory_of(project) / "alpha/patterns.json").read_bytes()).hexdigest()
+    rest = [file for file in plan["files"] if (file["agent"], file["kind"]) != ("alpha", "patterns")]
+    edited(project, plan | {"files": [*rest, alpha | {"sha256": digest, "removals": [entry(0, "a")]}]})
+    assert applied(project).status == 2
+    edited(project, plan | {"files": [*rest, alpha | {"sha256": digest, "removals": [entry(3, "d"), entry(1, "b")]}]})
+    assert applied(project).status == 0
+    assert ids_in(memory_of(project) / "alpha/patterns.json") == ["a", "c", "e", "f", "g"]
+
+
+def test_a_rule_that_the_settings_changed_does_not_condemn_any_more(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    (project / ".loom/aml.toml").write_text("[prune]\nunused_days = 1000\n", encoding="utf-8")
+    answer = applied(project)
+    assert answer.status == 2
+    assert "files[0].removals[0]: unused_too_long does not condemn that record now" in answer.err
+
+
+def test_of_identical_records_all_go_or_none(tmp_path: Path) -> None:
+    twin = {name: value for name, value in stale("x").items() if name != "id"}
+    others = [fresh(f"f{number}") for number in range(8)]
+    make_store(tmp_path, {"alpha": {"patterns": [twin, *others, twin]}})
+    plan = planned(tmp_path)
+    assert [one["position"] for one in plan["files"][0]["removals"]] == [0, 9]
+    del plan["files"][0]["removals"][1]
+    edited(tmp_path, plan)
+    answer = applied(tmp_path)
+    assert answer.status == 2
+    assert "position 9 is identical to one that is to go" in answer.err
+
+
+BROKEN = {
+    "nothing": b"",
+    "cut short": b'{"what": "aml prune plan", "format": 1, "files": [',
+    "no object": b"[]",
+    "something else": b'{"id": "x"}',
+    "another type": b'{"what": "aml prune plan", "format": 1, "aml": "", "made": "", "store": 7}',
+    "no text": b'{"what": "\xff"}',
+    "deep": b"[" * 100_000,
+    "a large number": b'{"what": "aml prune plan", "format": 1, "aml": "", "made": "", "options": '
+    + b"9" * 9000
+    + b"}",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_plan_is_damaged_and_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    project = project_in(tmp_path)
+    (project / "plan.json").write_bytes(BROKEN[name])
+    answer = applied(project)
+    assert (answer.status, answer.out) == (12, "")
+    assert "plan.json is no prune plan" in answer.err
+    refused = aml(project, "prune", "--plan", "plan.json")
+    assert refused.status == 2
+    assert (project / "plan.json").read_bytes() == BROKEN[name]
+
+
+def test_a_wrong_type_names_its_place(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    plan = planned(project)
+    _first(plan)["position"] = "one"
+    edited(project, plan)
+    answer = applied(project)
+    assert answer.status == 12
+    assert "$.files[0].removals[0].position" in answer.err
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    with open(project / "plan.json", "wb") as stream:
+        stream.truncate(1 << 40)
+    answer = applied(project)
+    assert answer.status == 12
+    assert "too large" in answer.err
+
+
+def test_a_pipe_or_a_folder_is_no_plan(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    os.mkfifo(project / "pipe")
+    for name in ("pipe", ".", "missing"):
+        answer = aml(project, "prune", "--apply", name)
+        assert (answer.status, "Traceback" in answer.err) == (1, False)
+    for name in ("pipe", "."):
+        assert aml(project, "prune", "--plan", name).status == 2
+
+
+@pytest.mark.parametrize("place", [".loom/memory/plan.json", ".loom/memory/alpha/plan.json", "link/plan.json"])
+def test_no_plan_is_written_inside_the_store(tmp_path: Path, place: str) -> None:
+    project = project_in(tmp_path)
+    (project / "link").symlink_to(memory_of(project) / "alpha")
+    before = tree_digest(memory_of(project))
+    answer = aml(project, "prune", "--plan", place)
+    assert answer.status == 2
+    assert "inside the store" in answer.err
+    assert tree_digest(memory_of(project)) == before
+
+
+def test_an_older_plan_is_replaced(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    plan = planned(project, "--agent", "beta")
+    assert [file["agent"] for file in plan["files"]] == ["beta"]
+    assert (project / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--plan", "other.json"),
+        ("--strategy", "time"),
+        ("--agent", "alpha"),
+        ("--aggressive",),
+        ("--policy", "value"),
+    ],
+)
+def test_what_contradicts_a_plan_is_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    assert applied(project, *words).status == 2
+    assert aml(project, "prune", "--plan", "").status == 2
+    assert aml(project, "prune", "--apply", "").status == 2
+
+
+def test_a_plan_of_nothing_does_nothing(tmp_path: Path) -> None:
+    make_store(tmp_path, {"alpha": {"patterns": [fresh("a")]}})
+    assert planned(tmp_path)["files"] == []
+    before = tree_digest(tmp_path / ".loom/memory")
+    answer = applied(tmp_path)
+    assert (answer.status, tree_digest(tmp_path / ".loom/memory")) == (0, before)
+
+
+def test_options_of_the_plan_are_kept(tmp_path: Path) -> None:
+    records = [pattern(id="x", unused_days=70, created_days=80), fresh("y"), fresh("z")]
+    make_store(tmp_path, {"alpha": {"patterns": records}})
+    plan = planned(tmp_path, "--aggressive", "--strategy", "time")
+    assert plan["options"]["aggressive"] is True
+    assert plan["options"]["strategies"] == ["time"]
+    assert applied(tmp_path).status == 0
+    assert ids_in(tmp_path / ".loom/memory/alpha/patterns.json") == ["y", "z"]
+
+
+def test_the_way_on_is_told_and_quiet_is_quiet(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    assert "aml prune --apply plan.json" in aml(project, "prune", "--plan", "plan.json").out
+    assert aml(project, "prune", "--plan", "plan.json", "-q").out == ""
+
+
+def test_the_library_plans_and_applies(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    store = library.open_store(memory_of(project))
+    now = NOW.timestamp()
+    report = library.prune_plan(store, project / "plan.json", now=now)
+    assert (report.dry_run, report.total("removed")) == (True, 4)
+    assert library.prune_apply(store, project / "plan.json", now=now, backup=False).total("removed") == 4
