@@ -104,6 +104,7 @@ def prune_command(
         max_loss=share,
         space=settings.space,
         policy=policy,
+        compress_plain=settings.compress.plain,
     )
     store = invocation.open_store()
     conditions = invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock)
@@ -114,7 +115,10 @@ def prune_command(
         from aml.workflows.prune_plans import prune_apply
 
         file = invocation.folder / apply
-        do = partial(prune_apply, store, file, settings.prune, space=settings.space, max_loss=share)
+        plain = settings.compress.plain
+        do = partial(
+            prune_apply, store, file, settings.prune, space=settings.space, compress_plain=plain, max_loss=share
+        )
     return _carry_out(
         invocation,
         partial(do, backup=settings.prune.backup and not no_backup, conditions=conditions),

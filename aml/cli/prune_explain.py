@@ -39,6 +39,7 @@ def explain_command(
         agents=tuple(agent or ()),
         aggressive=aggressive,
         space=settings.space,
+        compress_plain=settings.compress.plain,
     )
     store = invocation.open_store()
     report = prune_explain(store, record, options, now=invocation.now, conditions=invocation.look_into(store))

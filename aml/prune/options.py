@@ -47,12 +47,14 @@ class Protection(Struct, frozen=True):
 
 class Space(Struct, frozen=True):
     """How much may lie on disk (bytes): in an agent's folder, and in the store. What holds more is brought down to the
-    share ``target`` of its limit; ``policy`` is one of POLICIES."""
+    share ``target`` of its limit; ``policy`` is one of POLICIES. ``compress_plain`` tells whether decisions may be
+    compressed where an agent has no gzip file yet."""
 
     agent_bytes: int = 80 << 20
     store_bytes: int = 800 << 20
     target: float = 0.70
     policy: str = POLICIES[0]
+    compress_plain: bool = False
 
 
 class PruneOptions(Struct, frozen=True):

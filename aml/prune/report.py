@@ -167,7 +167,7 @@ def _space_report(room: Room, files: tuple[FileReport, ...], dry_run: bool) -> S
         freed = sum(file.bytes_before - (file.bytes_after or 0) for file in mine if file.attempted)
         after = room.before - room.saved - freed
     # what was expected to be enough, by the ratio of a gzip file, may miss the target a little, but not the limit
-    enough = room.after <= room.target and after <= room.limit
+    enough = room.is_enough and after <= room.limit
     short = 0 if enough else max(0, after - room.target)
     return SpaceReport(room.agent, room.before, room.saved, after, room.limit, room.target, short)
 

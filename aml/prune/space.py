@@ -33,6 +33,7 @@ class Room(Struct, frozen=True):
     """An agent's folder, or the store (``agent`` is None), that holds more than its limit.
 
     ``before`` is what it holds (bytes), ``saved`` what compressing saves, ``after`` what is expected to remain.
+    ``is_enough`` tells whether that is the target, or, where no pattern has to go for it, under the limit.
     """
 
     agent: str | None
@@ -41,6 +42,7 @@ class Room(Struct, frozen=True):
     after: int
     limit: int
     target: int
+    is_enough: bool
 
 
 class Claim(Struct):
@@ -93,34 +95,33 @@ def claim_of(plan: AgentPlan, parts: Iterable[FileScan | FilePlan]) -> Claim:
 
 def plan_space(now: float, options: PruneOptions, claims: Sequence[Claim], sizes: Sizes) -> PrunePlan:
     """The whole plan, in which room is made after the rules."""
-    space = options.space
-    target = int(space.agent_bytes * space.target)
-    rooms = []
+    space, of = options.space, sizes.agents
     for claim in claims:
-        name = claim.plan.agent
-        before, saved = sizes.agents.get(name, 0), sizes.saved.get(name, 0)
-        if before - saved - claim.freed > space.agent_bytes:
-            _choose([claim], before - saved - claim.freed - target, AGENT_SPACE, space.policy)
-            rooms.append((name, before, saved, space.agent_bytes, target))
+        held = of.get(claim.plan.agent, 0) - sizes.saved.get(claim.plan.agent, 0) - claim.freed
+        if held > space.agent_bytes:
+            _choose([claim], held - space.agent_bytes * space.target, AGENT_SPACE, space.policy)
     saved = sum(sizes.saved.values())
-    remaining = sizes.store - saved - sum(claim.freed for claim in claims)
-    found = [
-        Room(name, before, less, _rest(before - less, [claim for claim in claims if claim.plan.agent == name]), *limits)
-        for name, before, less, *limits in rooms
+    held = sizes.store - saved - sum(claim.freed for claim in claims)
+    if held > space.store_bytes:
+        _choose(claims, held - space.store_bytes * space.target, STORE_SPACE, space.policy)
+    rooms = [
+        _room(name, of[name], sizes.saved.get(name, 0), [claim], space.agent_bytes, space.target, AGENT_SPACE)
+        for claim in claims
+        if of.get(name := claim.plan.agent, 0) > space.agent_bytes
     ]
-    if remaining > space.store_bytes:
-        target = int(space.store_bytes * space.target)
-        _choose(claims, remaining - target, STORE_SPACE, space.policy)
-        found = [
-            structs.replace(one, after=_rest(one.before - one.saved, [c for c in claims if c.plan.agent == one.agent]))
-            for one in found
-        ]
-        found.append(Room(None, sizes.store, saved, _rest(sizes.store - saved, claims), space.store_bytes, target))
-    return PrunePlan(now, options, tuple(_replanned(claim) for claim in claims), tuple(found))
+    if sizes.store > space.store_bytes:
+        rooms.append(_room(None, sizes.store, saved, claims, space.store_bytes, space.target, STORE_SPACE))
+    return PrunePlan(now, options, tuple(_replanned(claim) for claim in claims), tuple(rooms))
 
 
-def _rest(before: int, claims: Iterable[Claim]) -> int:
-    return max(0, round(before - sum(claim.freed for claim in claims)))
+def _room(
+    agent: str | None, before: int, saved: int, claims: Sequence[Claim], limit: int, share: float, place: int
+) -> Room:
+    after = max(0, round(before - saved - sum(claim.freed for claim in claims)))
+    target = int(limit * share)
+    chosen = (one for claim in claims for found in (claim.taken, claim.deferred) for one, _ in found.values())
+    enough = after <= target or (after <= limit and place not in chosen)
+    return Room(agent, before, saved, after, limit, target, enough)
 
 
 def _choose(claims: Sequence[Claim], excess: float, place: int, policy: str) -> None:

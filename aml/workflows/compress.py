@@ -70,10 +70,10 @@ def compress(
         return build_report(plan, estimate_compress(store, plan, progress), run=None, notes=(*notes, *strangers))
     with changing(store, journal, "compress", moment, conditions, judges_ages=judges_ages) as (locks, found):
         plan = plan_compress(store, options, moment)
-        return _apply(store, journal, plan, locks, conditions, (*found, *strangers), progress)
+        return apply_and_note(store, journal, plan, locks, conditions, (*found, *strangers), progress)
 
 
-def _apply(
+def apply_and_note(
     store: Store,
     journal: Journal,
     plan: CompressPlan,
@@ -82,6 +82,7 @@ def _apply(
     notes: tuple[str, ...],
     progress: Callable[[str], None],
 ) -> CompressReport:
+    """Do what a plan says, as a run of its own in the journal. The run lock must be held."""
     run = journal.begin("compress", plan.now, version=__version__, options=to_builtins(plan.options))
     # a run that judges no ages was not asked whether it believes the clock
     run.clock_doubted = not plan.options.age_days and doubt_about(store, journal, plan.now, conditions) is not None

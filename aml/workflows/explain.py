@@ -30,6 +30,6 @@ def prune_explain(
     moment = time.time() if now is None else now
     sizes = None
     if SPACE in options.strategies:
-        sizes = RoomMaker(store, store.choose_agents(options.agents), options, conditions).sizes()
+        sizes = RoomMaker(store, store.choose_agents(options.agents), options.space, moment, conditions).sizes()
     notes = clock_note(store, Journal(store), moment, conditions)
     return explain_record(store, ident, options, moment, sizes=sizes, notes=notes)

@@ -41,10 +41,12 @@ def prune_options(
     max_loss: float | None = None,
     space: SpaceSettings | None = None,
     policy: str | None = None,
+    compress_plain: bool = False,
 ) -> PruneOptions:
     """Options from settings and what was asked for by hand. Raises UsageError for an unknown strategy or policy.
 
     ``max_loss`` (0 to 1) is meant to the letter: with it, a small agent gets no allowance beyond it.
+    ``compress_plain`` is the setting compress.plain, which concerns the strategy space.
     """
     chosen = choose(strategies or settings.strategies, STRATEGIES, "strategy")
     space = space or SpaceSettings()
@@ -84,6 +86,7 @@ def prune_options(
             store_bytes=int(space.store_mb * _MB),
             target=space.target,
             policy=policy or space.policy,
+            compress_plain=compress_plain,
         ),
     )
 
@@ -93,14 +96,14 @@ class Task(Struct, frozen=True):
 
     ``look`` makes the plan, of what the store holds now. ``noted`` is what the journal is told beside the options;
     ``replans`` tells whether a file that changes meanwhile is planned again; ``before`` makes the room that takes no
-    record. ``plan_file`` is the path of the file that the plan stands in, if any.
+    record, and returns notes. ``plan_file`` is the path of the file that the plan stands in, if any.
     """
 
     look: Callable[[], tuple[PrunePlan, dict[str, AgentHistory]]]
     noted: dict[str, Any] = {}
     replans: bool = True
     plan_file: str | None = None
-    before: Callable[[FileLockNotes], None] | None = None
+    before: Callable[[FileLockNotes], tuple[str, ...]] | None = None
 
 
 def prune(
@@ -148,7 +151,7 @@ def task_of(store: Store, options: PruneOptions, now: float, conditions: Conditi
     if SPACE in options.strategies:
         from aml.workflows.space import RoomMaker
 
-        room = RoomMaker(store, agents, options, conditions)
+        room = RoomMaker(store, agents, options.space, now, conditions)
 
     def look() -> tuple[PrunePlan, dict[str, AgentHistory]]:
         history = read_history(Journal(store), now, options.limits.window_days)
@@ -189,11 +192,10 @@ def carry_out(
     place = repository_folder(store, conditions)
     with hooked(conditions.prune_hooks, "prune", store=store.root, repository=place, warn=warn) as told:
         with changing(store, journal, "prune", now, conditions) as (locks, found):
-            if task.before is not None:
-                task.before(locks)
+            made = task.before(locks) if task.before is not None else ()
             plan, history = task.look()
             saved = _back_up_first(store, journal, now, conditions, progress) if backup and plan.removals else None
-            notes = (*found, *strangers, *(saved.notes if saved is not None else ()))
+            notes = (*found, *strangers, *made, *(saved.notes if saved is not None else ()))
             report = _apply_prune(store, journal, task, plan, history, locks, conditions, notes, progress, explain)
         report = structs.replace(report, backup=None if saved is None else saved.id, plan_file=task.plan_file)
         told.ids |= {"run": str(report.run)} | ({"backup": saved.id} if saved is not None else {})

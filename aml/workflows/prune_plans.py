@@ -73,6 +73,7 @@ def prune_apply(
     settings: PruneSettings | None = None,
     *,
     space: SpaceSettings | None = None,
+    compress_plain: bool = False,
     max_loss: float | None = None,
     now: float | None = None,
     dry_run: bool = False,
@@ -100,6 +101,7 @@ def prune_apply(
         aggressive=plan.options.aggressive,
         max_loss=max_loss,
         space=space,
+        compress_plain=compress_plain,
     )
     reviewed = _Reviewed(store, path, plan, options, moment, conditions, explain)
     task = Task(reviewed.look, noted={"plan": digest}, replans=False, plan_file=str(path))

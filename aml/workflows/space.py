@@ -1,33 +1,78 @@
-"""Room for what a store holds: what it takes on disk now, and what takes less without a record being removed."""
+"""Room for what a store holds: what lies on disk now, and what can take less of it without a record being removed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from aml.ledger.runs import Journal
 from aml.ledger.state import FileLockNotes
-from aml.prune.options import PruneOptions
+from aml.model.kinds import DECISION
+from aml.optimize.compress import CompressOptions, CompressPlan, estimate_compress, plan_compress
+from aml.prune.options import Space
 from aml.prune.space import Sizes
 from aml.store.open import Store
 from aml.store.sizes import size_below
+from aml.workflows.compress import apply_and_note
 from aml.workflows.conditions import Conditions
 
 
 class RoomMaker:
-    """Measures a store, and first compresses the decisions of agents that are over their limit."""
+    """Measures a store, and first compresses the decisions of agents that hold more than their limit, or of all where
+    the store holds more than its own."""
 
-    def __init__(self, store: Store, agents: tuple[str, ...], options: PruneOptions, conditions: Conditions) -> None:
+    def __init__(self, store: Store, agents: tuple[str, ...], space: Space, now: float, conditions: Conditions) -> None:
         self._store = store
         self._agents = agents
-        self._space = options.space
+        self._space = space
+        self._now = now
         self._conditions = conditions
-        self._saved: dict[str, int] = {}
+        self._saved: dict[str, int] | None = None
 
     def sizes(self) -> Sizes:
-        """What lies on disk now, as it was before ``compress``, and what that saved, or is expected to save."""
-        store, saved = self._store, self._saved
-        agents = {name: size_below(store.root / name) + saved.get(name, 0) for name in self._agents}
-        return Sizes(agents, size_below(store.root) + sum(saved.values()), saved)
+        """What lay on disk before ``compress``, and what that saved; before it was called, what it is to save."""
+        found = self._measured()
+        if self._saved is None:
+            plan = self._plan(found)
+            outcomes = estimate_compress(self._store, plan, _in_silence) if plan is not None else ()
+            files = [
+                (one.file.agent, one.bytes_before - one.bytes_after) for one in outcomes if one.fate == "compressed"
+            ]
+            return Sizes(found.agents, found.store, _summed(files))
+        # what was saved is not on disk any more
+        agents = {name: size + self._saved.get(name, 0) for name, size in found.agents.items()}
+        return Sizes(agents, found.store + sum(self._saved.values()), self._saved)
 
-    def compress(self, locks: FileLockNotes) -> None:
-        """Compress decisions where that is allowed and room is needed. The run lock must be held.
+    def compress(self, locks: FileLockNotes) -> tuple[str, ...]:
+        """Compress decisions where that is allowed and room is needed; returns notes. The run lock must be held."""
+        self._saved = {}
+        plan = self._plan(self._measured())
+        if plan is None or not plan.due:
+            return ()
+        journal = Journal(self._store)
+        report = apply_and_note(self._store, journal, plan, locks, self._conditions, (), _in_silence)
+        self._saved = _summed((one.agent, one.bytes_before - one.bytes_after) for one in report.changed)
+        return tuple(f"not compressed: {one.agent}/{one.file}: {one.problem}" for one in report.problems)
 
-        Compressing joins here: what it saves of each agent's folder goes into ``_saved``.
-        """
+    def _measured(self) -> Sizes:
+        agents = {name: size_below(self._store.root / name) for name in self._agents}
+        return Sizes(agents, size_below(self._store.root))
+
+    def _plan(self, found: Sizes) -> CompressPlan | None:
+        over = [name for name, size in found.agents.items() if size > self._space.agent_bytes]
+        if found.store > self._space.store_bytes:
+            over = list(self._agents)
+        if not over:
+            return None
+        options = CompressOptions(tuple(over), (DECISION.plural,), age_days=0.0, plain=self._space.compress_plain)
+        return plan_compress(self._store, options, self._now)
+
+
+def _summed(saved: Iterable[tuple[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for agent, octets in saved:
+        total[agent] = total.get(agent, 0) + octets
+    return total
+
+
+def _in_silence(_: str) -> None:
+    """Progress that nobody is told of."""
