@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from aml.backup.checked import Checked
@@ -53,8 +54,11 @@ from aml.optimize.garbage import Pins
 from aml.optimize.gc_plan import GcOptions
 from aml.optimize.gc_report import CLASSES, FileStep, GarbageRecord, GcFile, GcReport, LeftoverReport, OddElement
 from aml.optimize.gc_report import AgentBudget as GcBudget
-from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport
+from aml.prune.explain import ExplainReport, Explanation, Purse, Removed, Unread
+from aml.prune.plan_file import FORMAT, WHAT, Identity, PlanFile, PlannedFile, PlannedOptions, PlannedRemoval
+from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport, SpaceReport
 from aml.prune.rules import RULES
+from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
@@ -271,6 +275,18 @@ def test_the_readme_names_the_two_commands(mark: str, command: str) -> None:
     assert f"<!-- ci: {mark} -->\n```sh\n{command}\n```\n" in text
 
 
+def test_the_plan_that_is_shown_has_every_field() -> None:
+    text = (DOCS / "prune.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
+    plan = msgspec.convert(shown, type=PlanFile)
+    assert set(shown) == set(PlanFile.__struct_fields__)
+    assert set(shown["store"]) == set(Identity.__struct_fields__)
+    assert set(shown["options"]) == set(PlannedOptions.__struct_fields__)
+    assert set(shown["files"][0]) == set(PlannedFile.__struct_fields__)
+    assert set(shown["files"][0]["removals"][0]) == set(PlannedRemoval.__struct_fields__)
+    assert (plan.what, plan.format) == (WHAT, FORMAT)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_the_settings_that_are_shown_are_allowed(page: Path, tmp_path: Path) -> None:
     for number, text in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)):
@@ -335,6 +351,7 @@ FIELDS = [
     ("json-output.md", PruneReport.__struct_fields__),
     ("json-output.md", FileReport.__struct_fields__),
     ("json-output.md", RecordReport.__struct_fields__),
+    ("json-output.md", SpaceReport.__struct_fields__),
     ("json-output.md", AgentBudget.__struct_fields__),
     ("json-output.md", UndoReport.__struct_fields__),
     ("json-output.md", FileUndo.__struct_fields__),
@@ -368,6 +385,7 @@ def test_every_name_is_described(page: str, names: Sequence[str]) -> None:
 
 
 ANSWERS: list[tuple[str, Sequence[type]]] = [
+    ("aml prune explain", (ExplainReport, Explanation, Verdict, Condition, Guard, Purse, Removed, Unread)),
     ("aml backup create", (BackupReport, OddPath)),
     ("aml backup list", (BackupList, BackupLine, OddPath)),
     ("aml backup show", (BackupDetails, AgentShare, FolderEntry, FileEntry)),

@@ -86,7 +86,7 @@ def test_the_store_is_found_upwards(tmp_path: Path) -> None:
     [
         (["prune", "--agent", "alfa"], ["'alfa'", "did you mean alpha", "known: alpha"]),
         (["prune", "--strategy", "tame"], ["'tame'", "did you mean time", "known: time, performance"]),
-        (["prune", "--strategies", "time_based", "space_based"], ["space", "known: time, performance"]),
+        (["prune", "--strategies", "time_based", "pace_based"], ["pace", "known: time, performance, space"]),
         (["prune", "--max-loss", "150%"], ["150%", "30%"]),
         (["prune", "--dryrun"], ["--dryrun", "--dry-run"]),
         (["prune", "--agent"], ["--agent"]),
