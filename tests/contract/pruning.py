@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from aml.config import PruneSettings
+from aml.config import PruneSettings, SpaceSettings
 from aml.fs.runtime_lock import LockPolicy
 from aml.ledger.clock import ClockLimits
 from aml.ledger.undo import UndoReport
@@ -20,6 +20,7 @@ from tests.support.records import NOW, Record, pattern
 
 IMPATIENT = LockPolicy(timeout=1, rest=0)
 UNLIMITED = 1.0
+MB = 1 << 20
 
 
 def run_prune(
@@ -45,6 +46,30 @@ def run_prune(
         dry_run=dry_run,
         conditions=Conditions(locks=IMPATIENT, clock=ClockLimits(), trust_clock=trust_clock),
     )
+
+
+def make_room(
+    memory: Path,
+    *,
+    agent_bytes: float = 80 * MB,
+    store_bytes: float = 800 * MB,
+    strategies: tuple[str, ...] = ("space",),
+    policy: str | None = None,
+    max_loss: float | None = UNLIMITED,
+    dry_run: bool = False,
+    agents: tuple[str, ...] = (),
+) -> PruneReport:
+    """Prune for space, with limits in bytes."""
+    options = prune_options(
+        PruneSettings(),
+        strategies=strategies,
+        agents=agents,
+        max_loss=max_loss,
+        space=SpaceSettings(agent_mb=agent_bytes / MB, store_mb=store_bytes / MB),
+        policy=policy,
+    )
+    conditions = Conditions(locks=IMPATIENT)
+    return prune(open_store(memory), options, now=moment(0), dry_run=dry_run, backup=False, conditions=conditions)
 
 
 def run_undo(memory: Path, run: str | None, *ids: str, later_days: float = 0, dry_run: bool = False) -> UndoReport:

@@ -10,41 +10,26 @@ import pytest
 
 from aml.config import PruneSettings, SpaceSettings
 from aml.errors import ExitStatus
-from aml.prune.report import PruneReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
 from aml.workflows.explain import prune_explain
 from aml.workflows.prune import prune, prune_options
-from tests.contract.pruning import IMPATIENT, UNLIMITED, fresh, moment, removed_ids, run_undo, stale, totals
+from tests.contract.pruning import (
+    IMPATIENT,
+    MB,
+    UNLIMITED,
+    fresh,
+    make_room,
+    moment,
+    removed_ids,
+    run_undo,
+    stale,
+    totals,
+)
 from tests.support.records import Record, decision, pattern, solution
 from tests.support.stores import Form, make_store, read_array, record_spans, tree_digest, write_array
 
-MB = 1 << 20
 PAD = "x" * 900
-
-
-def make_room(
-    memory: Path,
-    *,
-    agent_bytes: float = 80 * MB,
-    store_bytes: float = 800 * MB,
-    strategies: tuple[str, ...] = ("space",),
-    policy: str | None = None,
-    max_loss: float | None = UNLIMITED,
-    dry_run: bool = False,
-    agents: tuple[str, ...] = (),
-) -> PruneReport:
-    """Prune for space, with limits in bytes."""
-    options = prune_options(
-        PruneSettings(),
-        strategies=strategies,
-        agents=agents,
-        max_loss=max_loss,
-        space=SpaceSettings(agent_mb=agent_bytes / MB, store_mb=store_bytes / MB),
-        policy=policy,
-    )
-    conditions = Conditions(locks=IMPATIENT)
-    return prune(open_store(memory), options, now=moment(0), dry_run=dry_run, backup=False, conditions=conditions)
 
 
 def worth(ident: str, value: float, **more: Any) -> Record:

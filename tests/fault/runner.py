@@ -64,7 +64,8 @@ class Scenario:
     user runs after it; each must exit with 0. ``exit`` is the status of the faultless run. ``right_after`` sees how
     the faulty run ended and ``in_the_end`` what the runs after it led to, each beside the whole project, and both yield
     what is wrong. ``undoes_all`` tells whether undoing every prune must bring back the whole project, ``repacks`` that
-    files may be gzip where they were plain, or plain where they were gzip.
+    files may be gzip where they were plain, or plain where they were gzip. ``settle`` makes a copy of the project as
+    good as the one that was built, where something in it names its own folder.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Scenario:
     in_the_end: Callable[[Project, Project], Iterable[str]] = lambda later, whole: ()
     undoes_all: bool = True
     repacks: bool = False
+    settle: Callable[[Path], None] = lambda folder: None
 
 
 STORE = Path(".loom", "memory")
@@ -225,7 +227,9 @@ class FaultRunner:
 
     def _copy(self) -> Path:
         self._copies += 1
-        return Path(shutil.copytree(self._template, self._workspace / f"copy-{self._copies}", symlinks=True))
+        folder = Path(shutil.copytree(self._template, self._workspace / f"copy-{self._copies}", symlinks=True))
+        self.scenario.settle(folder)
+        return folder
 
     def _judge_exit(self, point: Point, ended: Ended, after: Project, folder: Path) -> list[str]:
         problems = judge_exit(point, ended, folder, self.scenario.exit, len(self._calls))
