@@ -100,7 +100,7 @@ def _command_parts(path: str, command: Any) -> Iterator[str]:
     yield f"## {path}"
     yield f"```text\n{' '.join(words)}\n```"
     yield inspect.cleandoc(command.help or "")
-    rows = [(f"`{param.name.upper()}`", param.help or "") for param in arguments]
+    rows = [(f"`{param.metavar or param.name.upper()}`", param.help or "") for param in arguments]
     rows += [(_option_word(param), _option_help(param)) for param in options]
     if rows:
         yield _table(("option" if not arguments else "argument or option", "meaning"), rows)
@@ -113,7 +113,7 @@ def _is_listed(path: str, param: Any) -> bool:
 
 
 def _argument_word(param: Any) -> str:
-    word = str(param.name).upper()
+    word = param.metavar or str(param.name).upper()
     return word if param.required else f"[{word}]"
 
 

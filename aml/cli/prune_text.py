@@ -116,6 +116,9 @@ def _summary(invocation: Invocation, report: PruneReport) -> str:
     parts = [f"prune: {verb} {removed:,} of {count(records, 'record')}"]
     others = {name: report.total(name) for name in ("protected", "deferred", "unreadable", "came_back")}
     parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in others.items() if number]
+    saved = sum(one.saved for one in report.space if one.agent is None) or sum(one.saved for one in report.space)
+    if saved:
+        parts.append(f"{size(saved)} {'to be ' if report.dry_run else ''}saved by compressing decisions")
     if not report.dry_run and removed:
         parts.append(_sizes(report.total("bytes_before"), report.total("bytes_after")))
         parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")

@@ -18,7 +18,9 @@ from aml.model.kinds import PATTERN
 from aml.model.record import RecordView
 from aml.prune.options import PruneOptions, Space
 from aml.prune.plan import FileScan, identical
-from aml.prune.rules import AGENT_SPACE, Figures, protection_of
+from aml.prune.rules import AGENT_SPACE, Figures, protection_of, rules_for
+
+_MB = 1 << 20
 
 #: Beyond every confidence: an unknown one never condemns, so such records go last, the least valuable first.
 _UNKNOWN_CONFIDENCE = 2.0
@@ -71,6 +73,7 @@ def look_for_candidates(
     values, confidences = packed_array("d"), packed_array("d")
     reasons: dict[str, int] = {}
     unread = {ordinal for ordinal, _ in scan.unreadable}
+    rules = rules_for(PATTERN, options.strategies)
     for ordinal, view in enumerate(seen):
         if ordinal in condemned or ordinal in unread or isinstance(view, Unreadable):
             continue
@@ -79,6 +82,8 @@ def look_for_candidates(
             continue
         value, confidence = view.value, view.confidence
         why = protection_of(view, value, now, options.protection)
+        if why is not None and any(applies(view, now, options.thresholds) for _, applies in rules):
+            continue  # counted as protected from that rule, and once is enough
         guards.append(0 if why is None else reasons.setdefault(why, len(reasons) + 1))
         ordinals.append(ordinal)
         values.append(round(value, 6))
@@ -151,4 +156,4 @@ def why_for_space(view: RecordView, place: int, size: int, space: Space) -> tupl
     trust = "unknown" if confidence is None else f"{confidence:.2f}"
     told = f"confidence {trust}" if space.policy == "confidence" else f"value {value:.2f}"
     measure = _MEASURES[space.policy]
-    return f"{measure}: {told}, {size:,} bytes; {whose} holds more than {limit >> 20:,} MB", figures
+    return f"{measure}: {told}, {size:,} bytes; {whose} holds more than {limit / _MB:,.6g} MB", figures

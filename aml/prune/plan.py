@@ -57,7 +57,10 @@ class Selection(Struct, frozen=True):
 
     def by_rule(self) -> dict[str, int]:
         """How many records go under each rule."""
-        return dict(Counter(map(rule_name, self.rules)))
+        found: Counter[str] = Counter()
+        for place, number in Counter(self.rules).items():
+            found[rule_name(place)] += number
+        return dict(found)
 
 
 class FilePlan(Struct, frozen=True):

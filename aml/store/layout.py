@@ -15,7 +15,8 @@ from aml.model.kinds import Kind
 GLOBAL = "global"
 
 #: Top-level names that the runtime, older scripts or AML use for something else than an agent.
-_RESERVED = frozenset({GLOBAL, "audit", "config", "backup", "backups", "monitoring"})
+_COPIES = frozenset({"backup", "backups"})
+_RESERVED = _COPIES | {GLOBAL, "audit", "config", "monitoring"}
 _RESERVED_PREFIXES = (".", "backup-")
 
 #: What ends the name of a file's compressed form, which older scripts made, and of a write that did not end.
@@ -41,6 +42,11 @@ def is_file_of_folder(path: str) -> bool:
     folder, _, name = path.partition("/")
     own = is_agent_name(folder) or folder == GLOBAL
     return own and bool(name) and "/" not in name and "\0" not in path and name not in (".", "..")
+
+
+def is_copy(name: str) -> bool:
+    """Whether a folder of that name at a store's top level holds copies that the agents' runtime makes for itself."""
+    return name in _COPIES or name.startswith("backup-")
 
 
 def is_text(name: str) -> bool:

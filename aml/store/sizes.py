@@ -6,6 +6,19 @@ import os
 from pathlib import Path
 
 from aml.fs.access import explained
+from aml.store.layout import is_copy
+from aml.store.open import Store
+
+
+def size_of_store(store: Store) -> int:
+    """The same for a store, without the copies that the agents' runtime keeps in it for itself."""
+    with explained("list", store.root), os.scandir(store.root) as entries:
+        found = list(entries)
+    return sum(
+        _size(entry) if entry.is_file(follow_symlinks=False) else size_below(Path(entry.path))
+        for entry in found
+        if not (entry.is_symlink() or is_copy(entry.name))
+    )
 
 
 def size_below(folder: Path) -> int:
@@ -22,7 +35,7 @@ def size_below(folder: Path) -> int:
                             waiting.append(entry.path)
                         elif entry.is_file(follow_symlinks=False):
                             total += _size(entry)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue  # gone since it was listed
     return total
 

@@ -11,7 +11,7 @@ from aml.optimize.compress import CompressOptions, CompressPlan, estimate_compre
 from aml.prune.options import Space
 from aml.prune.space import Sizes
 from aml.store.open import Store
-from aml.store.sizes import size_below
+from aml.store.sizes import size_below, size_of_store
 from aml.workflows.compress import apply_and_note
 from aml.workflows.conditions import Conditions
 
@@ -55,7 +55,7 @@ class RoomMaker:
 
     def _measured(self) -> Sizes:
         agents = {name: size_below(self._store.root / name) for name in self._agents}
-        return Sizes(agents, size_below(self._store.root))
+        return Sizes(agents, size_of_store(self._store))
 
     def _plan(self, found: Sizes) -> CompressPlan | None:
         over = [name for name, size in found.agents.items() if size > self._space.agent_bytes]

@@ -393,6 +393,29 @@ def test_the_way_on_is_told_and_quiet_is_quiet(tmp_path: Path) -> None:
     assert aml(project, "prune", "--plan", "plan.json", "-q").out == ""
 
 
+def test_a_file_that_changes_before_its_lock_is_not_planned_again(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    path = memory_of(project) / "alpha/patterns.json"
+
+    def write(_: str) -> None:
+        write_array(path, [stale("b"), stale("d"), fresh("z")])
+
+    report = library.prune_apply(
+        library.open_store(memory_of(project)),
+        project / "plan.json",
+        now=NOW.timestamp(),
+        backup=False,
+        progress=write,
+        conditions=library.Conditions(),
+    )
+    assert ids_in(path) == ["b", "d", "z"]
+    assert {file.kind: file.problem for file in report.files if file.problem} == {
+        "patterns": "it changed since the plan was made"
+    }
+    assert report.status is library.ExitStatus.PARTIAL
+
+
 def test_the_library_plans_and_applies(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     store = library.open_store(memory_of(project))

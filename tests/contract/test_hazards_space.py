@@ -14,6 +14,7 @@ from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
 from aml.workflows.explain import prune_explain
 from aml.workflows.prune import prune, prune_options
+from aml.workflows.prune_plans import prune_apply, prune_plan
 from tests.contract.pruning import (
     IMPATIENT,
     MB,
@@ -191,6 +192,59 @@ def test_h47_a_record_under_a_rule_does_not_go_for_space_as_well(tmp_path: Path)
     assert enough.records == (), "what is within its limit stays"
 
 
+def test_h47_a_protected_record_under_a_rule_is_counted_once(tmp_path: Path) -> None:
+    """H47: what a rule would take and protection keeps is not kept from space once more."""
+    records = [stale("keep", tags=["keep"], pad=PAD), worth("new", 0.0, tags=["keep"]), worth("poor", 0.4)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    report = make_room(memory, agent_bytes=100, strategies=("time", "space"))
+    assert (report.total("protected"), report.total("kept"), removed_ids(report)) == (2, 2, ["poor"])
+
+
+def test_decisions_are_compressed_before_patterns_go(tmp_path: Path) -> None:
+    decisions = [decision(id=f"d{number}", pad=PAD) for number in range(30)]
+    memory = make_store(tmp_path, {"alpha": {"decisions": decisions}})
+    write_array(memory / "alpha/patterns.json", [worth(f"p{n}", n / 10) for n in range(5)], form="gzip")
+    path = memory / "alpha/decisions.json"
+    spans, size = record_spans(path), folder_size(memory / "alpha")
+    planned = make_room(memory, agent_bytes=size - 1, dry_run=True)
+    assert not path.read_bytes().startswith(b"\x1f\x8b")
+    report = make_room(memory, agent_bytes=size - 1)
+    assert (report.total("removed"), report.status) == (0, ExitStatus.DONE)
+    assert path.read_bytes().startswith(b"\x1f\x8b")
+    assert record_spans(path) == spans
+    [room] = report.space
+    assert (room.before, room.after, room.short_by) == (size, folder_size(memory / "alpha"), 0)
+    assert room.saved == size - room.after > 0
+    assert planned.space == report.space
+
+
+def test_decisions_of_an_agent_without_any_gzip_file_stay_plain(tmp_path: Path) -> None:
+    kinds = {"decisions": [decision(id=f"d{n}", pad=PAD) for n in range(30)], "patterns": [worth("p", 0.4)]}
+    memory = make_store(tmp_path, {"alpha": kinds})
+    report = make_room(memory, agent_bytes=folder_size(memory / "alpha") - 1)
+    assert report.space[0].saved == 0
+    assert not (memory / "alpha/decisions.json").read_bytes().startswith(b"\x1f\x8b")
+    assert removed_ids(report) == ["p"]
+
+
+def test_a_plan_takes_patterns_for_space_as_long_as_room_is_needed(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [worth(f"p{n:02}", n / 50) for n in range(30)]}})
+    (memory / "alpha/notes.txt").write_text("n" * 9000, encoding="utf-8")
+    space = SpaceSettings(agent_mb=(folder_size(memory / "alpha") - 1) / MB)
+    options = prune_options(PruneSettings(), strategies=("space",), max_loss=UNLIMITED, space=space)
+    conditions, path = Conditions(locks=IMPATIENT), tmp_path / "plan.json"
+    store = open_store(memory)
+    planned = prune_plan(store, path, options, now=moment(0), conditions=conditions)
+    words = {"space": space, "max_loss": UNLIMITED, "now": moment(0), "backup": False, "conditions": conditions}
+    report = prune_apply(store, path, dry_run=True, **words)  # type: ignore[arg-type]
+    assert removed_ids(report) == removed_ids(planned)
+    assert {one.rule for one in report.records} == {"space"}
+    (memory / "alpha/notes.txt").unlink()
+    late = prune_apply(store, path, **words)  # type: ignore[arg-type]
+    assert (late.total("removed"), late.status) == (0, ExitStatus.PARTIAL)
+    assert "no room" in str(late.files[0].problem)
+
+
 def test_the_loss_budget_holds_and_what_waits_is_reported(tmp_path: Path) -> None:
     records = [worth(f"p{number:03}", number / 200) for number in range(100)]
     memory = make_store(tmp_path, {"alpha": {"patterns": records}})
@@ -213,6 +267,15 @@ def test_the_store_is_brought_down_from_all_agents_in_one_order(tmp_path: Path) 
     assert removed_ids(report) == ["a0", "a1", "a2", "b0", "b1", "b2"]
     assert [(one.agent, one.short_by) for one in report.space] == [(None, 0)]
     assert folder_size(memory) <= 0.71 * report.space[0].before
+
+
+def test_copies_that_the_runtime_keeps_do_not_count(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [worth(f"p{n}", n / 20) for n in range(10)]}})
+    size = folder_size(memory)
+    for name in ("backup", "backups", "backup-1700000000000-x1"):
+        write_array(memory / name / "alpha/patterns.json", [worth("copy", 0.1)] * 50)
+    assert make_room(memory, store_bytes=size).records == ()
+    assert make_room(memory, store_bytes=size - 1, dry_run=True).space[0].before == size
 
 
 def test_only_the_agents_asked_for_make_room(tmp_path: Path) -> None:

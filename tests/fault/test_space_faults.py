@@ -41,7 +41,7 @@ def crowded(folder: Path, aml: Aml) -> Prepared:
     write_array(store / "gamma" / "patterns.json", [pattern(id="g0", agent="gamma")], form="gzip")
     (store / "alpha" / "metrics.json").write_text('{"runs": 3}', encoding="utf-8")
     # beta is over its limit until its decisions are compressed; then the store still is
-    (folder / ".loom" / "aml.toml").write_text("[space]\nagent_mb = 0.012\nstore_mb = 0.015\n", encoding="utf-8")
+    (folder / ".loom" / "aml.toml").write_text("[space]\nagent_mb = 0.012\nstore_mb = 0.008\n", encoding="utf-8")
     return Prepared(MAKE_ROOM, Project.read(folder))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +18,11 @@ from aml.model.record import RecordView
 from aml.prune.plan import scan_file
 from aml.prune.rules import RULES, protection_of
 from aml.prune.verdicts import guards_of, verdicts_on
+from aml.store.open import open_store
+from aml.workflows.explain import prune_explain
 from aml.workflows.prune import prune_options
-from tests.property.test_prune import MAKERS, elements
+from tests.contract.pruning import UNLIMITED, fates, run_prune
+from tests.property.test_prune import MAKERS, Files, _written, elements, stores, thrifty
 from tests.support.records import NOW
 
 
@@ -43,3 +48,21 @@ def test_verdicts_and_protections_are_those_of_the_rules(data: st.DataObject, na
     goes = first is not None and not guarded and not scan.unreadable
     assert [RULES[place].name for place in scan.rules] == ([first] if goes else [])
     assert json.dumps([part.text for one in verdicts for part in one.conditions])
+
+
+@thrifty
+@given(files=stores(), max_loss=st.sampled_from([None, UNLIMITED]))
+def test_every_record_is_explained_as_the_dry_run_tells_it(files: Files, max_loss: float | None) -> None:
+    options = prune_options(PruneSettings(), max_loss=max_loss)
+    with _written(files) as memory:
+        told = Counter(fates(run_prune(memory, max_loss=max_loss, dry_run=True)))
+        store, explained = open_store(memory), Counter[Any]()
+        for ident in sorted({ident for _, _, ident, _, _ in told if ident is not None}):
+            report = prune_explain(store, ident, options, now=NOW.timestamp())
+            assert {one.id for one in report.records} == {ident}
+            explained.update(
+                (one.agent, one.kind, one.id, one.fate, one.rule)
+                for one in report.records
+                if one.fate in ("removed", "deferred")
+            )
+        assert explained == Counter({one: number for one, number in told.items() if one[2] is not None})
