@@ -126,7 +126,7 @@ def plan_store(
         if sizes is not None:
             from aml.prune.space import claim_of
 
-            claims.append(claim_of(plans[-1], parts))
+            claims.append(claim_of(plans[-1], parts, sizes))
     if sizes is None:
         return PrunePlan(now, options, tuple(plans))
     from aml.prune.space import plan_space

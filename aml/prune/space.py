@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct, field, structs
 
 from aml.ledger.budget import Budget
-from aml.model.kinds import PATTERN
+from aml.model.kinds import DECISION, PATTERN
 from aml.prune.candidates import Group, ranked
 from aml.prune.options import PruneOptions
 from aml.prune.plan import AgentPlan, FilePlan, FileScan, PrunePlan, plan_file
@@ -21,12 +21,16 @@ from aml.prune.rules import AGENT_SPACE, STORE_SPACE
 
 
 class Sizes(Struct, frozen=True):
-    """Bytes on disk: of each agent's folder, and of the store with all that is in it. ``saved`` is by how much
-    compressing makes, or has made, an agent's folder smaller."""
+    """Bytes on disk: of each agent's folder, and of the store with all that is in it.
+
+    ``saved`` is by how much compressing its decisions makes, or has made, an agent's folder smaller. ``shrinks`` is
+    there where that is still to come: the share of their size that the decisions will then take.
+    """
 
     agents: dict[str, int]
     store: int
     saved: dict[str, int] = {}
+    shrinks: dict[str, float] = {}
 
 
 class Room(Struct, frozen=True):
@@ -80,7 +84,7 @@ class Claim(Struct):
                 yield group
 
 
-def claim_of(plan: AgentPlan, parts: Iterable[FileScan | FilePlan]) -> Claim:
+def claim_of(plan: AgentPlan, parts: Iterable[FileScan | FilePlan], sizes: Sizes) -> Claim:
     """What is to be kept of an agent's scans until all agents are planned."""
     scans = {part.kind: part for part in parts if isinstance(part, FileScan)}
     freed = 0.0
@@ -88,7 +92,10 @@ def claim_of(plan: AgentPlan, parts: Iterable[FileScan | FilePlan]) -> Claim:
         if file.kind in scans:
             gone = frozenset(file.removals.ordinals)
             scan = scans[file.kind]
-            freed += sum(size for ordinal, size in zip(scan.ordinals, scan.freed, strict=True) if ordinal in gone)
+            share = sizes.shrinks.get(plan.agent, 1.0) if file.kind == DECISION.plural else 1.0
+            freed += sum(
+                size * share for ordinal, size in zip(scan.ordinals, scan.freed, strict=True) if ordinal in gone
+            )
     removed = sum(len(file.removals) for file in plan.files)
     return Claim(plan, scans.get(PATTERN.plural), max(0, plan.budget.limit - removed), freed)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from aml.ledger.runs import Journal
 from aml.ledger.state import FileLockNotes
 from aml.model.kinds import DECISION
@@ -34,10 +32,10 @@ class RoomMaker:
         if self._saved is None:
             plan = self._plan(found)
             outcomes = estimate_compress(self._store, plan, _in_silence) if plan is not None else ()
-            files = [
-                (one.file.agent, one.bytes_before - one.bytes_after) for one in outcomes if one.fate == "compressed"
-            ]
-            return Sizes(found.agents, found.store, _summed(files))
+            smaller = [one for one in outcomes if one.fate == "compressed"]
+            saved = {one.file.agent: one.bytes_before - one.bytes_after for one in smaller}
+            shrinks = {one.file.agent: one.bytes_after / one.bytes_before for one in smaller}
+            return Sizes(found.agents, found.store, saved, shrinks)
         # what was saved is not on disk any more
         agents = {name: size + self._saved.get(name, 0) for name, size in found.agents.items()}
         return Sizes(agents, found.store + sum(self._saved.values()), self._saved)
@@ -50,7 +48,7 @@ class RoomMaker:
             return ()
         journal = Journal(self._store)
         report = apply_and_note(self._store, journal, plan, locks, self._conditions, (), _in_silence)
-        self._saved = _summed((one.agent, one.bytes_before - one.bytes_after) for one in report.changed)
+        self._saved = {one.agent: one.bytes_before - one.bytes_after for one in report.changed}
         return tuple(f"not compressed: {one.agent}/{one.file}: {one.problem}" for one in report.problems)
 
     def _measured(self) -> Sizes:
@@ -65,13 +63,6 @@ class RoomMaker:
             return None
         options = CompressOptions(tuple(over), (DECISION.plural,), age_days=0.0, plain=self._space.compress_plain)
         return plan_compress(self._store, options, self._now)
-
-
-def _summed(saved: Iterable[tuple[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for agent, octets in saved:
-        total[agent] = total.get(agent, 0) + octets
-    return total
 
 
 def _in_silence(_: str) -> None:
