@@ -230,7 +230,7 @@ def restore_command(
     def confirm(preview: RestoreReport) -> bool:
         write_restore(invocation, preview)
         changes = len(preview.files)
-        return not changes or typer.confirm(f"Change {count(changes, 'file')}, backed up first?", err=True)
+        return not changes or invocation.confirm(f"Change {count(changes, 'file')}, backed up first?")
 
     asks = invocation.is_interactive and not yes and not dry_run and target is None
     with shown_progress(invocation) as progress:

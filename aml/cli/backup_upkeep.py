@@ -128,7 +128,7 @@ def rotate_command(
     def confirm(preview: RotateReport) -> bool:
         write_rotation(invocation, preview)
         gone = [count(preview.removed, "backup"), *([count(len(preview.archives), "archive")] * bool(preview.archives))]
-        return typer.confirm(f"Remove {' and '.join(gone)} for good?", err=True)
+        return invocation.confirm(f"Remove {' and '.join(gone)} for good?")
 
     asks = invocation.is_interactive and not yes and not dry_run
     report = rotate_backups(

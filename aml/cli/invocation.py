@@ -9,9 +9,11 @@ from contextlib import suppress
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
+from select import select
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
+import typer
 
 from aml.cli.text import printable
 from aml.config import Effective, Settings, load_settings
@@ -20,6 +22,9 @@ from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, setting
 
 if TYPE_CHECKING:
     from aml.workflows.conditions import Conditions
+
+#: How long an interrupt may wait while a question is open.
+_GLANCE_SECONDS = 0.1
 
 #: Version of the JSON answers: raised when a field changes its meaning or goes.
 JSON_SCHEMA = 1
@@ -160,6 +165,27 @@ class Invocation:
         invocation: Invocation = ctx.find_root().obj
         invocation.command = ctx.command_path.removeprefix("aml ").strip()
         return invocation
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal until the answer is yes or no (or nothing). Raises typer.Abort where the input ends."""
+        while True:
+            self.err.write(f"{question} [y/N]: ")
+            self.err.flush()
+            try:
+                # woken now and then: an interrupt just before a read blocks would otherwise wait for the answer
+                while not select([self.stdin], [], [], _GLANCE_SECONDS)[0]:
+                    continue
+                answer = self.stdin.readline()
+            except KeyboardInterrupt:
+                answer = ""
+            if not answer:
+                self.err.write("\n")
+                raise typer.Abort
+            if answer.strip().lower() in ("y", "yes"):
+                return True
+            if answer.strip().lower() in ("", "n", "no"):
+                return False
+            self.err.write("please answer y or n\n")
 
     def warn(self, message: str) -> None:
         """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""

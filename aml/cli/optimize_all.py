@@ -33,7 +33,7 @@ def all_command(
 
     def confirm(preview: GcReport) -> bool:
         write_gc(invocation, preview)
-        return typer.confirm("Take that away, archived first?", err=True)
+        return invocation.confirm("Take that away, archived first?")
 
     with shown_progress(invocation) as progress:
         report = optimize(

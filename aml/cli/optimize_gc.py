@@ -46,7 +46,7 @@ def gc_command(
 
     def confirm(preview: GcReport) -> bool:
         write_gc(invocation, preview)
-        return typer.confirm("Take that away, archived first?", err=True)
+        return invocation.confirm("Take that away, archived first?")
 
     asks = invocation.is_interactive and not yes and not dry_run
     store = invocation.open_store()

@@ -132,7 +132,7 @@ def _carry_out(invocation: Invocation, do: Callable[..., PruneReport], *, dry_ru
 
     def confirm(preview: PruneReport) -> bool:
         write_prune(invocation, preview)
-        return typer.confirm(f"Remove {count(preview.total('removed'), 'record')}, archived first?", err=True)
+        return invocation.confirm(f"Remove {count(preview.total('removed'), 'record')}, archived first?")
 
     with shown_progress(invocation) as progress:
         report = do(

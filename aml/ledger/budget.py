@@ -56,6 +56,14 @@ def budget(live: int, lost: int, allowance_used: bool, limits: Limits) -> Budget
     return Budget(run_limit, run_limit, f"at most {limits.run_share:.0%} of an agent's records in a run")
 
 
+class AgentBudget(Struct, frozen=True):
+    """An agent's loss budget in records, and which limit it is, as reports tell it."""
+
+    agent: str
+    limit: int
+    reason: str
+
+
 def first_within(ranked: Sequence[Ranked], limit: int, *, same: int) -> Sequence[Ranked]:
     """At most the first ``limit`` of ranked candidates; those equal in their first ``same`` members stay together."""
     while 0 < limit < len(ranked) and ranked[limit - 1][:same] == ranked[limit][:same]:

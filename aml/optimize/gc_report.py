@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from aml.errors import PRECEDENCE, ExitStatus
+from aml.ledger.budget import AgentBudget
 from aml.optimize.garbage import RULES
 from aml.optimize.gc_apply import FileOutcome, LeftoverOutcome
 from aml.optimize.gc_plan import FilePlan, GcPlan
@@ -95,14 +96,6 @@ class LeftoverReport(Struct, frozen=True):
     removed: bool
     problem: str | None
     status: int
-
-
-class AgentBudget(Struct, frozen=True):
-    """An agent's loss budget in records, and which limit it is."""
-
-    agent: str
-    limit: int
-    reason: str
 
 
 class GcReport(Struct, frozen=True):

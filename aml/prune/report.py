@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from aml.errors import PRECEDENCE, ExitStatus
+from aml.ledger.budget import AgentBudget
 from aml.prune.apply import FileOutcome
 from aml.prune.plan import FilePlan, PrunePlan
 
@@ -68,14 +69,6 @@ class RecordReport(Struct, frozen=True):
     figures: dict[str, float | bool | str | None]
     value: float
     size: int
-
-
-class AgentBudget(Struct, frozen=True):
-    """An agent's loss budget in records, and which limit it is."""
-
-    agent: str
-    limit: int
-    reason: str
 
 
 class SpaceReport(Struct, frozen=True):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from aml.config import Settings
+from aml.config import PruneSettings, Settings
 from aml.errors import NotFoundError, UsageError
 from aml.fs.files import is_there
 from aml.fs.mounts import refuse_network
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
 from aml.hooks import Hooks
+from aml.ledger.budget import Limits
 from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
 from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.recovery import recover
@@ -188,6 +189,16 @@ def _overrule(store: Store, conditions: Conditions, now: float) -> None:
 def doubt_about(store: Store, journal: Journal, now: float, conditions: Conditions) -> str | None:
     """Why now contradicts what AML did last, or None where it does not."""
     return clock_doubt(newest_witness(store, conditions, journal.newest()), now, conditions.clock)
+
+
+def limits_of(settings: PruneSettings, max_loss: float | None) -> Limits:
+    """The loss budget; ``max_loss`` (0 to 1) is meant to the letter: with it, a small agent gets no allowance."""
+    return Limits(
+        run_share=settings.max_loss if max_loss is None else max_loss,
+        window_share=settings.max_window_loss,
+        window_days=settings.window_days,
+        allowance=settings.small_agent_allowance if max_loss is None else 0,
+    )
 
 
 def clock_note(store: Store, journal: Journal, now: float, conditions: Conditions) -> tuple[str, ...]:

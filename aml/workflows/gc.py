@@ -10,7 +10,6 @@ from msgspec import structs, to_builtins
 from aml import __version__
 from aml.config import Settings
 from aml.errors import AmlError, ExitStatus
-from aml.ledger.budget import Limits
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
@@ -20,7 +19,7 @@ from aml.optimize.gc_plan import GcOptions, GcPlan
 from aml.optimize.gc_report import GcReport, build_report
 from aml.optimize.leftovers import UNFINISHED_WRITE
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, clock_note, stranger_notes
+from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, stranger_notes
 
 
 def gc_options(
@@ -33,12 +32,7 @@ def gc_options(
         salvage=salvage,
         temporary_days=settings.gc.temporary_days,
         pins=Pins(prune.pinned_ids, frozenset(tag.casefold() for tag in prune.pinned_tags)),
-        limits=Limits(
-            run_share=prune.max_loss if max_loss is None else max_loss,
-            window_share=prune.max_window_loss,
-            window_days=prune.window_days,
-            allowance=prune.small_agent_allowance if max_loss is None else 0,
-        ),
+        limits=limits_of(prune, max_loss),
     )
 
 

@@ -12,7 +12,6 @@ from aml import __version__
 from aml.config import PruneSettings, SpaceSettings
 from aml.errors import AmlError, ExitStatus
 from aml.hooks import hooked
-from aml.ledger.budget import Limits
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
@@ -23,7 +22,7 @@ from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, clock_note, repository_folder, stranger_notes
+from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, repository_folder, stranger_notes
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport
@@ -75,12 +74,7 @@ def prune_options(
             ids=settings.pinned_ids,
             tags=settings.pinned_tags,
         ),
-        limits=Limits(
-            run_share=settings.max_loss if max_loss is None else max_loss,
-            window_share=settings.max_window_loss,
-            window_days=settings.window_days,
-            allowance=settings.small_agent_allowance if max_loss is None else 0,
-        ),
+        limits=limits_of(settings, max_loss),
         space=Space(
             agent_bytes=int(space.agent_mb * _MB),
             store_bytes=int(space.store_mb * _MB),
@@ -241,26 +235,25 @@ def _apply_prune(
     applied = PruneRun(run.id, plan.now, plan.options, explain, task.replans)
     try:
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
+        if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
+            # a call that failed half-way may have succeeded: what is on disk tells
+            settle(store, journal, run)
+            found = {(file.agent, file.kind): file for file in run.files}
+            outcomes = {key: outcome.settled(found[key]) for key, outcome in outcomes.items()}
+        else:
+            run.files = [
+                outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
+            ]
+        report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
+        run.counts = {
+            name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
+        }
+        journal.finish(run, settled_state(state_after(report.status), run))
     except BaseException as error:
         settle(store, journal, run)
         state = "failed" if isinstance(error, AmlError) else "interrupted"
         journal.finish(run, settled_state(state, run))
         raise
-    report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
-    if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
-        # a call that failed half-way may have succeeded: what is on disk tells
-        settle(store, journal, run)
-        found = {(file.agent, file.kind): file for file in run.files}
-        outcomes = {key: outcome.settled(found[key]) for key, outcome in outcomes.items()}
-        report = build_report(plan, outcomes, run=run.id, dry_run=False, notes=notes)
-    else:
-        run.files = [
-            outcomes[file.agent, file.kind].journal_entry(used_allowance=file.used_allowance) for file in run.files
-        ]
-    run.counts = {
-        name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
-    }
-    journal.finish(run, settled_state(state_after(report.status), run))
     return report
 
 

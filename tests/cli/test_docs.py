@@ -43,7 +43,7 @@ from aml.config import (
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.ledger.archive import ArchivedRecord
-from aml.ledger.budget import Limits, budget
+from aml.ledger.budget import AgentBudget, Limits, budget
 from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
@@ -53,10 +53,9 @@ from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.optimize.garbage import Pins
 from aml.optimize.gc_plan import GcOptions
 from aml.optimize.gc_report import CLASSES, FileStep, GarbageRecord, GcFile, GcReport, LeftoverReport, OddElement
-from aml.optimize.gc_report import AgentBudget as GcBudget
 from aml.prune.explain import ExplainReport, Explanation, Purse, Removed, Unread
 from aml.prune.plan_file import FORMAT, WHAT, Identity, PlanFile, PlannedFile, PlannedOptions, PlannedRemoval
-from aml.prune.report import AgentBudget, FileReport, PruneReport, RecordReport, SpaceReport
+from aml.prune.report import FileReport, PruneReport, RecordReport, SpaceReport
 from aml.prune.rules import RULES
 from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
@@ -396,7 +395,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml backup drill", (DrillReport, OddPath)),
     ("aml backup auto", (AutoReport, OddPath)),
     ("aml prune undo", (UndoReport, FileUndo, OriginalUndo)),
-    ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, GcBudget)),
+    ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, AgentBudget)),
     ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
 ]
