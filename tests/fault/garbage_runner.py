@@ -36,7 +36,7 @@ import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 pause = time.sleep
 time.sleep = lambda seconds: pause(seconds if seconds < 0.5 else 0)
-from tests.fault.inject import serve
+from tests.fault.serve import serve
 serve()
 """
 
