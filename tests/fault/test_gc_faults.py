@@ -88,7 +88,7 @@ def write_damage(folder: Path) -> Path:
         gzip.compress(encode_array([solution(id="g1"), solution(id="g2")]))[:-5]
     )
     (store / "delta" / "decisions.json").write_bytes(b"\0" * 512)
-    both = [decision(id="e0", agent="beta"), decision(id="e1", agent="beta", would_repeat=True)]
+    both = [decision(id="e1", agent="beta"), None, decision(id="e1", agent="beta", would_repeat=True)]
     (store / "beta" / "decisions.json").write_bytes(
         encode_array(both) + encode_array([decision(id="e2", agent="beta")])
     )
@@ -298,3 +298,20 @@ def test_h15_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_h15_kill_9_at_many_random_moments_loses_nothing(tmp_path: Path) -> None:
     kill_many_times(tmp_path, 40, seed=2)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="records are put into what stands in the place of an original that did not come back"
+)
+def test_undo_that_cannot_put_an_original_back_leaves_its_file_alone(children: Children, tmp_path: Path) -> None:
+    damaged = tmp_path / STORE / "alpha" / "decisions.json"
+    write_array(damaged, [decision(id="d1"), None, decision(id="d2"), decision(id="d1", would_repeat=True)])
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b",")
+    whole = Files.read(tmp_path)
+    project = Aml(children, tmp_path, NOW.timestamp())
+    run = json.loads(project.must(*SALVAGE, "--json").out)["data"]["run"]
+    assert Files.read(tmp_path).store != whole.store
+    undo = ("prune", "undo", run)
+    assert project(*undo, fault=Fault.NO_SPACE, at=1, only=f"mkdir {STORE}/alpha/decisions.json.lock").exit == 1
+    project.must(*undo)
+    assert Files.read(tmp_path).store == whole.store
