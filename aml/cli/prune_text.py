@@ -214,8 +214,9 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
     for original in report.originals:
         if original.problem:
             invocation.note(f"left alone: {original.path}: {original.problem}")
+    told = {original.problem for original in report.originals}
     for file in report.files:
-        if file.problem:
+        if file.problem and file.problem not in told:
             invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
         for ident in file.conflicts:
             invocation.note(

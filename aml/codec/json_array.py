@@ -153,23 +153,6 @@ def join_elements(elements: Sequence[bytes]) -> bytes:
     return b"[" + _RUNTIME_LEAD + (b"," + _RUNTIME_LEAD).join(elements) + _RUNTIME_TAIL + b"]" if elements else b"[]"
 
 
-def end_of_object(text: bytes, start: int, limit: int) -> int | None:
-    """Where the object that begins at ``start`` ends; None where it does not end before ``limit``."""
-    open_brackets: list[bytes] = []
-    for token in _TOKEN.finditer(text, start, limit):
-        mark = token.group()
-        if mark in (b"[", b"{"):
-            open_brackets.append(mark)
-        elif mark in _CLOSES:
-            if open_brackets.pop() != _CLOSES[mark]:
-                return None
-            if not open_brackets:
-                return token.end()
-        elif mark == b'"':
-            return None
-    return None
-
-
 def is_deeper_than(element: Element, levels: int) -> bool:
     """Whether objects and arrays are nested in each other to more than so many levels."""
     raw = bytes(element)

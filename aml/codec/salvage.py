@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from aml.codec.compression import GZIP_CONTAINER, GZIP_MAGIC, is_gzip
 from aml.codec.json_array import DamagedArrayError, Element, RecordArray, Span, join_elements, split
+from aml.errors import DamagedError
 from aml.model.record import PatternView, RecordView
 
 #: How much of a gzip file is unpacked at a time while it is sound.
@@ -67,6 +68,16 @@ def salvage(data: bytes, *, max_bytes: int) -> Salvaged | None:
     pieces, doubtful = _unpack_what_is_there(data, max_bytes) if is_gzip(data) else ([data], None)
     elements = [one for piece in pieces for one in _elements(piece)]
     return Salvaged(join_elements(elements), len(elements), doubtful) if elements else None
+
+
+def refuse_torn_elements(array: RecordArray) -> None:
+    """Raise DamagedError where an element is no JSON: the array stands by its brackets, and no agent can read it."""
+    try:
+        _ANY_JSON.decode(array.text)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        for ordinal, element in enumerate(array.elements):
+            if not _is_json(bytes(element)):
+                raise DamagedError(f"element {ordinal} is no JSON, so agents cannot read the file") from None
 
 
 def _elements(text: bytes) -> list[bytes]:

@@ -40,11 +40,12 @@ class FileUndo(Struct):
 class OriginalUndo(Struct):
     """What undo did to one file that the run had taken away or replaced whole: put back, or there already.
 
-    ``problem`` says why it was left alone, if it was.
+    ``problem`` says why it was left alone, if it was; ``is_replaced`` that somebody has written to it since.
     """
 
     path: str
     put_back: bool = False
+    is_replaced: bool = False
     problem: str | None = None
     status: int = ExitStatus.DONE
 

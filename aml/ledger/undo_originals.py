@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, NotFoundError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, NotFoundError
 from aml.fs.access import explained
 from aml.fs.files import is_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy
@@ -32,20 +32,25 @@ def preview_originals(store: Store, run: Run) -> list[OriginalUndo]:
         try:
             found.append(OriginalUndo(path, put_back=_is_due(store, _original(store, run.id, path))))
         except AmlError as error:
-            found.append(OriginalUndo(path, problem=str(error), status=_status_of(error)))
+            found.append(_left_alone(path, error))
     return found
 
 
 def restored_whole(run: Run, originals: list[OriginalUndo]) -> dict[tuple[str, str], FileUndo]:
-    """Of a run's record files, by agent and kind, those that are as they were since their original is in its place."""
-    back = {one.path: one.put_back for one in originals if not one.problem}
+    """Of a run's record files, by agent and kind, those that are as they were since their original is in its place, and
+    those whose original could not be put back: what else is done there would be in its way the next time."""
+    found = {one.path: one for one in originals if not one.is_replaced}
     whole = {}
     for file in run.files:
-        put_back = back.get(f"{file.agent}/{file.kind}.json")
-        if put_back is not None:
-            restored, there = (len(file.removed), 0) if put_back else (0, len(file.removed))
-            keys = list(file.removed)
-            whole[file.agent, file.kind] = FileUndo(file.agent, file.kind, restored, there, keys=keys)
+        one = found.get(f"{file.agent}/{file.kind}.json")
+        if one is None:
+            continue
+        undo = whole[file.agent, file.kind] = FileUndo(file.agent, file.kind)
+        if one.problem:
+            undo.problem, undo.status = one.problem, one.status
+        else:
+            undo.keys = list(file.removed)
+            undo.restored, undo.already_there = (len(undo.keys), 0) if one.put_back else (0, len(undo.keys))
     return whole
 
 
@@ -62,12 +67,13 @@ def _put_back(store: Store, run: str, path: str, notes: LockNotes, policy: LockP
             if attempt == _ATTEMPTS:
                 return OriginalUndo(path, problem=str(error), status=ExitStatus.PARTIAL)
         except AmlError as error:
-            return OriginalUndo(path, problem=str(error), status=_status_of(error))
+            return _left_alone(path, error)
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def _status_of(error: AmlError) -> ExitStatus:
-    return ExitStatus.LOCKED if isinstance(error, LockedError) else error.status
+def _left_alone(path: str, error: AmlError) -> OriginalUndo:
+    is_replaced = isinstance(error, _ReplacedError)
+    return OriginalUndo(path, is_replaced=is_replaced, problem=str(error), status=error.status)
 
 
 def _original(store: Store, run: str, path: str) -> Original:

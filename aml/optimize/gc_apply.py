@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os.path import isfile, islink
 
 from msgspec import Struct, structs
 
@@ -134,8 +135,9 @@ def _judge_or_problem(
             raise main
         return _judge(read_source(store, file, with_salvage=options.salvage, main=main), options, history)
     except AmlError as error:
-        readable = getattr(error, "readable", 0)
-        hint = "; --salvage keeps what can be read of it" if readable and not options.salvage else ""
+        # a link or a folder is no file to be mended
+        could = isinstance(error, DamagedError) and not options.salvage and isfile(file.path) and not islink(file.path)
+        hint = "; --salvage --dry-run tells what can be read of it" if could else ""
         return FilePlan(file.agent, file.kind, size=size, problem=f"{error}{hint}", problem_status=error.status)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from aml.codec.json_array import RecordArray, join_elements, split
-from aml.codec.salvage import salvage
+from aml.codec.salvage import refuse_torn_elements, salvage
 from aml.codec.views import Seen, Unreadable, view_records
 from aml.errors import DamagedError
 from aml.fs.files import is_there
@@ -111,7 +111,10 @@ def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | 
     if not content.data:
         return None, (Step(path, EMPTY, "it is empty, which the agents' runtime cannot read"),)
     try:
-        return content.array(), ()
+        array = content.array()
+        if max_bytes is not None:
+            refuse_torn_elements(array)
+        return array, ()
     except DamagedError as error:
         found = None if max_bytes is None else salvage(content.data, max_bytes=max_bytes)
         if found is None:

@@ -64,13 +64,7 @@ def test_h06_a_file_cut_short_by_five_bytes_is_kept_and_told_without_salvage(tmp
     assert tree_digest(memory) == before
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "plain",
-        pytest.param("gzip", marks=pytest.mark.xfail(strict=True, reason="of gzip nothing is counted as readable")),
-    ],
-)
+@pytest.mark.parametrize("form", FORMS)
 def test_a_file_that_can_be_salvaged_is_told_with_the_way_to_do_it(tmp_path: Path, form: str) -> None:
     memory, _ = damaged_file(tmp_path, form, thirteen_and_one())
     assert "--salvage" in str(run_salvage(memory, salvage=False).files[0].problem)

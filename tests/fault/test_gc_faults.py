@@ -300,9 +300,6 @@ def test_h15_kill_9_at_many_random_moments_loses_nothing(tmp_path: Path) -> None
     kill_many_times(tmp_path, 40, seed=2)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="records are put into what stands in the place of an original that did not come back"
-)
 def test_undo_that_cannot_put_an_original_back_leaves_its_file_alone(children: Children, tmp_path: Path) -> None:
     damaged = tmp_path / STORE / "alpha" / "decisions.json"
     write_array(damaged, [decision(id="d1"), None, decision(id="d2"), decision(id="d1", would_repeat=True)])
