@@ -79,8 +79,8 @@ def has_odd_parts(raw: bytes, view: type[RecordView]) -> bool:
 
     try:
         found = json.loads(raw)
-    except RecursionError:
-        return True
+    except (RecursionError, ValueError):
+        return True  # an integer of thousands of digits, for one
     return any(struct and not isinstance(found.get(name), dict | None) for name, struct in _fields(view))
 
 

@@ -33,8 +33,8 @@ class ArchivedRecord(msgspec.Struct, frozen=True):
     """One removed record.
 
     ``ordinal`` is its position in the file, ``before`` and ``after`` the SHA-256 of its neighbours there (None at an
-    end), ``twins`` the SHA-256 of other records with the same id that stayed. ``value`` is its score from 0 to 1,
-    ``text`` the record verbatim.
+    end), ``twins`` the SHA-256 of other records with the same id that stayed: all of them with the first removed record
+    of that id, those identical to it with the others. ``value`` is its score from 0 to 1, ``text`` the record verbatim.
     """
 
     run: str

@@ -44,19 +44,32 @@ def place(
             by_id[one.ident].append(sha256)
     there = still_there(hashes, archived)
     anchors = _anchors(hashes, archived, there, others)
-    own = {record.sha256 for record in archived}
+    anew = _created_anew(by_id, archived, others)
     placement = Placement([], [], [])
     for record in sorted(archived, key=lambda one: one.ordinal):
         if ids and record.id not in ids:
             continue
         if record.ordinal in there:
             placement.present.append(record)
-        elif record.id is not None and set(by_id[record.id]) - own - set(record.twins):
+        elif record.id in anew:
             placement.conflicts.append(record)
         else:
             placement.insertions.append((anchors[record.ordinal], record))
     placement.insertions.sort(key=lambda one: (one[0], one[1].ordinal))
     return placement
+
+
+def _created_anew(
+    by_id: Mapping[str, Sequence[str]], archived: Sequence[ArchivedRecord], others: Neighbours
+) -> frozenset[str | None]:
+    """Ids that are there with content that no run has archived and that did not stay either.
+
+    ``by_id`` has the SHA-256 of what is there.
+    """
+    known = {record.sha256 for record in archived}.union(others)
+    for record in archived:
+        known.update(record.twins)
+    return frozenset(ident for ident, found in by_id.items() if not known.issuperset(found))
 
 
 def still_there(hashes: Iterable[str], archived: Sequence[ArchivedRecord]) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import Struct
@@ -91,11 +92,22 @@ def check_elements(expected: Collection[Element], text: bytes) -> None:
 def _archived(file: RecordFile, array: RecordArray, removals: Iterable[Removal], run: str) -> Iterator[ArchivedRecord]:
     elements, last = array.elements, len(array) - 1
     hashes: dict[int, str] = {}
+    twins: dict[str, Counter[str]] = {}
 
     def hash_at(ordinal: int) -> str:
         found = hashes.get(ordinal)
         if found is None:
             found = hashes[ordinal] = hashlib.sha256(elements[ordinal]).hexdigest()
+        return found
+
+    def twins_of(one: Removal) -> tuple[str, ...]:
+        """All of them with the first record of that id, then only those identical to it: many may share one id."""
+        if one.id is None or not one.twins:
+            return ()
+        if one.id in twins:
+            return (hash_at(one.ordinal),) * twins[one.id][hash_at(one.ordinal)]
+        found = tuple(hash_at(twin) for twin in one.twins)
+        twins[one.id] = Counter(found)
         return found
 
     for one in removals:
@@ -114,5 +126,5 @@ def _archived(file: RecordFile, array: RecordArray, removals: Iterable[Removal],
             before=hash_at(ordinal - 1) if ordinal > 0 else None,
             after=hash_at(ordinal + 1) if ordinal < last else None,
             text=array.raw(ordinal).decode(),
-            twins=tuple(hash_at(twin) for twin in one.twins),
+            twins=twins_of(one),
         )

@@ -210,7 +210,10 @@ def _identical(garbage: Sequence[Removal], array: RecordArray) -> dict[int, int]
 def with_twins(scan: Scan, chosen: frozenset[int]) -> tuple[Removal, ...]:
     """The garbage at the ordinals ``chosen``, each piece with the ordinals of records that carry its id and stay."""
 
-    def staying(one: Removal) -> tuple[int, ...]:
-        return tuple(other for other in scan.shared.get(one.id or "", ()) if other not in chosen)
-
-    return tuple(structs.replace(one, twins=staying(one)) for one in scan.garbage if one.ordinal in chosen)
+    going = [one for one in scan.garbage if one.ordinal in chosen]
+    idents = {one.id for one in going if one.id is not None}
+    staying = {
+        ident: tuple(ordinal for ordinal in scan.shared[ident] if ordinal not in chosen)
+        for ident in idents.intersection(scan.shared)
+    }
+    return tuple(structs.replace(one, twins=staying.get(one.id or "", ())) for one in going)

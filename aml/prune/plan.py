@@ -332,11 +332,12 @@ def _select(scan: FileScan, gone: set[int], *, inside: bool) -> Selection:
 
 
 def _twins(scan: FileScan, gone: set[int]) -> dict[int, tuple[int, ...]]:
-    shared: Mapping[int, tuple[int, ...]] = {
-        ordinal: ordinals for ordinals in scan.shared_ids.values() for ordinal in ordinals if ordinal in gone
-    }
-    staying = {ordinal: tuple(other for other in ordinals if other not in gone) for ordinal, ordinals in shared.items()}
-    return {ordinal: twins for ordinal, twins in staying.items() if twins}
+    found = {}
+    for ordinals in scan.shared_ids.values():
+        staying = tuple(ordinal for ordinal in ordinals if ordinal not in gone)
+        if staying:
+            found.update(dict.fromkeys((ordinal for ordinal in ordinals if ordinal in gone), staying))
+    return found
 
 
 def replan_file(agent: AgentPlan, before: FilePlan, scan: FileScan, options: PruneOptions) -> FilePlan:

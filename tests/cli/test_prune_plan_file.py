@@ -399,7 +399,8 @@ def test_a_file_that_changes_before_its_lock_is_not_planned_again(tmp_path: Path
     path = memory_of(project) / "alpha/patterns.json"
 
     def write(_: str) -> None:
-        write_array(path, [stale("b"), stale("d"), fresh("z")])
+        write_array(path.with_suffix(".new"), [stale("b"), stale("d"), fresh("z")])
+        path.with_suffix(".new").replace(path)
 
     report = library.prune_apply(
         library.open_store(memory_of(project)),
