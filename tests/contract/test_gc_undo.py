@@ -738,3 +738,38 @@ def test_a_clock_that_cannot_be_right_stops_gc(tmp_path: Path, days: float) -> N
         run_gc(memory, later_days=days)
     assert tree_digest(memory) == before
     assert run_gc(memory, later_days=days, trust_clock=True).total("removed") == 1
+
+
+def test_both_versions_of_an_id_come_back_whichever_run_is_undone_first(tmp_path: Path) -> None:
+    older, newer = stale("x", note="older", executions=4), stale("x", note="newer", executions=5)
+    memory = make_store(tmp_path, {"alpha": {"patterns": [older, fresh("k"), newer]}})
+    spans = _spans(memory)
+    run = _gc(memory)
+    pruned = run_prune(memory, max_loss=UNLIMITED, later_days=0.1)
+    assert len(_spans(memory)) == 1
+    for undone in (run, str(pruned.run)):
+        report = run_undo(memory, undone, later_days=0.2)
+        assert report.status is ExitStatus.DONE, report
+    assert sorted(_spans(memory)) == sorted(spans)
+
+
+def test_many_versions_of_one_id_make_no_large_archive(tmp_path: Path) -> None:
+    versions = [fresh("x", note=number) for number in range(600)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": versions}})
+    before = (memory / "alpha/patterns.json").read_bytes()
+    report = run_gc(memory)
+    assert report.total("deferred") > 300, "the budget holds some back, which are twins of those that go"
+    (archive,) = memory.with_name("memory-backup").rglob("*.jsonl.gz")
+    assert len(gzip.decompress(archive.read_bytes())) < 3 * len(before)
+    assert run_undo(memory, str(report.run)).status is ExitStatus.DONE
+    assert (memory / "alpha/patterns.json").read_bytes() == before
+
+
+def test_an_integer_that_python_does_not_read_stops_nothing(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("a"), None]}})
+    file = memory / "alpha/patterns.json"
+    odd = b'{"id": "x", "timestamp": "2026-01-01T00:00:00Z", "note": ' + b"1" * 5000 + b"}"
+    file.write_bytes(file.read_bytes().replace(b"null", odd + b", null"))
+    report = run_gc(memory, max_loss=UNLIMITED)
+    assert report.counts["null_element"] == 1
+    assert odd in file.read_bytes()
