@@ -40,8 +40,8 @@ def _record_lines(invocation: Invocation, record: Explanation) -> Iterable[str]:
     yield record.id
     yield f"{record.agent}/{record.kind}, position {record.position:,}, {count(record.size, 'byte')}"
     yield ""
-    by = f" under {record.rule}" if record.rule else ""
-    yield from _wrapped(f"{_FATES[record.fate]}{by}: {record.reason}", "  ")
+    by = f"{record.rule}: " if record.rule else ""
+    yield from _wrapped(f"{_FATES[record.fate]}; {by}{record.reason}", "  ")
     if record.value is not None:
         trust = "unknown" if record.confidence is None else f"{record.confidence:.2f}"
         yield ""

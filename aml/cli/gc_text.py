@@ -55,7 +55,14 @@ def _write_tables(invocation: Invocation, report: GcReport) -> None:
     _table(invocation, ["", "agent", "kind or file", "what", "records"], rows, numeric=[False] * 4 + [True])
     if invocation.verbose:
         told = [
-            [one.fate, one.agent, one.kind, f"{one.position:,}", one.id or "(no id)", one.reason]
+            [
+                verb if one.fate == "removed" else one.fate,
+                one.agent,
+                one.kind,
+                f"{one.position:,}",
+                one.id or "(no id)",
+                one.reason,
+            ]
             for one in report.records
         ]
         told += [

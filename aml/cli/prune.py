@@ -26,7 +26,7 @@ from aml.cli.prune_explain import app as explaining
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.errors import ExitStatus, UsageError
-from aml.prune.options import PruneOptions
+from aml.prune.options import SPACE, PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions
@@ -106,6 +106,8 @@ def prune_command(
         policy=policy,
         compress_plain=settings.compress.plain,
     )
+    if policy is not None and SPACE not in options.strategies:
+        raise UsageError("--policy is for the strategy space alone", advice="say --strategy space too, or leave it out")
     store = invocation.open_store()
     conditions = invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock)
     if plan is not None:
@@ -220,8 +222,8 @@ def _refuse_contradictions(plan: str | None, apply: str | None, *, chooses: bool
             advice="leave out --strategy, --agent, --aggressive and --policy, or write another plan",
         )
     for name, value in (("--plan", plan), ("--apply", apply)):
-        if value == "":
-            raise UsageError(f"{name} is empty", advice="name a file")
+        if value in ("", "-"):
+            raise UsageError(f"{name} needs the name of a file", advice=f"such as {name} plan.json")
 
 
 app.add_typer(explaining)

@@ -66,10 +66,17 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         write_table(invocation.out, headers, strange, numeric=[False, False, True, False], color=invocation.color)
         invocation.out.write("\n")
     if report.records:
-        rows = [[one.fate, one.agent, one.kind, one.id or "(no id)", one.rule, one.reason] for one in report.records]
+        rows = [
+            [_fate(one.fate, report), one.agent, one.kind, one.id or "(no id)", one.rule, one.reason]
+            for one in report.records
+        ]
         headers = ["", "agent", "kind", "id", "rule", "reason"]
         write_table(invocation.out, headers, rows, numeric=[False] * 6, color=invocation.color)
         invocation.out.write("\n")
+
+
+def _fate(fate: str, report: PruneReport) -> str:
+    return "to remove" if report.dry_run and fate == "removed" else fate
 
 
 def _write_reasons(invocation: Invocation, report: PruneReport) -> None:
@@ -141,7 +148,7 @@ def _write_advice(invocation: Invocation, report: PruneReport) -> None:
         invocation.note(
             f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
             _budget_reasons(report),
-            "a later run takes the next ones; --max-loss 100% lifts the budget",
+            "--max-loss 100% lifts the budget" + ("" if report.plan_file else "; a later run takes the next ones"),
         )
     came_back = report.total("came_back")
     if came_back and not invocation.quiet:
@@ -179,7 +186,11 @@ def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
         for run in runs
     ]
     headers = ["run", "started", "what", "state", "removed", "put back"]
-    write_table(invocation.out, headers, rows, numeric=[False] * 4 + [True] * 2, color=invocation.color)
+    numeric = [False] * 4 + [True] * 2
+    if any(run.quarantined for run in runs):
+        headers, numeric = [*headers, "whole files"], [*numeric, True]
+        rows = [[*row, f"{len(run.quarantined):,}"] for row, run in zip(rows, runs, strict=True)]
+    write_table(invocation.out, headers, rows, numeric=numeric, color=invocation.color)
     if invocation.verbose:
         _write_keys(invocation, runs)
 
@@ -192,11 +203,11 @@ def _write_keys(invocation: Invocation, runs: Sequence[Run]) -> None:
         for fate, found in (("removed", file.removed), ("put back", file.restored))
         for key in found
     ]
+    rows += [[run.id, *path.split("/", 1), "taken whole", ""] for run in runs for path in run.quarantined]
     if rows:
         invocation.out.write("\n")
-        write_table(
-            invocation.out, ["run", "agent", "kind", "", "id"], rows, numeric=[False] * 5, color=invocation.color
-        )
+        headers = ["run", "agent", "kind or file", "", "id"]
+        write_table(invocation.out, headers, rows, numeric=[False] * 5, color=invocation.color)
 
 
 def write_undo(invocation: Invocation, report: UndoReport) -> None:
@@ -204,8 +215,11 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
     there = sum(file.already_there for file in report.files)
     if not (invocation.quiet and report.status is ExitStatus.DONE):
         verb = "would put back" if report.dry_run else "put back"
-        files = sum(one.put_back for one in report.originals)
+        made = sum(one.put_back and one.was_made for one in report.originals)
+        files = sum(one.put_back for one in report.originals) - made
         whole = f" and {count(files, 'whole file')}" if files else ""
+        took = "would remove" if report.dry_run else "removed"
+        whole += f", {took} {count(made, 'file')} that the run had made," if made else ""
         already = f"; there already: {there:,}" if there else ""
         invocation.out.write(f"undo: {verb} {count(restored, 'record')}{whole} of run {report.target}{already}\n")
     rows = [[file.agent, file.kind, key.id or "(no id)"] for file in report.files for key in file.keys]

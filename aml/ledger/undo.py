@@ -40,11 +40,13 @@ class FileUndo(Struct):
 class OriginalUndo(Struct):
     """What undo did to one file that the run had taken away or replaced whole: put back, or there already.
 
-    ``problem`` says why it was left alone, if it was; ``is_replaced`` that somebody has written to it since.
+    ``was_made`` tells that the run had made the file, which is removed then. ``problem`` says why it was left alone, if
+    it was; ``is_replaced`` that somebody has written to it since.
     """
 
     path: str
     put_back: bool = False
+    was_made: bool = False
     is_replaced: bool = False
     problem: str | None = None
     status: int = ExitStatus.DONE

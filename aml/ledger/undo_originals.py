@@ -30,7 +30,9 @@ def preview_originals(store: Store, run: Run) -> list[OriginalUndo]:
     found = []
     for path in run.quarantined:
         try:
-            found.append(OriginalUndo(path, put_back=_is_due(store, _original(store, run.id, path))))
+            original = _original(store, run.id, path)
+            due = _is_due(store, original)
+            found.append(OriginalUndo(path, put_back=due, was_made=original.sha256 is None))
         except AmlError as error:
             found.append(_left_alone(path, error))
     return found
@@ -62,7 +64,7 @@ def _put_back(store: Store, run: str, path: str, notes: LockNotes, policy: LockP
                 due = _is_due(store, original)
                 if due:
                     _write_original(store, held, original)
-            return OriginalUndo(path, put_back=due)
+            return OriginalUndo(path, put_back=due, was_made=original.sha256 is None)
         except ChangedError as error:
             if attempt == _ATTEMPTS:
                 return OriginalUndo(path, problem=str(error), status=ExitStatus.PARTIAL)

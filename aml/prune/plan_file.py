@@ -183,9 +183,9 @@ def check_plan_file(path: Path, plan: PlanFile, store: Store) -> None:
     """
     here = identity_of(store)
     if plan.store != here:
-        other = "another folder of that path" if plan.store.path == here.path else repr(plan.store.path)
+        again = "a folder that stood at this path before" if plan.store.path == here.path else repr(plan.store.path)
         raise AmlError(
-            f"{path} is a plan for another store: for {other}, and this is {here.path}",
+            f"{path} is a plan for another store, {again}; this one is {here.path}",
             advice="name the store it was made for, or plan again",
         )
     agents = store.agents()
