@@ -6,6 +6,7 @@ import gc
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,10 @@ from aml.store.open import Store
 from aml.store.read import Content, Fingerprint, fingerprint, read_ahead
 
 _INSERT_RECORDS = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_TAGS = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
+#: Tags are written so many at once: a statement costs more than two short values.
+_TOGETHER = 50
+_INSERT_TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
+_INSERT_TAGS = _INSERT_TAG + ", (?, ?)" * (_TOGETHER - 1)
 _INSERT_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 Row = tuple[object, ...]
@@ -89,7 +93,11 @@ def _insert(connection: sqlite3.Connection, name: FileName, known: Known, rows: 
     row = (known.number, *name, *known.stamp, known.settled, known.sha256, known.is_gzip)
     connection.execute(_INSERT_FILE, (*row, first, len(rows.records), rows.odd, rows.too_new, rows.problem))
     connection.executemany(_INSERT_RECORDS, rows.records)
-    connection.executemany(_INSERT_TAGS, sorted(rows.tags))
+    tags = sorted(rows.tags)
+    rest = len(tags) % _TOGETHER
+    together = (tags[place : place + _TOGETHER] for place in range(0, len(tags) - rest, _TOGETHER))
+    connection.executemany(_INSERT_TAGS, (list(chain.from_iterable(some)) for some in together))
+    connection.executemany(_INSERT_TAG, tags[len(tags) - rest :])
 
 
 def _next_numbers(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -205,3 +205,13 @@ def test_records_keep_their_text_whatever_their_json(tmp_path: Path) -> None:
     for word, ident in (("half", "a"), ("number", "7"), ("twice", "d"), ("nameless", "")):
         assert found_ids(index, text=word) == [ident]
     index.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 130])
+def test_every_tag_is_found_however_many_there_are(tmp_path: Path, count: int) -> None:
+    records = [{"id": "all", "tags": [f"t{number}" for number in range(count)] * 2}, {"id": "one", "tags": ["t0"]}]
+    index = opened(make_store(tmp_path, {"alpha": {"patterns": records}}))
+    for number in range(1, count):
+        assert found_ids(index, tags=(f"t{number}",)) == ["all"]
+    assert found_ids(index, tags=("t0",)) == (["all", "one"] if count else ["one"])
+    index.close()
