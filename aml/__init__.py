@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from aml.errors import SettingsError as SettingsError
     from aml.errors import StoreNotFoundError as StoreNotFoundError
     from aml.errors import UsageError as UsageError
+    from aml.index.loader import MemoryLoader as MemoryLoader
+    from aml.index.query import Found as Found
+    from aml.index.query import Query as Query
+    from aml.index.reading import StoredRecord as StoredRecord
+    from aml.index.statistics import Statistics as Statistics
     from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
     from aml.optimize.compress import CompressOptions as CompressOptions
@@ -56,6 +61,13 @@ if TYPE_CHECKING:
     from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.explain import prune_explain as prune_explain
     from aml.workflows.gc import collect_garbage as collect_garbage
+    from aml.workflows.index import IndexReport as IndexReport
+    from aml.workflows.index import QueryReport as QueryReport
+    from aml.workflows.index import WarmReport as WarmReport
+    from aml.workflows.index import optimize_index as optimize_index
+    from aml.workflows.index import query as query
+    from aml.workflows.index import show_record as show_record
+    from aml.workflows.index import warm_cache as warm_cache
     from aml.workflows.optimize import OptimizeReport as OptimizeReport
     from aml.workflows.optimize import optimize as optimize
     from aml.workflows.prune import prune as prune
@@ -95,6 +107,10 @@ _HOMES = {
         "UsageError",
     ),
     "aml.ledger.budget": ("Limits",),
+    "aml.index.loader": ("MemoryLoader",),
+    "aml.index.query": ("Found", "Query"),
+    "aml.index.reading": ("StoredRecord",),
+    "aml.index.statistics": ("Statistics",),
     "aml.ledger.undo": ("UndoReport",),
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
@@ -114,6 +130,15 @@ _HOMES = {
     "aml.workflows.undo": ("prune_history", "prune_undo"),
     "aml.workflows.explain": ("prune_explain",),
     "aml.workflows.prune_plans": ("prune_apply", "prune_plan"),
+    "aml.workflows.index": (
+        "IndexReport",
+        "QueryReport",
+        "WarmReport",
+        "optimize_index",
+        "query",
+        "show_record",
+        "warm_cache",
+    ),
     "aml.workflows.restore": ("restore",),
     "aml.workflows.upkeep": ("AutoReport", "VerifyReport", "auto_backup", "drill", "rotate_backups", "verify_backups"),
 }

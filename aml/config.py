@@ -36,6 +36,13 @@ class StoreSettings(Struct, frozen=True):
     ] = 1024
 
 
+class CacheSettings(Struct, frozen=True):
+    size_mb: Annotated[
+        float,
+        Meta(ge=0.1, le=65_536, description="how many MiB of records a loader keeps; the hot set fills 80% of that"),
+    ] = 10.0
+
+
 class BackupSettings(Struct, frozen=True):
     repository: Annotated[
         str,
@@ -186,6 +193,7 @@ class Settings(Struct, frozen=True):
     gc: GcSettings = GcSettings()
     hooks: HookSettings = HookSettings()
     compress: CompressSettings = CompressSettings()
+    cache: CacheSettings = CacheSettings()
 
 
 class Setting(Struct, frozen=True):

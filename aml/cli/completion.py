@@ -9,6 +9,7 @@ import typer
 
 from aml.errors import AmlError
 from aml.ledger.runs import REMOVING, Journal
+from aml.model.kinds import KINDS
 from aml.store.open import Store, find_store, open_store
 
 
@@ -23,6 +24,11 @@ def complete_agent(ctx: typer.Context, incomplete: str) -> list[str]:
         return [name for name in _store(ctx).agents() if name.startswith(incomplete)]
     except AmlError:
         return []
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """Kinds of records that begin with what was typed."""
+    return [kind.name for kind in KINDS if kind.name.startswith(incomplete)]
 
 
 def complete_prune_run(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -14,7 +14,9 @@ from typer.main import get_command
 COMMANDS = {
     "prune": ("aml.cli.prune", "Remove low-value records by rules; see and undo earlier runs."),
     "backup": ("aml.cli.backup", "Make backups, verify them, restore from them, and let the old ones go."),
-    "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files."),
+    "query": ("aml.cli.query", "Find records by agent, kind, tags, words and figures."),
+    "show": ("aml.cli.show", "Print one record."),
+    "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }

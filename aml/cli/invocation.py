@@ -88,6 +88,14 @@ class Invocation:
                 raise
             raise StoreNotFoundError(f"{error.message} (AML_STORE names that path)", advice=error.advice) from error
 
+    @property
+    def user_cache(self) -> Path | None:
+        """Where the user keeps what programs can make again; None where the environment does not say."""
+        named = self.environment.get("XDG_CACHE_HOME", "")
+        home = self.environment.get("HOME", "")
+        # a relative path there is to be ignored, says the specification of these variables
+        return Path(named) if named.startswith("/") else Path(home, ".cache") if home.startswith("/") else None
+
     def open_place(self) -> Store:
         """The store, or where it was: backups can be looked at and restored when the store itself is gone."""
         try:

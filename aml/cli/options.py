@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from aml.cli.completion import complete_agent, complete_backup
+from aml.cli.completion import complete_agent, complete_backup, complete_kind
 from aml.config import parse_share
 from aml.errors import UsageError
+from aml.model.kinds import KINDS
 
 #: Below the examples of each command's help.
 GLOBAL_OPTIONS = "\n\nGlobal options such as --store, --json, -q and -v may stand here as well; aml --help lists them."
@@ -19,6 +20,16 @@ Agents = Annotated[
         help="Only this agent; may be repeated.",
         show_default=False,
         autocompletion=complete_agent,
+    ),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help=f"Only this kind ({', '.join(kind.name for kind in KINDS)}); may be repeated.",
+        show_default=False,
+        autocompletion=complete_kind,
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]

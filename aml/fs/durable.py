@@ -92,6 +92,20 @@ def write_durably(
         _write_and_rename(path, data, prepare, proof)
 
 
+def write_replaceable(path: Path, data: bytes) -> None:
+    """Create or replace ``path`` in one step, without waiting for the disk: for what can be made again at any time.
+
+    After a power cut it may hold anything, so whoever reads it must be able to tell. Raises FileAccessError.
+    """
+
+    def prepare(descriptor: int) -> None:
+        os.fchmod(descriptor, PRIVATE_FILE)
+        give_to_owner_of(path.parent, descriptor)
+
+    with explained("write", path):
+        _write_and_rename(path, data, prepare, lambda: None, wait=False)
+
+
 def replace_durably(
     path: Path, data: bytes, like: os.stat_result, proof: Callable[[], None], *, keep_time: bool = False
 ) -> os.stat_result:
@@ -113,7 +127,7 @@ def replace_durably(
 
 
 def _write_and_rename(
-    path: Path, data: bytes, prepare: Callable[[int], None], proof: Callable[[], None]
+    path: Path, data: bytes, prepare: Callable[[int], None], proof: Callable[[], None], *, wait: bool = True
 ) -> os.stat_result:
     temporary = temporary_for(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
@@ -121,7 +135,8 @@ def _write_and_rename(
         try:
             write_all(descriptor, data)
             prepare(descriptor)
-            sync_file(descriptor)
+            if wait:
+                sync_file(descriptor)
             put = os.fstat(descriptor)
         finally:
             os.close(descriptor)
@@ -131,7 +146,8 @@ def _write_and_rename(
         # also on an interrupt: an unfinished write must not stay behind
         _remove_if_there(temporary)
         raise
-    sync_folder(path.parent)
+    if wait:
+        sync_folder(path.parent)
     return put
 
 

@@ -12,28 +12,13 @@ import msgspec
 
 from aml.errors import FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, make_private_folder, write_all, write_durably
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all
 from aml.fs.files import read_regular
+from aml.fs.own_folder import prepare_folder as prepare_folder
 from aml.fs.runtime_lock import remove_own_lock
 from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import GLOBAL, is_agent_name
 from aml.store.open import Store
-
-_IGNORE_ALL = b"# kept by AML: holds text that the store no longer has\n*\n"
-
-
-def prepare_folder(folder: Path) -> None:
-    """Create one of AML's own folders, private and unseen by git."""
-    make_private_folder(folder)
-    ignore = folder / ".gitignore"
-    if ignore.exists():
-        return
-    try:
-        write_durably(ignore, _IGNORE_ALL)
-    except FileAccessError:
-        # another run that prepares it as well may have cleared this write away
-        if not ignore.exists():
-            raise
 
 
 def run_lock_path(store: Store) -> Path:

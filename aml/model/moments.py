@@ -9,6 +9,7 @@ import math
 import re
 from datetime import UTC, datetime, tzinfo
 from datetime import time as clock_time
+from typing import Literal
 
 from aml.errors import UsageError
 from aml.model.timestamps import SECONDS_PER_DAY
@@ -39,7 +40,7 @@ _TIME = re.compile(
 )
 _TIME_FORMS = (
     "an ISO 8601 time such as 2026-11-20T14:30 (local time), 2026-11-20T14:30Z or 2026-11-20T14:30+01:00, "
-    f"a day such as 2026-11-20 (its last moment), or an age such as {_AGE_FORMS}"
+    f"a day such as 2026-11-20 (its {{day}} moment), or an age such as {_AGE_FORMS}"
 )
 
 
@@ -71,11 +72,14 @@ def _short(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0") if number < 10 else f"{number:.0f}"
 
 
-def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> datetime:
+def parse_moment(
+    text: str, now: float, zone: tzinfo | None = None, *, day: Literal["first", "last"] = "last"
+) -> datetime:
     """The moment, in UTC, that a person means by an ISO 8601 time, a day, or an age before ``now`` (seconds, UTC).
 
     A time without Z or offset is local: of ``zone``, or of the system where that is None. A day alone means its last
-    moment, since who asks for the backup of a day means its newest one. The future is allowed. Raises UsageError for
+    moment, since who asks for the backup of a day means its newest one; or its first, for who asks since when. The
+    future is allowed. Raises UsageError for
     a local time that daylight saving has twice or skips, and for whatever has no meaning here.
     """
     typed = text.strip()
@@ -83,13 +87,16 @@ def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> datetime:
         if typed and _AGE.fullmatch(typed):
             return datetime.fromtimestamp(now - parse_age(typed), UTC)
         if _DATE.fullmatch(typed):
-            return _last_moment(datetime.fromisoformat(typed), zone)
+            midnight = datetime.fromisoformat(typed)
+            return _readings(midnight, zone)[0] if day == "first" else _last_moment(midnight, zone)
         if _TIME.fullmatch(typed):
             moment = datetime.fromisoformat(typed)
             return _from_local(typed, moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"{text!r} is no time that can be: {error}", advice=f"give {_TIME_FORMS}") from error
-    raise UsageError(f"{text!r} is no time that AML understands", advice=f"give {_TIME_FORMS}")
+        raise UsageError(
+            f"{text!r} is no time that can be: {error}", advice=f"give {_TIME_FORMS.format(day=day)}"
+        ) from error
+    raise UsageError(f"{text!r} is no time that AML understands", advice=f"give {_TIME_FORMS.format(day=day)}")
 
 
 def _last_moment(day: datetime, zone: tzinfo | None) -> datetime:

@@ -122,6 +122,10 @@ class Outcome(Struct, gc=False):
     would_repeat: Any = None
 
 
+#: What a record is worth, 0 to 1; its confidence, success and executions where they are known.
+Judgement = tuple[float, float | None, float | None, float | None]
+
+
 class RecordView(Struct, gc=False):
     """What every kind of record has in common. Times are seconds since 1970 UTC, None is unknown."""
 
@@ -210,6 +214,18 @@ class RecordView(Struct, gc=False):
         """0 to 1; for kinds without a confidence of their own, their value."""
         return self.value
 
+    @property
+    def moments(self) -> tuple[float | None, float | None]:
+        """When it was created and last used, with nothing read twice."""
+        created = self.created
+        return created, created
+
+    @property
+    def judgement(self) -> Judgement:
+        """Value, confidence, success and executions, with nothing worked out twice."""
+        value = self.value
+        return value, value, self.success, self.executions
+
 
 class PatternView(RecordView, gc=False):
     """A way of working that an agent learned.
@@ -241,6 +257,10 @@ class PatternView(RecordView, gc=False):
         if life is None and past is not None and past.lastUsed is not None:
             return parse_timestamp(past.lastUsed)
         return _first_time(life and life.used, past and past.used)
+
+    @property
+    def moments(self) -> tuple[float | None, float | None]:
+        return self.created, self.last_used
 
     @property
     def success(self) -> float | None:
@@ -277,13 +297,18 @@ class PatternView(RecordView, gc=False):
 
     @property
     def value(self) -> float:
+        return self.judgement[0]
+
+    @property
+    def judgement(self) -> Judgement:
         success, confidence, executions, saved = self.success, self.confidence, self.executions, self.saved_ms
-        return _pattern_value(
+        value = _pattern_value(
             _UNKNOWN_SUCCESS if success is None else success,
             _UNKNOWN_CONFIDENCE if confidence is None else confidence,
             _UNKNOWN_EXECUTIONS if executions is None else executions,
             _UNKNOWN_SAVED_MS if saved is None else saved,
         )
+        return value, confidence, success, executions
 
 
 def _pattern_value(success: float, confidence: float, executions: float, saved_ms: float) -> float:
@@ -334,7 +359,13 @@ class DecisionView(RecordView, gc=False):
 
     @property
     def last_used(self) -> float | None:
-        return _first_time(self.reviewedAt, self.reviewed_at, self.timestamp)
+        return self.moments[1]
+
+    @property
+    def moments(self) -> tuple[float | None, float | None]:
+        created = self.created
+        reviewed = _first_time(self.reviewedAt, self.reviewed_at)
+        return created, created if reviewed is None else reviewed
 
     @property
     def would_repeat(self) -> bool | None:
@@ -364,6 +395,11 @@ class DecisionView(RecordView, gc=False):
 
     @property
     def value(self) -> float:
+        return self.judgement[0]
+
+    @property
+    def judgement(self) -> Judgement:
         score, again = self.outcome_score, self.would_repeat
         change = 0.0 if again is None else 0.1 if again else -0.1
-        return round(max(0.1, min(1.0, (0.5 if score is None else score) + change)), _DIGITS)
+        value = round(max(0.1, min(1.0, (0.5 if score is None else score) + change)), _DIGITS)
+        return value, value, score, None

@@ -19,6 +19,7 @@ from tests.bench.edit import change_records
 from tests.bench.generate import Form, generate
 from tests.bench.model import Figure, Row, Side, Step, StoreSpec, Words
 from tests.bench.process import RunFailedError, Usage, run_process
+from tests.support.stores import gunzipped
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CALIBRATION_BLOCKS = 18
@@ -152,6 +153,7 @@ class Player:
             "{target}": self.target,
             "{home}": self.project / "home",
             "{count}": self._count,
+            "{id}": _some_id(self.store) if "{id}" in step.words else "",
         }
         folder = Path(_filled(step.folder, places))
         folder.mkdir(exist_ok=True)
@@ -290,6 +292,13 @@ def _environment(added: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith(("AML_", "RESTIC_", "BORG_")) and name != "PYTHONDONTWRITEBYTECODE"
     }
     return kept | dict(added)
+
+
+def _some_id(store: Path) -> str:
+    """The id of the first record of a generated store."""
+    raw = min(store.glob("*/patterns.json")).read_bytes()
+    data = gunzipped(raw)
+    return data[: data.index(b",")].decode().rsplit('"', 2)[1]
 
 
 def _filled(text: str, places: Mapping[str, object]) -> str:

@@ -11,8 +11,9 @@ from tests.bench.generate import Form
 Words = tuple[str, ...]
 """Words of a command. ``{aml}``, as a word alone, stands for the command that starts AML; within words ``{project}``
 stands for the folder above ``.loom``, ``{store}`` and ``{repository}`` for the store and its backups, ``{target}`` for
-a folder to restore to, which does not exist yet, ``{home}`` for one that a program may use for its own files, and
-``{count}`` for a number that no other command got on the same repository."""
+a folder to restore to, which does not exist yet, ``{home}`` for one that a program may use for its own files,
+``{count}`` for a number that no other command got on the same repository, and ``{id}``, as a word alone, for the id of
+a record."""
 
 AML = "aml"
 Figure = Literal["seconds", "bytes", "memory"]

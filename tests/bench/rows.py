@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tests.bench.backup_rows import BACKUP_ROWS
+from tests.bench.index_rows import INDEX_ROWS
 from tests.bench.model import Row, StoreSpec, Target, aml_sides
 from tests.bench.optimize_rows import OPTIMIZE_ROWS
 
@@ -58,6 +59,7 @@ ROWS: tuple[Row, ...] = (
         renew="store",
     ),
     *BACKUP_ROWS,
+    *INDEX_ROWS,
     *OPTIMIZE_ROWS,
 )
 

@@ -42,6 +42,9 @@ from aml.config import (
 )
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
+from aml.index.index import Unread as UnreadByIndex
+from aml.index.query import Query
+from aml.index.statistics import Statistics
 from aml.ledger.archive import ArchivedRecord
 from aml.ledger.budget import AgentBudget, Limits, budget
 from aml.ledger.operations import Operation
@@ -61,6 +64,7 @@ from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
+from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
 from aml.workflows.optimize import OptimizePart, OptimizeReport
 from aml.workflows.upkeep import AutoReport, VerifyReport
 from tests.support.records import NOW
@@ -145,7 +149,11 @@ def project(pruned_project: Path, tmp_path: Path) -> Path:
 
 
 def filled(text: str, project: Path) -> str:
-    """``text`` with RUN, ID replaced by the newest run that removed records and one of them, BACKUP by the oldest."""
+    """``text`` with RUN, ID replaced by the newest run that removed records and one of them, BACKUP by the oldest, and
+    RECORD by the id of a record that is there."""
+    if re.search(r"\bRECORD\b", text):
+        found = aml(["query", "--agent", ARCHIVED_FROM.parts[0], "--limit", "1", "--ids"], project)
+        text = re.sub(r"\bRECORD\b", found.out.strip(), text)
     if re.search(r"\bBACKUP\b", text):
         oldest = json.loads(aml(["backup", "list", "--json"], project).out)["data"]["backups"][0]["id"]
         text = re.sub(r"\bBACKUP\b", oldest, text)
@@ -178,6 +186,7 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "README.md",
         "backup.md",
         "prune.md",
+        "query.md",
         "settings.md",
         "optimize.md",
         "json-output.md",
@@ -363,6 +372,8 @@ FIELDS = [
     ("state.md", Operation.__struct_fields__),
     ("state.md", Checked.__struct_fields__),
     ("state.md", Staged.__struct_fields__),
+    ("state.md", Statistics.__struct_fields__),
+    ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
     ("backup.md", HookSettings.__struct_fields__),
@@ -398,6 +409,9 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, AgentBudget)),
     ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
+    ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
+    ("aml optimize index", (IndexReport,)),
+    ("aml optimize warm-cache", (WarmReport,)),
 ]
 
 

@@ -268,3 +268,10 @@ def test_the_last_moment_of_a_day_is_on_that_day_and_the_next_one_is_not(day: ob
 def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     with suppress(UsageError):
         assert parse_moment(text, NOW, BERLIN).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("day", ["2026-11-20", "20261120"])
+def test_since_a_day_means_since_its_beginning(day: str) -> None:
+    zone = ZoneInfo("America/New_York")
+    assert parse_moment(day, 0.0, zone, day="first") == datetime(2026, 11, 20, 5, tzinfo=UTC)
+    assert parse_moment(day, 0.0, zone) == datetime(2026, 11, 21, 4, 59, 59, 999999, tzinfo=UTC)
