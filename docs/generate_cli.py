@@ -16,7 +16,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from aml.cli.groups import COMMANDS
+from aml.cli.groups import COMMANDS, LazyGroup
 from aml.cli.main import app
 from aml.config import keys, load_settings, sections, variable_name
 from aml.errors import ExitStatus
@@ -87,7 +87,8 @@ def cli_page() -> str:
 def _tree_parts(path: str, command: Any) -> Iterator[str]:
     yield from _command_parts(path, command)
     for name, child in getattr(command, "commands", {}).items():
-        yield from _tree_parts(f"{path} {name}", child)
+        found = command.loaded(name) if isinstance(command, LazyGroup) else child
+        yield from _tree_parts(f"{path} {name}", found)
 
 
 def _command_parts(path: str, command: Any) -> Iterator[str]:

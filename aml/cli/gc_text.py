@@ -54,9 +54,10 @@ def _write_tables(invocation: Invocation, report: GcReport) -> None:
     rows += [[verb, *one.path.split("/", 1), _LABELS[one.what], ""] for one in report.leftovers if one.removed]
     _table(invocation, ["", "agent", "kind or file", "what", "records"], rows, numeric=[False] * 4 + [True])
     if invocation.verbose:
+        fates = {"removed": verb}
         told = [
             [
-                verb if one.fate == "removed" else one.fate,
+                fates.get(one.fate, one.fate),
                 one.agent,
                 one.kind,
                 f"{one.position:,}",

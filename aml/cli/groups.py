@@ -1,10 +1,11 @@
-"""A command group that loads a command's module only when that command runs."""
+"""Command groups that load a command's module only when that command runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -21,26 +22,51 @@ COMMANDS = {
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
 
+#: The same for the parts of ``aml optimize``, each of which needs much that the others do not.
+PARTS_OF_OPTIMIZE = {
+    "gc": ("aml.cli.optimize_gc", "Take away what no agent can use."),
+    "compress": ("aml.cli.optimize_compress", "Compress record files that nobody has changed for long, in place."),
+    "index": ("aml.cli.optimize_index", "Bring the index up to date: read the files that changed."),
+    "warm-cache": ("aml.cli.optimize_index", "Write the hot set, with which a loader begins."),
+    "all": ("aml.cli.optimize_all", "All of these, each reported."),
+}
+
 
 class LazyGroup(TyperGroup):
-    """The root group: stubs serve help and completion, the real command is imported when it is called."""
+    """A group of commands: stubs serve help and completion, the real one is imported when it is called."""
+
+    #: Command word -> module, and the line that help shows without importing it.
+    lazily: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        for name, (_, summary) in COMMANDS.items():
+        for name, (_, summary) in self.lazily.items():
             self.add_command(TyperCommand(name, help=summary, short_help=summary))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] in COMMANDS:
-            return args[0], _load(args[0]), args[1:]
+        if args and args[0] in self.lazily:
+            return args[0], self.loaded(args[0]), args[1:]
         return super().resolve_command(ctx, args)
+
+    def loaded(self, name: str) -> Any:
+        """The real command of that name."""
+        return _load(name, self.lazily[name][0])
+
+
+class RootGroup(LazyGroup):
+    lazily = COMMANDS
+
+
+class OptimizeGroup(LazyGroup):
+    lazily = PARTS_OF_OPTIMIZE
 
 
 # a process that runs several command lines, as the demo does, builds each command once
 @cache
-def _load(name: str) -> Any:
-    module = import_module(COMMANDS[name][0])
-    app: typer.Typer = module.app
+def _load(name: str, module: str) -> Any:
+    app: typer.Typer = import_module(module).app
     command = get_command(app)
-    command.name = name
-    return command
+    # a module may have several commands of a group
+    found = getattr(command, "commands", {}).get(name, command)
+    found.name = name
+    return found

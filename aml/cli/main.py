@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from aml import __version__
 from aml.cli.argv import arrange, wants_json
-from aml.cli.groups import COMMANDS, LazyGroup
+from aml.cli.groups import COMMANDS, RootGroup
 from aml.cli.invocation import Invocation, Streams
 from aml.errors import AmlError, ExitStatus, InterruptedRunError, UsageError
 from aml.fs.access import explain
@@ -30,7 +30,7 @@ _EPILOG = (
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=RootGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     no_args_is_help=True,

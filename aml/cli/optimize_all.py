@@ -5,9 +5,12 @@ import typer
 from aml.cli.gc_text import write_gc
 from aml.cli.invocation import Invocation
 from aml.cli.optimize_compress import write_compress
+from aml.cli.optimize_index import write_index, write_warm
 from aml.cli.options import Agents, DryRun, LockTimeout, MaxLoss, TrustClock, Yes, examples, share_of
 from aml.cli.progress import shown_progress
+from aml.optimize.compress_report import CompressReport
 from aml.optimize.gc_report import GcReport
+from aml.workflows.index import IndexReport
 from aml.workflows.optimize import OptimizeReport, optimize
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -23,7 +26,7 @@ def all_command(
     lock_timeout: LockTimeout = None,
     trust_clock: TrustClock = False,
 ) -> int:
-    """Collect garbage, then compress what is old.
+    """Collect garbage, compress what is old, bring the index up to date and write the hot set.
 
     Each part is a run of its own and reports for itself; where one fails, the others run all the same. Only agents that
     have gzip files already get more of them, unless compress.plain says otherwise.
@@ -46,6 +49,7 @@ def all_command(
             conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
             confirm=confirm if invocation.is_interactive and not yes and not dry_run else None,
             progress=progress,
+            user_cache=invocation.user_cache,
         )
     for note in dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes):
         invocation.warn(note)
@@ -57,7 +61,11 @@ def _write(invocation: Invocation, report: OptimizeReport) -> None:
         if isinstance(part.report, GcReport):
             if part.report.run or report.dry_run:  # else it was shown already, and not confirmed
                 write_gc(invocation, part.report)
-        elif part.report is not None:
+        elif isinstance(part.report, CompressReport):
             write_compress(invocation, part.report)
+        elif isinstance(part.report, IndexReport):
+            write_index(invocation, part.report)
+        elif part.report is not None:
+            write_warm(invocation, part.report)
         else:
             invocation.note(f"{part.name}: {part.error}", *([part.advice] if part.advice else []))

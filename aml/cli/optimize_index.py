@@ -28,7 +28,7 @@ def index_command(
     report = optimize_index(invocation.open_store(), rebuild=rebuild, dry_run=dry_run, user_cache=invocation.user_cache)
     for note in report.notes:
         invocation.warn(note)
-    return invocation.answer(report, report.status, lambda: _write_index(invocation, report))
+    return invocation.answer(report, report.status, lambda: write_index(invocation, report))
 
 
 @app.command("warm-cache", epilog=examples("  aml optimize warm-cache\n  aml optimize warm-cache --dry-run"))
@@ -50,10 +50,10 @@ def warm_command(
     )
     for note in report.notes:
         invocation.warn(note)
-    return invocation.answer(report, report.status, lambda: _write_warm(invocation, report))
+    return invocation.answer(report, report.status, lambda: write_warm(invocation, report))
 
 
-def _write_index(invocation: Invocation, report: IndexReport) -> None:
+def write_index(invocation: Invocation, report: IndexReport) -> None:
     if invocation.quiet and report.status is ExitStatus.DONE:
         return
     would = "would read" if report.dry_run else "read"
@@ -64,7 +64,7 @@ def _write_index(invocation: Invocation, report: IndexReport) -> None:
     )
 
 
-def _write_warm(invocation: Invocation, report: WarmReport) -> None:
+def write_warm(invocation: Invocation, report: WarmReport) -> None:
     if invocation.quiet and report.status is ExitStatus.DONE:
         return
     would = "would keep" if report.dry_run else "kept"

@@ -66,17 +66,14 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
         write_table(invocation.out, headers, strange, numeric=[False, False, True, False], color=invocation.color)
         invocation.out.write("\n")
     if report.records:
+        fates = {"removed": "to remove"} if report.dry_run else {}
         rows = [
-            [_fate(one.fate, report), one.agent, one.kind, one.id or "(no id)", one.rule, one.reason]
+            [fates.get(one.fate, one.fate), one.agent, one.kind, one.id or "(no id)", one.rule, one.reason]
             for one in report.records
         ]
         headers = ["", "agent", "kind", "id", "rule", "reason"]
         write_table(invocation.out, headers, rows, numeric=[False] * 6, color=invocation.color)
         invocation.out.write("\n")
-
-
-def _fate(fate: str, report: PruneReport) -> str:
-    return "to remove" if report.dry_run and fate == "removed" else fate
 
 
 def _write_reasons(invocation: Invocation, report: PruneReport) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from aml.store.open import Store
 from aml.workflows.compress import compress, compress_options
 from aml.workflows.conditions import Conditions
 from aml.workflows.gc import collect_garbage, gc_options
+from aml.workflows.index import IndexReport, WarmReport, optimize_index, warm_cache
 
 
 class OptimizePart(Struct, frozen=True):
@@ -22,7 +24,7 @@ class OptimizePart(Struct, frozen=True):
 
     name: str
     status: ExitStatus
-    report: GcReport | CompressReport | None = None
+    report: GcReport | CompressReport | IndexReport | WarmReport | None = None
     error: str | None = None
     advice: str = ""
 
@@ -46,12 +48,15 @@ def optimize(
     conditions: Conditions | None = None,
     confirm: Callable[[GcReport], bool] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    user_cache: Path | None = None,
 ) -> OptimizeReport:
-    """Collect garbage, then compress old files of the agents whose files may be gzip.
+    """Collect garbage, compress old files of the agents whose files may be gzip, then index what there is and write the
+    hot set.
 
     ``max_loss`` (0 to 1) goes before that of the settings; ``now`` in seconds since 1970 UTC. ``confirm`` sees what the
     garbage collection would report and may say no to it.
-    Raises UsageError for an unknown agent; any other AmlError is in the report of its part.
+    ``user_cache`` is the folder for the index of a store on a network file system. The index and the hot set are always
+    of all agents. Raises UsageError for an unknown agent; any other AmlError is in the report of its part.
     """
     settings = settings or Settings()
     conditions = conditions or Conditions()
@@ -74,11 +79,18 @@ def optimize(
         options = compress_options(settings.compress, agents=agents)
         return compress(store, options, now=moment, dry_run=dry_run, conditions=conditions, progress=progress)
 
-    parts = (_part("gc", gc), _part("compress", pack))
+    def index() -> IndexReport:
+        return optimize_index(store, dry_run=dry_run, user_cache=user_cache)
+
+    def warm() -> WarmReport:
+        cache_bytes = int(settings.cache.size_mb * (1 << 20))
+        return warm_cache(store, cache_bytes=cache_bytes, dry_run=dry_run, user_cache=user_cache)
+
+    parts = (_part("gc", gc), _part("compress", pack), _part("index", index), _part("warm-cache", warm))
     return OptimizeReport(dry_run, parts, ExitStatus.DONE if dry_run and _could_plan(parts) else _status(parts))
 
 
-def _part(name: str, work: Callable[[], GcReport | CompressReport]) -> OptimizePart:
+def _part(name: str, work: Callable[[], GcReport | CompressReport | IndexReport | WarmReport]) -> OptimizePart:
     try:
         report = work()
     except AmlError as error:

@@ -45,7 +45,7 @@ def test_a_record_that_would_go_is_told_with_rule_and_figures(tmp_path: Path) ->
     of_patterns = [rule.name for rule in RULES if PATTERN in rule.kinds]
     assert [one["rule"] for one in record["rules"]] == of_patterns
     text = told(tmp_path, "b").out
-    assert "would be removed under unused_too_long: last used 200 days ago, limit 90" in text
+    assert "would be removed; unused_too_long: last used 200 days ago, limit 90" in text
     assert "applies         unused_too_long      last used 200 days ago, goes over 90" in text
 
 

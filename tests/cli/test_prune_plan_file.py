@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 from typing import Any
 
 import pytest
@@ -399,8 +400,10 @@ def test_a_file_that_changes_before_its_lock_is_not_planned_again(tmp_path: Path
     path = memory_of(project) / "alpha/patterns.json"
 
     def write(_: str) -> None:
-        write_array(path.with_suffix(".new"), [stale("b"), stale("d"), fresh("z")])
-        path.with_suffix(".new").replace(path)
+        # told of each file, and by several threads
+        new = path.with_suffix(f".{uuid4()}")
+        write_array(new, [stale("b"), stale("d"), fresh("z")])
+        new.replace(path)
 
     report = library.prune_apply(
         library.open_store(memory_of(project)),
