@@ -15,7 +15,8 @@ _WIDTH = 60
 @contextmanager
 def shown_progress(invocation: Invocation) -> Iterator[Callable[[str], None]]:
     """A function to be told what comes next; the line it keeps is gone afterwards."""
-    if not invocation.err.isatty() or invocation.quiet or invocation.json:
+    is_dumb = invocation.environment.get("TERM") == "dumb"
+    if is_dumb or not invocation.err.isatty() or invocation.quiet or invocation.json:
         yield lambda _: None
         return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -45,7 +46,7 @@ _WIDEST = 10_000
 def write_table(out: TextIO, headers: Row, rows: Sequence[Row], *, numeric: Sequence[bool], color: bool) -> None:
     """A table: drawn by rich on a terminal, plain columns anywhere else. Cells are made printable."""
     cells = [[printable(cell) for cell in row] for row in rows]
-    if out.isatty():
+    if out.isatty() and os.environ.get("TERM") != "dumb":
         _draw(out, headers, cells, numeric, color)
     else:
         _align(out, headers, cells, numeric)

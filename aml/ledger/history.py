@@ -98,10 +98,11 @@ def _gather(runs: Iterable[Run], start: float) -> dict[str, AgentHistory]:
             found.keys.difference_update(file.restored)
             found.counted.difference_update(file.restored)
             agent.by_allowance.difference_update((file.kind, key) for key in file.restored)
-            found.keys.update(file.removed)
+            gone = frozenset(file.removed).difference(file.copies)
+            found.keys.update(gone)
             found.shared.update(file.shared)
             if run.started_at >= start:
-                found.counted.update(key for key in file.removed if key != _NULL)
+                found.counted.update(gone - {_NULL})
                 if file.used_allowance:
                     agent.by_allowance.update((file.kind, key) for key in file.removed)
     return history

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import msgspec
 
@@ -43,8 +44,8 @@ class Original(msgspec.Struct, frozen=True):
     after: str | None
     after_records: str | None = None
     size: int = 0
-    mode: int = 0
-    mtime_ns: int = 0
+    mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0
+    mtime_ns: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 def place_of(store: Store, run: str, path: str) -> Path:
@@ -73,8 +74,8 @@ def put_in_quarantine(
         after=None if after is None else hashlib.sha256(after).hexdigest(),
         after_records=None if records is None else digest_of_records(records),
         size=len(content.data),
-        mode=content.stat.st_mode & 0o7777,
-        mtime_ns=content.stat.st_mtime_ns,
+        mode=content.stat.st_mode & 0o777,
+        mtime_ns=max(0, content.stat.st_mtime_ns),
     )
     place = place_of(store, run, original.path)
     _prepare(store, place.parent)

@@ -115,6 +115,7 @@ def _settle_file(store: Store, file: RunFile, *, as_it_was: bool) -> None:
         there = all_of_it if as_it_was else still_there(_hashes(store, file), archived)
         file.removed = [_key(record) for record in archived if record.ordinal not in there]
         file.shared = [record.id for record in archived if record.twins and record.id is not None]
+        file.copies = [_key(record) for record in archived if record.sha256 in record.twins]
         if not file.removed:
             remove_durably(store.keep / file.archive)
     if not file.removed:

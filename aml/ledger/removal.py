@@ -35,13 +35,14 @@ class Removal(Struct, frozen=True):
 class Removed(Struct, frozen=True):
     """What was taken out of a file: the archive that holds it, and the records as the journal knows them.
 
-    ``shared`` are their ids that other records carry as well.
+    ``shared`` are their ids that other records carry as well, ``copies`` those of which an identical one stays.
     """
 
     archive: str
     bytes_after: int
     keys: tuple[RecordKey, ...]
     shared: tuple[str, ...]
+    copies: tuple[RecordKey, ...]
 
 
 def remove_records(
@@ -64,12 +65,15 @@ def remove_records(
     name = archive_name(file.agent, file.kind, run)
     keys: list[RecordKey] = []
     shared: list[str] = []
+    copies: list[RecordKey] = []
 
     def noted() -> Iterator[ArchivedRecord]:
         for record in _archived(file, array, removals, run):
             keys.append(RecordKey.of(record.id, record.sha256))
             if record.id is not None and record.twins:
                 shared.append(record.id)
+            if record.sha256 in record.twins:
+                copies.append(keys[-1])
             yield record
 
     write_archive(store, name, noted())
@@ -79,7 +83,7 @@ def remove_records(
         # called off before the file was touched: this archive holds nothing that the store does not
         remove_durably(store.keep / name)
         raise
-    return Removed(name, after, tuple(keys), tuple(shared))
+    return Removed(name, after, tuple(keys), tuple(shared), tuple(copies))
 
 
 def check_elements(expected: Collection[Element], text: bytes) -> None:

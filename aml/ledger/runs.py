@@ -52,7 +52,8 @@ class RecordKey(msgspec.Struct, frozen=True, array_like=True):
 class RunFile(msgspec.Struct):
     """What a run did to one record file. ``archive`` is relative to the folder kept beside the store.
 
-    ``shared`` are ids of removed records that other records, which stayed, carry as well. ``expired`` tells that there
+    ``shared`` are ids of removed records that other records, which stayed, carry as well, and ``copies`` those of
+    ``removed`` of which an identical one stayed: they were no loss. ``expired`` tells that there
     was an archive, which grew so old that it was removed.
     """
 
@@ -62,6 +63,7 @@ class RunFile(msgspec.Struct):
     removed: list[RecordKey] = []
     restored: list[RecordKey] = []
     shared: list[str] = []
+    copies: list[RecordKey] = []
     bytes_before: int = 0
     bytes_after: int = 0
     used_allowance: bool = False
@@ -226,7 +228,7 @@ def _check(run: Run, run_id: str) -> None:
 
 def state_after(status: ExitStatus) -> str:
     """The state of a run that ended with a status."""
-    return {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial"}.get(status, "failed")
+    return {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial", ExitStatus.SCHEMA: "partial"}.get(status, "failed")
 
 
 def is_run_id(name: str) -> bool:

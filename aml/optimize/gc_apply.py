@@ -21,7 +21,7 @@ from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
 from aml.optimize.leftovers import STALE_LOCK, UNFINISHED_WRITE, Leftover, find_leftovers
-from aml.optimize.sources import Source, files_with_copy, read_source
+from aml.optimize.sources import Source, files_with_copy, packed_copy, read_source
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead, read_content
@@ -52,6 +52,7 @@ class FileOutcome(Struct, frozen=True):
     archive: str | None = None
     keys: tuple[RecordKey, ...] = ()
     shared: tuple[str, ...] = ()
+    copies: tuple[RecordKey, ...] = ()
     quarantined: tuple[str, ...] = ()
     problem: str | None = None
     status: int = ExitStatus.DONE
@@ -74,6 +75,7 @@ class FileOutcome(Struct, frozen=True):
             archive=self.archive,
             removed=list(self.keys),
             shared=list(self.shared),
+            copies=list(self.copies),
             bytes_before=self.bytes_before,
             bytes_after=self.bytes_after,
             used_allowance=bool(self.keys) and used_allowance,
@@ -136,7 +138,9 @@ def _judge_or_problem(
         return _judge(read_source(store, file, with_salvage=options.salvage, main=main), options, history)
     except AmlError as error:
         # a link or a folder is no file to be mended
-        could = isinstance(error, DamagedError) and not options.salvage and isfile(file.path) and not islink(file.path)
+        paths = (file.path, packed_copy(file).path)
+        are_files = any(isfile(path) and not islink(path) for path in paths)
+        could = isinstance(error, DamagedError) and not options.salvage and are_files
         hint = "; --salvage --dry-run tells what can be read of it" if could else ""
         return FilePlan(file.agent, file.kind, size=size, problem=f"{error}{hint}", problem_status=error.status)
 
@@ -235,7 +239,13 @@ def _write(
         if gone:
             removed = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
             after = removed.bytes_after
-            outcome = structs.replace(outcome, archive=removed.archive, keys=removed.keys, shared=removed.shared)
+            outcome = structs.replace(
+                outcome,
+                archive=removed.archive,
+                keys=removed.keys,
+                shared=removed.shared,
+                copies=removed.copies,
+            )
         else:
             check_elements(array.elements, array.text)
             after = put(array.text)

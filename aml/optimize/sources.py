@@ -127,7 +127,10 @@ def _merge(
     array: RecordArray | None, packed: Content, max_bytes: int | None
 ) -> tuple[RecordArray | None, tuple[Step, ...]]:
     """Records with those of a compressed copy added that they lack, or have only in an older version."""
-    found, steps = _records_of(packed, max_bytes)
+    try:
+        found, steps = _records_of(packed, max_bytes)
+    except DamagedError as error:
+        raise DamagedError(f"the compressed copy {packed.file.path.name} beside it: {error.message}") from error
     new = [] if found is None else _new(found, array if array is not None else split(b"[]"), packed.file.kind)
     if not steps:
         path = f"{packed.file.agent}/{packed.file.path.name}"

@@ -61,6 +61,7 @@ class FileOutcome(Struct, frozen=True):
     archive: str | None = None
     keys: tuple[RecordKey, ...] = ()
     shared: tuple[str, ...] = ()
+    copies: tuple[RecordKey, ...] = ()
     problem: str | None = None
     status: int = ExitStatus.DONE
 
@@ -81,6 +82,7 @@ class FileOutcome(Struct, frozen=True):
             archive=self.archive,
             removed=list(self.keys),
             shared=list(self.shared),
+            copies=list(self.copies),
             bytes_before=self.bytes_before,
             bytes_after=self.bytes_after,
             used_allowance=bool(self.keys) and used_allowance,
@@ -280,6 +282,7 @@ def _remove(
         archive=removed.archive,
         keys=removed.keys,
         shared=removed.shared,
+        copies=removed.copies,
     )
 
 

@@ -371,6 +371,8 @@ def _rule_of(ordinal: int, chosen: Selection) -> int | None:
 def _is_back(event: _Event, sha256: str) -> bool:
     """Whether a record of the id that a run removed is that one: by its content where others carry the id as well."""
     shared = event.key.id in event.file.shared
+    if event.key in event.file.copies:
+        return False  # it was one of two, and the other one never left
     return not event.undone and (not shared or event.key.digest == sha256[:16])
 
 

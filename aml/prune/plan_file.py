@@ -31,7 +31,7 @@ from aml.prune.findings import find, planned_array
 from aml.prune.options import SPACE, STRATEGIES, PruneOptions, Thresholds
 from aml.prune.plan import FilePlan, FileScan, Judge, PrunePlan, condemn, shared_ids
 from aml.prune.rules import AGENT_SPACE, RULES, protection_of
-from aml.store.open import Store
+from aml.store.open import Store, settings_file_for
 
 #: What such a file says of itself, and the version of its format.
 WHAT, FORMAT = "aml prune plan", 1
@@ -127,7 +127,11 @@ def _entry(array: RecordArray, file: FilePlan, ordinal: int) -> PlannedRemoval:
 def refuse_place(store: Store, path: Path) -> Path:
     """Where a plan may be written: the real path. Raises UsageError inside the store or AML's own folders, and over
     anything that is not such a plan."""
+    if "\0" in str(path):
+        raise UsageError("the name of a plan cannot hold a NUL", advice="name another file")
     real = Path(os.path.realpath(path))
+    if real == settings_file_for(store.root):
+        raise UsageError(f"{path} is where the settings of this project stand", advice="name another file")
     for folder, what in ((store.root, "the store"), (store.state, "AML's own folder"), (store.keep, "the repository")):
         if real == folder or folder in real.parents:
             raise UsageError(f"the plan {path} would lie inside {what} {folder}", advice="name a file outside of it")

@@ -138,14 +138,19 @@ def prune(
     )
 
 
-def task_of(store: Store, options: PruneOptions, now: float, conditions: Conditions, *, explain: bool) -> Task:
-    """A prune by rules, and for space where that is asked for. Raises UsageError for an agent that is not there."""
+def task_of(
+    store: Store, options: PruneOptions, now: float, conditions: Conditions, *, explain: bool, compresses: bool = True
+) -> Task:
+    """A prune by rules, and for space where that is asked for, which then ``compresses`` first.
+
+    Raises UsageError for an agent that is not there.
+    """
     agents = store.choose_agents(options.agents)
     room: RoomMaker | None = None
     if SPACE in options.strategies:
         from aml.workflows.space import RoomMaker
 
-        room = RoomMaker(store, agents, options.space, now, conditions)
+        room = RoomMaker(store, agents, options.space, now, conditions, compresses=compresses)
 
     def look() -> tuple[PrunePlan, dict[str, AgentHistory]]:
         history = read_history(Journal(store), now, options.limits.window_days)

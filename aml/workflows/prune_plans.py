@@ -53,7 +53,8 @@ def prune_plan(
     """
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
-    task = task_of(store, options or PruneOptions(), moment, conditions, explain=explain)
+    # what is applied is what stands in the file, and to compress does not
+    task = task_of(store, options or PruneOptions(), moment, conditions, explain=explain, compresses=False)
     place = refuse_place(store, path)
     for _ in range(_ATTEMPTS):
         plan, _history = task.look()

@@ -18,12 +18,22 @@ class RoomMaker:
     """Measures a store, and first compresses the decisions of agents that hold more than their limit, or of all where
     the store holds more than its own."""
 
-    def __init__(self, store: Store, agents: tuple[str, ...], space: Space, now: float, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        store: Store,
+        agents: tuple[str, ...],
+        space: Space,
+        now: float,
+        conditions: Conditions,
+        *,
+        compresses: bool = True,
+    ) -> None:
         self._store = store
         self._agents = agents
         self._space = space
         self._now = now
         self._conditions = conditions
+        self._compresses = compresses
         self._saved: dict[str, int] | None = None
 
     def sizes(self) -> Sizes:
@@ -59,7 +69,7 @@ class RoomMaker:
         over = [name for name, size in found.agents.items() if size > self._space.agent_bytes]
         if found.store > self._space.store_bytes:
             over = list(self._agents)
-        if not over:
+        if not over or not self._compresses:
             return None
         options = CompressOptions(tuple(over), (DECISION.plural,), age_days=0.0, plain=self._space.compress_plain)
         return plan_compress(self._store, options, self._now)

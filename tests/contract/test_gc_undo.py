@@ -773,3 +773,27 @@ def test_an_integer_that_python_does_not_read_stops_nothing(tmp_path: Path) -> N
     report = run_gc(memory, max_loss=UNLIMITED)
     assert report.counts["null_element"] == 1
     assert odd in file.read_bytes()
+
+
+def test_a_copy_of_a_record_that_stays_neither_comes_back_nor_is_lost(tmp_path: Path) -> None:
+    memory = make_store(
+        tmp_path, {"alpha": {"patterns": [fresh("x"), fresh("x"), *(fresh(f"f{n}") for n in range(8))]}}
+    )
+    assert run_gc(memory, max_loss=UNLIMITED).counts["duplicate_id"] == 1
+    report = run_prune(memory, later_days=0.1)
+    assert report.total("came_back") == 0
+    assert report.budgets[0].limit == 4, "the allowance of a small agent, of nine records"
+
+
+@pytest.mark.parametrize(
+    "harm", [{"mode": 2**70}, {"mode": -1}, {"mode": 0o6777}, {"mtime_ns": -1}, {"mtime_ns": 2**63}]
+)
+def test_a_note_that_no_system_could_follow_is_damage(tmp_path: Path, harm: dict[str, int]) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("a")]}})
+    (memory / "alpha/solutions.json").write_bytes(b"")
+    run = _gc(memory)
+    (origin,) = memory.with_name("memory-backup").rglob(".origin/alpha/solutions.json")
+    origin.write_text(json.dumps(json.loads(origin.read_text()) | harm))
+    report = run_undo(memory, run)
+    assert report.status is ExitStatus.DAMAGED
+    assert not (memory / "alpha/solutions.json").exists()
