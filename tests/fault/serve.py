@@ -82,8 +82,8 @@ def _import_everything() -> None:
     from aml.cli import groups
     from aml.codec.compression import pack, unpack
 
-    for name in groups.COMMANDS:
-        groups._load(name)
+    for name, (module, _) in (*groups.COMMANDS.items(), *groups.PARTS_OF_OPTIMIZE.items()):
+        groups._load(name, module)
     unpack(pack(b"[]"), max_bytes=2)
 
 
