@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_args
@@ -19,6 +20,9 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
     too_new: bool = False
 
+
+#: How much is looked at at a time to tell whether it is UTF-8.
+_SLICE_BYTES = 1 << 20
 
 Seen = RecordView | Unreadable
 
@@ -126,8 +130,13 @@ def _is_utf8(data: bytes) -> bool:
     # msgspec does not look at the bytes of strings that it skips
     if data.isascii():
         return True
+    # slice by slice: one character beyond the basic plane would make a text take four times its bytes
+    decoder = getincrementaldecoder("utf-8")()
+    view = memoryview(data)
     try:
-        data.decode()
+        for start in range(0, len(data), _SLICE_BYTES):
+            decoder.decode(view[start : start + _SLICE_BYTES])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

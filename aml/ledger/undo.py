@@ -149,8 +149,13 @@ def neighbours_of(store: Store, journal: Journal, target: Run, file: RunFile) ->
             if (other.agent, other.kind) == (file.agent, file.kind) and other.archive and other.removed:
                 with suppress(DamagedError, FileAccessError):
                     records = read_archive(store, other.archive)
-                    found.update({record.sha256: (record.before, record.after) for record in records})
+                    found.update({record.sha256: _neighbours(record) for record in records})
     return found
+
+
+def _neighbours(record: ArchivedRecord) -> tuple[str | None, str | None]:
+    """What stood beside it; untold where an identical one stayed: nobody can tell later which of them is there."""
+    return (None, None) if record.sha256 in record.twins else (record.before, record.after)
 
 
 def undo_file(store: Store, wanted: Wanted, notes: LockNotes, policy: LockPolicy) -> FileUndo:

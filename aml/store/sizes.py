@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from aml.fs.access import explained
@@ -22,26 +23,25 @@ def size_of_store(store: Store) -> int:
 
 
 def size_below(folder: Path) -> int:
-    """Bytes of all regular files below a folder, by their size; links are not followed. Raises FileAccessError."""
+    """Bytes of all regular files below a folder, by their size; links are not followed.
+
+    What cannot be listed counts for nothing: whoever wants to change it is told then, and everything else goes on.
+    """
     total = 0
     waiting = [str(folder)]
     while waiting:
         path = waiting.pop()
-        with explained("list", Path(path)):
-            try:
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(entry.path)
-                        elif entry.is_file(follow_symlinks=False):
-                            total += _size(entry)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # gone since it was listed
+        with suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    total += _size(entry)
     return total
 
 
 def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
+    except OSError:
         return 0

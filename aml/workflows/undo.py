@@ -39,7 +39,7 @@ def prune_undo(
     target = journal.find(run_id)
     if target.operation not in REMOVING:
         raise UsageError(
-            f"run {target.id} is an {target.operation}, not a prune or a garbage collection",
+            f"run {target.id} is of the kind {target.operation}, not a prune or a garbage collection",
             advice="aml prune history lists the runs",
         )
     if dry_run:

@@ -797,3 +797,16 @@ def test_a_note_that_no_system_could_follow_is_damage(tmp_path: Path, harm: dict
     report = run_undo(memory, run)
     assert report.status is ExitStatus.DAMAGED
     assert not (memory / "alpha/solutions.json").exists()
+
+
+def test_a_twin_that_never_left_is_not_taken_for_one_that_another_undo_put_back(tmp_path: Path) -> None:
+    records = [fresh("a"), None, without(fresh("q"), "agent"), fresh("a")]
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    spans = _spans(memory)
+    first = run_gc(memory, max_loss=0.25)
+    between = _spans(memory)
+    second = run_gc(memory, max_loss=UNLIMITED, later_days=1)
+    run_undo(memory, str(second.run), later_days=2)
+    assert _spans(memory) == between
+    run_undo(memory, str(first.run), later_days=3)
+    assert _spans(memory) == spans
