@@ -22,7 +22,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 #: How much is looked at at a time to tell whether it is UTF-8.
-_SLICE_BYTES = 1 << 20
+_SLICE_BYTES = 1 << 16
 
 Seen = RecordView | Unreadable
 

@@ -139,6 +139,8 @@ def _follow(sha256: str | None, places: Container[str], others: Neighbours, *, b
 
 def _past_predecessors(hashes: Sequence[str], position: int, record: ArchivedRecord, others: Neighbours) -> int:
     """``position``, moved past records that another undo put back and that stood before ``record``."""
+    if record.sha256 in record.twins:
+        return position  # what says that it stands before this one may mean the one that stayed
     present = {record.sha256, *hashes} if hashes[position : position + 1] and hashes[position] in others else ()
     while position < len(hashes) and hashes[position] in others:
         reached = _follow(others[hashes[position]][1], present, others, back=False)
