@@ -10,13 +10,14 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Self
 
+from aml.errors import UsageError
 from aml.index.answers import Answers
 from aml.index.cache import Key, RecordCache
 from aml.index.folder import index_folder
 from aml.index.hot_set import DEFAULT_CACHE_BYTES, load_hot
 from aml.index.index import Index
 from aml.index.lookup import named, only_one
-from aml.index.query import KIND_NAMES, Found, Hit, Query, checked, find, spelt_out
+from aml.index.query import KIND_NAMES, Found, Hit, Query, as_indexed, checked, find, spelt_out
 from aml.index.reading import RecordReader, StoredRecord, read_current
 from aml.index.statistics import Statistics, Tally
 from aml.store.open import Store, open_store
@@ -55,7 +56,7 @@ class MemoryLoader:
         Raises NotFoundError where there is none, and where several agents or kinds have one (say which); UsageError
         for an unknown agent or kind; other AmlError where its file cannot be read.
         """
-        where = _where(agent, kind)
+        where, ident = _where(agent, kind), _ident(ident)
         with self._lock, self._timed():
 
             def look_up() -> Hit:
@@ -73,7 +74,7 @@ class MemoryLoader:
 
     def exists(self, ident: str, *, agent: str | None = None, kind: str | None = None) -> bool:
         """Whether any record has that id. Raises UsageError for an unknown agent or kind."""
-        where = _where(agent, kind)
+        where, ident = _where(agent, kind), _ident(ident)
         with self._lock, self._timed():
             self._refresh()
             return bool(self._named(ident, where))
@@ -137,6 +138,8 @@ class MemoryLoader:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
+        if not self._end.alive:
+            raise UsageError("this loader is closed", advice="make another one")
         began = time.perf_counter()
         try:
             yield
@@ -154,6 +157,13 @@ def _let_go(tally: Tally, index: Index) -> None:
 def _key(hit: Hit) -> Key:
     found, place = hit
     return (*place.file, found.id or "", place.hash)
+
+
+def _ident(ident: str) -> str:
+    """Raises UsageError for what is no text."""
+    if not isinstance(ident, str):
+        raise UsageError(f"an id is text, not {ident!r}")
+    return as_indexed(ident)
 
 
 def _where(agent: str | None, kind: str | None) -> Query:

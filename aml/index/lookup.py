@@ -6,10 +6,12 @@ from difflib import get_close_matches
 
 from aml.errors import NotFoundError
 from aml.index.index import Index
-from aml.index.query import COLUMNS, Hit, Query, conditions, hit
+from aml.index.query import COLUMNS, Hit, Query, as_indexed, conditions, hit
 
 #: How many ids an error names, and among how many it looks for the nearest.
 _SHOWN, _CANDIDATES = 3, 50
+#: Characters of an id that a message repeats at most.
+_LONGEST_SHOWN = 100
 
 
 def only_one(index: Index, ident: str, where: Query, *, prefix: bool = False) -> Hit:
@@ -18,19 +20,22 @@ def only_one(index: Index, ident: str, where: Query, *, prefix: bool = False) ->
     Of several versions in one file it is the newest: the one used last, then the one executed most. Raises
     NotFoundError where there is none, naming the nearest ids, and where there are several, naming their places.
     """
+    ident = as_indexed(ident)
     hits = named(index, ident, where)
     if not hits and prefix:
         fitting = _ids_from(index, ident, where, _SHOWN + 1)
         if len(fitting) > 1:
-            shown = ", ".join(fitting[:_SHOWN]) + (" and more" if len(fitting) > _SHOWN else "")
-            raise NotFoundError(f"several ids begin with {ident!r}", advice=f"say more of it: {shown}")
+            shown = ", ".join(map(_shown, fitting[:_SHOWN])) + (" and more" if len(fitting) > _SHOWN else "")
+            raise NotFoundError(f"several ids begin with {_shown(ident)!r}", advice=f"say more of it: {shown}")
         hits = named(index, fitting[0], where) if fitting else []
     if not hits:
-        raise NotFoundError(f"there is no record {ident!r}{_scope(where)}", advice=_nearest(index, ident, where))
+        raise NotFoundError(
+            f"there is no record {_shown(ident)!r}{_scope(where)}", advice=_nearest(index, ident, where)
+        )
     places = list(dict.fromkeys("/".join(place.file) for _, place in hits))
     if len(places) > 1:
         raise NotFoundError(
-            f"the id {hits[0][0].id!r} is that of several records: {', '.join(places)}",
+            f"the id {_shown(hits[0][0].id or '')!r} is that of several records: {', '.join(places)}",
             advice="name the agent, the kind, or both",
         )
     return hits[0]
@@ -60,11 +65,21 @@ def _ids_from(index: Index, prefix: str, where: Query, limit: int) -> list[str]:
 
 
 def _nearest(index: Index, ident: str, where: Query) -> str:
-    for length in range(len(ident) - 1, -1, -1):
-        candidates = _ids_from(index, ident[:length], where, _CANDIDATES)
-        if candidates:
-            return f"nearest: {', '.join(get_close_matches(ident, candidates, n=_SHOWN, cutoff=0.0))}"
+    """The ids that have most of the beginning in common with one that is not there."""
+    begin = ident[:_LONGEST_SHOWN]
+    fitting, too_long = 0, len(begin) + 1
+    while too_long - fitting > 1:
+        length = (fitting + too_long) // 2
+        fitting, too_long = (length, too_long) if _ids_from(index, begin[:length], where, 1) else (fitting, length)
+    candidates = [_shown(one) for one in _ids_from(index, begin[:fitting], where, _CANDIDATES)]
+    if candidates:
+        return f"nearest: {', '.join(get_close_matches(begin, candidates, n=_SHOWN, cutoff=0.0))}"
     return "aml query finds records by tags, words and figures"
+
+
+def _shown(ident: str) -> str:
+    """An id for a message, which may not be as long as an id may be."""
+    return ident if len(ident) <= _LONGEST_SHOWN else f"{ident[:_LONGEST_SHOWN]}..."
 
 
 def _scope(where: Query) -> str:

@@ -16,6 +16,11 @@ from aml.model.timestamps import to_iso
 from aml.store.layout import choose
 from aml.store.open import Store
 
+#: More tags than any record carries; each is a value in one statement of SQL.
+_MOST_TAGS = 1000
+#: Numbers that SQL takes are smaller than this.
+_LARGEST = 1 << 62
+
 Sort = Literal["relevance", "value", "last-used", "created"]
 SORTS: tuple[str, ...] = get_args(Sort)
 
@@ -82,10 +87,35 @@ Hit = tuple[Found, Place]
 
 
 def spelt_out(query: Query) -> Query:
-    """The query with lists, and single names, as the tuples that they mean."""
+    """The query with lists, and single names, as the tuples that they mean. Raises UsageError for what is no query."""
     names = {name: getattr(query, name) for name in ("agents", "kinds", "tags")}
     spelt = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in names.items()}
-    return msgspec.structs.replace(query, **spelt)
+    for name, value in spelt.items():
+        if not all(isinstance(one, str) for one in value):
+            raise UsageError(f"{name} of a query are text, not {value!r}")
+    tags = tuple(dict.fromkeys(as_indexed(tag) for tag in spelt["tags"]))
+    if len(tags) > _MOST_TAGS:
+        raise UsageError(f"{len(tags):,} tags are too many for one query", advice=f"say at most {_MOST_TAGS:,}")
+    _check(query)
+    return msgspec.structs.replace(query, agents=spelt["agents"], kinds=spelt["kinds"], tags=tags)
+
+
+def as_indexed(text: str) -> str:
+    """A text as the index has it: half a surrogate pair is shown by its escape."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _check(query: Query) -> None:
+    if query.text is not None and not isinstance(query.text, str):
+        raise UsageError(f"words to search for are text, not {query.text!r}")
+    if query.sort is not None and query.sort not in SORTS:
+        raise UsageError(f"unknown order {query.sort!r}", advice=f"known: {', '.join(SORTS)}")
+    if query.limit is not None and (type(query.limit) is not int or query.limit < 0):
+        raise UsageError(f"a limit is a whole number of at least 0, not {query.limit!r}")
+    for name in ("min_confidence", "min_success", "since"):
+        value = getattr(query, name)
+        if value is not None and not (type(value) in (int, float) and abs(value) < _LARGEST):
+            raise UsageError(f"{name} is a number, not {value!r}")
 
 
 def checked(store: Store, query: Query) -> Query:
@@ -110,7 +140,7 @@ def find(index: Index, query: Query) -> list[Hit]:
     filters, values = conditions(index, query)
     where = f"WHERE {' AND '.join(filters)}" if filters else ""
     joined = "CROSS JOIN temp.hits AS hits ON hits.hash = r.hash" if query.text is not None else ""
-    limit = "" if query.limit is None else f"LIMIT {query.limit}"
+    limit = "" if query.limit is None else f"LIMIT {min(query.limit, _LARGEST)}"
     # all that is put together here is from the tables above, and numbers; joined in this order (which is what CROSS
     # means to SQLite), the records are gone through once and not once for each file
     statement = (
@@ -127,9 +157,11 @@ def conditions(index: Index, query: Query) -> tuple[list[str], list[object]]:
     if query.agents or query.kinds:
         numbers = [known.number for name, known in index.known.items() if is_wanted(name, query)]
         filters.append(f"r.file IN ({', '.join(map(str, numbers))})")
-    for tag in query.tags:
-        filters.append("r.number IN (SELECT record FROM tags WHERE tag = ?)")
-        values.append(tag)
+    if query.tags:
+        marks = ", ".join("?" for _ in query.tags)
+        carried = f"SELECT record FROM tags WHERE tag IN ({marks}) GROUP BY record HAVING count(*) = {len(query.tags)}"  # noqa: S608
+        filters.append(f"r.number IN ({carried})")
+        values += query.tags
     for column, least in (("r.confidence", query.min_confidence), ("r.success", query.min_success)):
         if least is not None:
             filters.append(f"{column} >= ?")

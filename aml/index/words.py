@@ -30,6 +30,9 @@ _FEW = 1000
 #: The texts found last: hash and rank, the lowest of which fits best.
 _HITS_TABLE = "CREATE TEMP TABLE IF NOT EXISTS hits (hash BLOB PRIMARY KEY, rank REAL NOT NULL) WITHOUT ROWID"
 
+#: Records that hold more different words than that all at once are not what anybody looks for.
+_MOST_WORDS = 100
+
 #: Where records lie in their file, by their hashes: first byte and length.
 _Places = dict[bytes, tuple[int, int]]
 
@@ -84,6 +87,9 @@ def _expression(text: str) -> str:
         stem = word.rstrip("*")
         if any(character.isalnum() for character in stem):
             words.append(f'"{stem}"' + (" *" if word != stem else ""))
+    words = list(dict.fromkeys(words))
+    if len(words) > _MOST_WORDS:
+        raise UsageError(f"{len(words):,} words are too many for one query", advice=f"say at most {_MOST_WORDS}")
     if not words:
         raise UsageError(f"{text!r} has no word to search for", advice="give one or more words, such as 'cache price'")
     return " ".join(words)
