@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
@@ -14,6 +15,9 @@ Result = TypeVar("Result")
 #: One thread packs and writes while another computes; more would only add memory.
 WORKERS = 2
 
+#: Frames that a command of AML's own, or a test, has below it; the interpreter allows a thousand.
+_SHALLOW = 120
+
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,8 +27,18 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: 
     Where one fails, or the user interrupts, no further item is begun and ``cancel`` is called, which may hasten the end
     of those begun. The error is raised only when no thread works any more, so that nothing changes behind its back.
     """
-    if len(items) < 2:
-        return [work(item) for item in items]
+    return [work(item) for item in items] if len(items) < 2 else _in_threads(items, work, cancel)
+
+
+def on_shallow_stack(work: Callable[[], Result]) -> Result:
+    """``work`` done where the stack is not deep already: how deep it may nest must not depend on who asks for it."""
+    frame, depth = sys._getframe(), 0
+    while frame is not None and depth < _SHALLOW:
+        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+    return work() if depth < _SHALLOW else _in_threads([None], lambda _: work(), lambda: None)[0]
+
+
+def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
     waiting = deque(enumerate(items))
     results: dict[int, Result] = {}
     errors: list[BaseException] = []

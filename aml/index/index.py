@@ -7,15 +7,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
-from aml.errors import FileAccessError
+from aml.errors import DamagedError, FileAccessError
 from aml.fs.access import explain
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, is_temporary, temporary_for
 from aml.fs.flock import lock_within
 from aml.fs.own_folder import prepare_folder
+from aml.fs.parallel import on_shallow_stack
 from aml.index.build import forget_file, write_files
 from aml.index.fingerprints import UNKNOWN, FileName, Known, is_settled, is_unchanged, look, still_unreadable
 from aml.index.schema import (
@@ -37,6 +39,18 @@ _WRITE_SECONDS = 5.0
 
 #: What the system says where the index cannot be kept: no rights, no space, no such folder.
 CANNOT_KEEP = (OSError, FileAccessError, sqlite3.OperationalError)
+
+
+#: Inode, size and modification time (ns) of a file.
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class Unread(Struct, frozen=True):
@@ -79,6 +93,7 @@ class Index:
         self._keep = keep
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
+        self._stamps: dict[str, _Stamp] = {}
 
     @property
     def folder(self) -> Path | None:
@@ -98,6 +113,8 @@ class Index:
         """
         now_ns = self._clock()
         found = look(self.store)
+        if any(self._is_overwritten(name) for name in self._stamps):
+            self.close()
         if self._connection is None:
             self._load()
         change = self._compare(found, now_ns, suspects)
@@ -128,7 +145,18 @@ class Index:
         for connection in (self._connection, self.words):
             if connection is not None:
                 connection.close()
-        self._connection, self.words, self.known, self.seal = None, None, {}, b""
+        self._connection, self.words, self.known, self.seal, self._stamps = None, None, {}, b"", {}
+
+    def watch(self, name: str) -> None:
+        """From now on, tell at each ``refresh`` whether somebody wrote into that open database: AML never does."""
+        stamp = None if self.folder is None else _stamp(self.folder / name)
+        if stamp is not None:
+            self._stamps[name] = stamp
+
+    def _is_overwritten(self, name: str) -> bool:
+        now = None if self._folder is None else _stamp(self._folder / name)
+        # another file in its place does no harm to the open one
+        return now is not None and now[0] == self._stamps[name][0] and now != self._stamps[name]
 
     def _compare(self, found: Mapping[FileName, Fingerprint], now_ns: int, suspects: Collection[FileName]) -> _Change:
         change = _Change([], [name for name in self.known if name not in found], [])
@@ -178,7 +206,7 @@ class Index:
             for name in change.gone:
                 forget_file(connection, name)
             connection.executemany("UPDATE files SET settled = 1 WHERE agent = ? AND kind = ?", change.settled)
-            write_files(connection, self.store, change.read, found, now_ns, texts)
+            on_shallow_stack(partial(write_files, connection, self.store, change.read, found, now_ns, texts))
             create_record_indexes(connection)
             connection.execute("COMMIT")
 
@@ -201,6 +229,7 @@ class Index:
     def _take(self, connection: sqlite3.Connection) -> None:
         self.close()
         self._connection, self.known, self.seal = connection, _known_files(connection), _seal_of(connection)
+        self.watch(RECORDS)
 
 
 class _Change(Struct, frozen=True):
@@ -212,6 +241,18 @@ class _Change(Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.read or self.gone or self.settled)
+
+
+@contextmanager
+def told_of_damage(index: Index) -> Iterator[None]:
+    """Where somebody writes into the open index while it is read: raise DamagedError, and begin anew the next time."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        index.close()
+        raise DamagedError(
+            f"the index was damaged while it was read: {error}", advice="try again: it is made anew then"
+        ) from error
 
 
 def open_kept(path: Path) -> sqlite3.Connection | None:

@@ -15,7 +15,7 @@ from aml.index.answers import Answers
 from aml.index.cache import Key, RecordCache
 from aml.index.folder import index_folder
 from aml.index.hot_set import DEFAULT_CACHE_BYTES, load_hot
-from aml.index.index import Index
+from aml.index.index import Index, told_of_damage
 from aml.index.lookup import named, only_one
 from aml.index.query import KIND_NAMES, Found, Hit, Query, as_indexed, checked, find, spelt_out
 from aml.index.reading import RecordReader, StoredRecord, read_current
@@ -142,7 +142,8 @@ class MemoryLoader:
             raise UsageError("this loader is closed", advice="make another one")
         began = time.perf_counter()
         try:
-            yield
+            with told_of_damage(self._index):
+                yield
         finally:
             self._tally.took(time.perf_counter() - began)
             self._tally.now.evictions += self._cache.evictions

@@ -10,9 +10,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 
 from aml.codec.strings import strings_of
 from aml.errors import AmlError, ChangedError, UsageError
+from aml.fs.parallel import on_shallow_stack
 from aml.index.fingerprints import FileName
 from aml.index.index import CANNOT_KEEP, Index, open_kept, replace_database
 from aml.index.schema import VERSION, WORDS, connect_for_writing, copy_database, create_word_tables, set_merging
@@ -58,7 +60,8 @@ def match_words(index: Index, text: str) -> None:
     for _ in range(_ATTEMPTS):
         if index.words is None:
             try:
-                index.words = _open(index, texts)
+                index.words = on_shallow_stack(partial(_open, index, texts))
+                index.watch(WORDS)
             except _ChangedMeanwhileError as error:
                 # they are read for the index now, so that rows and words come from the same bytes
                 suspects.update(error.names)

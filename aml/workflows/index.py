@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from aml.errors import PRECEDENCE, AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.index.folder import index_folder
 from aml.index.hot_set import DEFAULT_CACHE_BYTES, choose_hot, read_hot, write_hot
-from aml.index.index import Index, Unread
+from aml.index.index import Index, Unread, told_of_damage
 from aml.index.lookup import only_one
 from aml.index.query import Found, Hit, Place, Query, checked, find, is_wanted
 from aml.index.reading import RecordReader, StoredRecord, decode_record, read_current
@@ -173,7 +173,8 @@ def _opened(store: Store, user_cache: Path | None, *, keep: bool = True) -> Iter
     index = Index(store, index_folder(store, user_cache), keep=keep)
     began = time.monotonic()
     try:
-        yield index
+        with told_of_damage(index):
+            yield index
         if index.folder is not None:
             tally = Tally(index.folder)
             tally.took(time.monotonic() - began)
