@@ -10,14 +10,14 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Self
 
-from aml.errors import UsageError
+from aml.errors import DamagedError, NotFoundError, UsageError
 from aml.index.answers import Answers
 from aml.index.cache import Key, RecordCache
 from aml.index.folder import index_folder
 from aml.index.hot_set import DEFAULT_CACHE_BYTES, load_hot
-from aml.index.index import Index, told_of_damage
+from aml.index.index import Index, Unread, told_of_damage
 from aml.index.lookup import named, only_one
-from aml.index.query import KIND_NAMES, Found, Hit, Query, as_indexed, checked, find, spelt_out
+from aml.index.query import KIND_NAMES, Found, Hit, Query, as_indexed, checked, find, is_wanted, spelt_out
 from aml.index.reading import RecordReader, StoredRecord, read_current
 from aml.index.statistics import Statistics, Tally
 from aml.store.open import Store, open_store
@@ -53,8 +53,9 @@ class MemoryLoader:
     def get(self, ident: str, *, agent: str | None = None, kind: str | None = None) -> StoredRecord:
         """The record of that id, as it is in the store now.
 
-        Raises NotFoundError where there is none, and where several agents or kinds have one (say which); UsageError
-        for an unknown agent or kind; other AmlError where its file cannot be read.
+        Raises NotFoundError where there is none, and where several agents or kinds have one (say which); DamagedError
+        where there is none in the files that can be read, and others cannot; UsageError for an unknown agent or kind;
+        other AmlError.
         """
         where, ident = _where(agent, kind), _ident(ident)
         with self._lock, self._timed():
@@ -63,7 +64,12 @@ class MemoryLoader:
                 self._answers.belong_to(self._index)
                 return self._only(ident, where)
 
-            hit, raw = read_current(self._index, self._reader, look_up, lambda hit: self._cache.get(_key(hit)))
+            try:
+                hit, raw = read_current(self._index, self._reader, look_up, lambda hit: self._cache.get(_key(hit)))
+            except NotFoundError as error:
+                if not self._named(ident, where):
+                    self._refuse_to_know(where, error)
+                raise
             key, found = _key(hit), hit[0]
             if key in self._cache:
                 self._tally.now.hits += 1
@@ -87,6 +93,8 @@ class MemoryLoader:
         asked = spelt_out(query or Query(**filters))
         with self._lock, self._timed():
             self._refresh()
+            if asked.agents:
+                checked(self.store, asked)
             hits = self._answers.recall(asked)
             if hits is None:
                 hits = self._answers.keep(asked, find(self._index, checked(self.store, asked)))
@@ -97,6 +105,13 @@ class MemoryLoader:
         """What this loader counted, and with it all that others did and have closed."""
         with self._lock:
             return self._tally.all()
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """What no answer of this loader can show: files that cannot be read, and elements that are no records."""
+        with self._lock, self._timed():
+            self._refresh()
+            return self._index.unread()
 
     @property
     def trouble(self) -> str:
@@ -113,6 +128,15 @@ class MemoryLoader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_to_know(self, where: Query, error: NotFoundError) -> None:
+        """A record that is in none of the files that can be read may be in one of the others."""
+        found = [one for one in self._index.unread() if one.problem and is_wanted((one.agent, one.kind), where)]
+        if found:
+            names = "; ".join(f"{one.agent}/{one.kind}: {one.problem}" for one in found)
+            raise DamagedError(
+                f"{error.message} in what can be read; left out: {names}", advice=error.advice
+            ) from error
 
     def _refresh(self) -> None:
         self._index.refresh()

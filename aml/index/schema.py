@@ -52,7 +52,10 @@ def connect_for_writing(path: Path | None) -> sqlite3.Connection:
     """
     name = ":memory:" if path is None else f"file:{_quoted(path)}"
     connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
-    connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_CACHE_KIB};")
+    # what it sorts stays in memory: the folder for temporary files may be full
+    connection.executescript(
+        f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{_CACHE_KIB};"
+    )
     return connection
 
 

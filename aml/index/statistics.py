@@ -71,11 +71,13 @@ class Tally:
 
     def __init__(self, folder: Path | None) -> None:
         self.now = Statistics()
+        self._process = os.getpid()
         self._folder = folder
         self._kept_at = time.monotonic()
 
     def took(self, seconds: float) -> None:
         """Note one question."""
+        self._forget_another_process()
         self.now.took(seconds)
         if time.monotonic() - self._kept_at > _KEEP_SECONDS:
             self.keep()
@@ -88,11 +90,17 @@ class Tally:
 
     def keep(self) -> None:
         """Add to what is kept, where that can be done: figures are not worth an error."""
+        self._forget_another_process()
         self._kept_at = time.monotonic()
         if self._folder is not None and self.now.queries:
             with suppress(FileAccessError, OSError):
                 _add(self._folder, self.now)
                 self.now = Statistics()
+
+    def _forget_another_process(self) -> None:
+        """After a fork, what the parent counted is the parent's."""
+        if self._process != os.getpid():
+            self._process, self.now = os.getpid(), Statistics()
 
 
 def read_statistics(folder: Path) -> Statistics:

@@ -75,8 +75,13 @@ def match_words(index: Index, text: str) -> None:
         connection.execute(_HITS_TABLE)
         connection.execute("DELETE FROM temp.hits")
         connection.execute("BEGIN")
-        connection.executemany("INSERT INTO temp.hits VALUES (?, ?)", hits)
-        connection.execute("COMMIT")
+        try:
+            connection.executemany("INSERT INTO temp.hits VALUES (?, ?)", hits)
+            connection.execute("COMMIT")
+        except BaseException:
+            # also on an interrupt: the next question begins a transaction of its own
+            connection.execute("ROLLBACK")
+            raise
         return
     raise ChangedError(
         "the store keeps changing while its words are read", advice="run the command again when its writers are done"

@@ -152,7 +152,7 @@ def warm_cache(
         records = len(chosen)
         if not dry_run:
             if index.folder is None:
-                raise FileAccessError(index.trouble or "there is no place for the hot set", advice="make it writable")
+                raise FileAccessError(index.trouble or "there is no place for the hot set", advice=_WAY_OUT)
             hot = read_hot(index, chosen)
             write_hot(index.folder, index, hot)
             records = len(hot)
@@ -165,6 +165,10 @@ def warm_cache(
             notes=_notes(index, index.unread()),
             status=ExitStatus.DONE if dry_run else _status(index.unread()),
         )
+
+
+#: What to do where nothing can be kept.
+_WAY_OUT = "give the user the right to write there, free some space, or move away what is in its place"
 
 
 @contextmanager
