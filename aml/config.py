@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from aml.errors import SettingsError
+from aml.errors import FileAccessError, SettingsError
 from aml.fs.files import is_there, read_regular
 
 Days = Annotated[float, Meta(ge=0, le=36_500)]
@@ -156,11 +156,14 @@ class PruneSettings(Struct, frozen=True):
 
 class SpaceSettings(Struct, frozen=True):
     agent_mb: Annotated[
-        float, Meta(gt=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk")
+        float, Meta(gt=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk, above 0")
     ] = 80.0
-    store_mb: Annotated[float, Meta(gt=0, le=1 << 20, description="space: MiB that the store may hold on disk")] = 800.0
+    store_mb: Annotated[
+        float, Meta(gt=0, le=1 << 20, description="space: MiB that the store may hold on disk, above 0")
+    ] = 800.0
     target: Annotated[
-        float, Meta(gt=0, le=1, description="space: share of its limit to which what is over it is brought down")
+        float,
+        Meta(gt=0, le=1, description="space: share of its limit to which what is over it is brought down, above 0"),
     ] = 0.70
     policy: Annotated[
         Literal["value-density", "value", "confidence"],
@@ -249,7 +252,7 @@ def describe(section: str, key: str) -> str:
 def load_settings(file: Path | None, environment: Mapping[str, str], *, required: bool = False) -> Effective:
     """Settings from ``file`` (if it exists; ``required`` makes its absence an error) and AML_* variables.
 
-    Raises SettingsError.
+    Raises SettingsError, FileAccessError.
     """
     origins: dict[str, str] = {}
     values: dict[str, dict[str, Any]] = {section: {} for section in sections()}
@@ -280,7 +283,7 @@ def _read_file(file: Path) -> list[tuple[str, str, Any]]:
     import tomllib
 
     if not is_there(file):
-        raise SettingsError(f"there is no settings file {file}", advice="aml config init writes one beside the store")
+        raise FileAccessError(f"there is no settings file {file}", advice="aml config init writes one beside the store")
     data = read_regular(file)
     try:
         document = tomllib.loads(data.decode())

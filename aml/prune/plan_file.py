@@ -135,7 +135,7 @@ def refuse_place(store: Store, path: Path) -> Path:
     for folder, what in ((store.root, "the store"), (store.state, "AML's own folder"), (store.keep, "the repository")):
         if real == folder or folder in real.parents:
             raise UsageError(f"the plan {path} would lie inside {what} {folder}", advice="name a file outside of it")
-    if is_there(real):
+    if os.path.lexists(real):
         try:
             read_plan_file(real)
         except AmlError as error:
