@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from aml.errors import SettingsError
-from aml.fs.files import read_regular
+from aml.errors import FileAccessError, SettingsError
+from aml.fs.files import is_there, read_regular
 
 Days = Annotated[float, Meta(ge=0, le=36_500)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -156,12 +156,15 @@ class PruneSettings(Struct, frozen=True):
 
 class SpaceSettings(Struct, frozen=True):
     agent_mb: Annotated[
-        float, Meta(ge=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk")
+        float, Meta(gt=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk, above 0")
     ] = 80.0
-    store_mb: Annotated[float, Meta(ge=0, le=1 << 20, description="space: MiB that the store may hold on disk")] = 800.0
-    target: Annotated[Share, Meta(description="space: share of its limit to which what is over it is brought down")] = (
-        0.70
-    )
+    store_mb: Annotated[
+        float, Meta(gt=0, le=1 << 20, description="space: MiB that the store may hold on disk, above 0")
+    ] = 800.0
+    target: Annotated[
+        float,
+        Meta(gt=0, le=1, description="space: share of its limit to which what is over it is brought down, above 0"),
+    ] = 0.70
     policy: Annotated[
         Literal["value-density", "value", "confidence"],
         Meta(description="space: which patterns go first: value-density (least value per byte), value or confidence"),
@@ -249,7 +252,7 @@ def describe(section: str, key: str) -> str:
 def load_settings(file: Path | None, environment: Mapping[str, str], *, required: bool = False) -> Effective:
     """Settings from ``file`` (if it exists; ``required`` makes its absence an error) and AML_* variables.
 
-    Raises SettingsError.
+    Raises SettingsError, FileAccessError.
     """
     origins: dict[str, str] = {}
     values: dict[str, dict[str, Any]] = {section: {} for section in sections()}
@@ -279,6 +282,8 @@ def parse_share(text: str) -> float:
 def _read_file(file: Path) -> list[tuple[str, str, Any]]:
     import tomllib
 
+    if not is_there(file):
+        raise FileAccessError(f"there is no settings file {file}", advice="aml config init writes one beside the store")
     data = read_regular(file)
     try:
         document = tomllib.loads(data.decode())
@@ -340,10 +345,11 @@ def _allowed(field: Any) -> str:
     if kind == Names:
         return "a list of texts"
     low = next((meta.ge for meta in metas if meta.ge is not None), None)
+    above = next((meta.gt for meta in metas if meta.gt is not None), None)
     high = next((meta.le for meta in metas if meta.le is not None), None)
     numbers = "a whole number" if kind is int else "a number"
-    share = ", or a percentage such as 30%" if (low, high) == (0, 1) else ""
-    return f"{numbers} from {low:,} to {high:,}{share}"
+    share = ", or a percentage such as 30%" if high == 1 else ""
+    return f"{numbers} {f'from {low:,} to' if above is None else f'above {above:,}, up to'} {high:,}{share}"
 
 
 def _share_or_text(value: str) -> float | str:

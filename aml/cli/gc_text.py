@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from aml.cli.deferred_text import write_deferred
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, size, write_table
+from aml.cli.text import count, left_alone, sizes, write_table
 from aml.errors import ExitStatus
 from aml.optimize.garbage import RULES
 from aml.optimize.gc_report import GcReport
@@ -104,13 +105,12 @@ def _summary(invocation: Invocation, report: GcReport) -> str:
         SALVAGED: f"{would[1]} {count(report.counts[SALVAGED], 'damaged file')}",
     }
     parts += [text for name, text in files.items() if report.counts[name]]
-    deferred = report.total("deferred")
-    if deferred:
-        parts.append(f"{deferred:,} deferred")
+    parts += [f"{report.total(name):,} {name}" for name in ("deferred", "pinned") if report.total(name)]
     if report.counts["content_duplicate"]:
         parts.append(f"{count(report.counts['content_duplicate'], 'record')} equal to another but for the id")
     if not report.dry_run and report.changes:
-        parts.append(f"{size(report.total('bytes_before'))} -> {size(report.total('bytes_after'))}")
+        shown = sizes(report.total("bytes_before"), report.total("bytes_after"))
+        parts += [shown] if " -> " in shown else []
         parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")
     return "; ".join(parts)
 
@@ -122,7 +122,7 @@ def _copies(number: int) -> str:
 def _write_advice(invocation: Invocation, report: GcReport) -> None:
     for file in report.files:
         if file.problem:
-            invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
+            invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
         if file.too_new:
             records = count(file.too_new, "record")
             invocation.note(
@@ -134,15 +134,11 @@ def _write_advice(invocation: Invocation, report: GcReport) -> None:
                 invocation.note(f"{_done(step.what, dry_run=report.dry_run)}: {step.path}: {step.reason}")
     for one in report.leftovers:
         if one.problem:
-            invocation.note(f"left alone: {one.path}: {one.problem}")
+            invocation.note(left_alone(one.path, one.problem))
         elif one.what == STALE_LOCK and not one.removed and not invocation.quiet:
             hours = one.age_seconds / 3600
             invocation.note(
                 f"stale lock: {one.path}: nobody has touched it for {hours:,.1f} hours",
                 "agents take it over by themselves; if none runs, remove that folder",
             )
-    if report.total("deferred"):
-        invocation.note(
-            f"{count(report.total('deferred'), 'record')} deferred: more than the loss budget of one run allows",
-            "a later run takes the next ones; --max-loss 100% lifts the budget",
-        )
+    write_deferred(invocation, report)

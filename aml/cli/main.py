@@ -116,7 +116,8 @@ def run(
         result = _command_line().main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
     except NoArgsIsHelpError as help_wanted:
         if invocation.json:
-            return invocation.fail(UsageError("a command is missing", advice="aml --help lists them"))
+            called = help_wanted.ctx.command_path if help_wanted.ctx is not None else "aml"
+            return invocation.fail(UsageError("a command is missing", advice=f"{called} --help lists them"))
         streams.out.write(help_wanted.format_message() + "\n")
         return int(ExitStatus.USAGE)
     except ClickException as error:
@@ -154,7 +155,15 @@ def _command_line() -> Any:
 def _as_usage_error(error: ClickException, command: str) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else f"aml {command}".strip()
-    return UsageError(error.format_message(), advice=f"{path} --help shows what is possible")
+    return UsageError(_plain(error.format_message()), advice=f"{path} --help shows what is possible")
+
+
+def _plain(message: str) -> str:
+    """What the parser says, without its own words for types."""
+    for kind, words in (("float", "a number"), ("integer", "a whole number"), ("int", "a whole number")):
+        for suffix in (" range", ""):
+            message = message.replace(f"is not a valid {kind}{suffix}.", f"is not {words}")
+    return message
 
 
 def run_process() -> int:

@@ -9,7 +9,7 @@ import typer
 from aml.cli.invocation import Invocation
 from aml.cli.options import Agents, DryRun, LockTimeout, NeverAsks, TrustClock, examples
 from aml.cli.progress import shown_progress
-from aml.cli.text import count, size, write_table
+from aml.cli.text import count, left_alone, size, sizes, write_table
 from aml.errors import ExitStatus
 from aml.optimize.compress_report import CompressReport
 from aml.workflows.compress import compress, compress_options
@@ -36,7 +36,7 @@ def compress_command(
             metavar="DAYS",
             min=0,
             max=36_500,
-            help="Only files not modified for so long, 0: all. Default: 30; with --decompress: all.",
+            help="Only files not modified for so long, 0: all. Default: compress.age_days; with --decompress: all.",
             show_default=False,
         ),
     ] = None,
@@ -79,14 +79,16 @@ def compress_command(
 def _tell_first_gzip(invocation: Invocation, report: CompressReport) -> None:
     names = ", ".join(report.first_gzip[:_NAMED])
     more = len(report.first_gzip) - _NAMED
+    got = "would get" if report.dry_run else "got"
+    whose = "its" if len(report.first_gzip) == 1 else "their"
     told = (
-        "the agents' runtime reads gzip; a person or a language model that edits the files does not: "
-        f"{names}{f' and {more} more' if more > 0 else ''}; aml optimize compress --decompress turns them back"
+        f"{names}{f' and {more} more' if more > 0 else ''} {got} {whose} first gzip files: the agents' runtime reads "
+        "them, a person or a language model that edits them does not"
     )
-    if invocation.quiet:
-        invocation.warnings.append(told)
-    else:
-        invocation.warn(told)
+    advice = f"{invocation.spell('optimize', 'compress', '--decompress')} turns them back"
+    invocation.warnings.append(f"{told}; {advice}")
+    if not (invocation.quiet or invocation.json):
+        invocation.note(told, advice)
 
 
 def write_compress(invocation: Invocation, report: CompressReport) -> None:
@@ -96,7 +98,7 @@ def write_compress(invocation: Invocation, report: CompressReport) -> None:
             _write_table(invocation, report)
         invocation.out.write(_summary(report) + "\n")
     for file in report.problems:
-        invocation.note(f"left alone: {file.agent}/{file.file}: {file.problem}")
+        invocation.note(left_alone(f"{file.agent}/{file.file}", file.problem or ""))
 
 
 def _write_table(invocation: Invocation, report: CompressReport) -> None:
@@ -128,7 +130,7 @@ def _summary(report: CompressReport) -> str:
     if report.changed:
         before, after = counts["bytes_before"], counts["bytes_after"]
         smaller = _smaller(before, after)
-        parts.append(f"{size(before)} -> {size(after)}{f' ({smaller} smaller)' if smaller else ''}")
+        parts.append(f"{sizes(before, after)}{f' ({smaller} smaller)' if smaller else ''}")
     if counts["left"]:
         parts.append(f"{counts['left']:,} left alone")
     return "; ".join(parts)

@@ -1,6 +1,7 @@
 """Options that several commands share, spelt once."""
 
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,6 +49,10 @@ LockTimeout = Annotated[
     float | None,
     typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for a lock."),
 ]
+Policy = Annotated[
+    Literal["value-density", "value", "confidence"] | None,
+    typer.Option(help="Which patterns go first for space; default: as in the settings.", show_default=False),
+]
 MaxLoss = Annotated[
     str | None,
     typer.Option(
@@ -75,8 +80,16 @@ def share_of(max_loss: str | None) -> float | None:
         return parse_share(max_loss)
     except ValueError:
         raise UsageError(
-            f"--max-loss {max_loss} is not a share", advice="say a percentage such as 30%, or 0.3"
+            f"--max-loss {max_loss} is not a share", advice="say a percentage from 0% to 100% such as 30%, or 0.3"
         ) from None
+
+
+def refuse_idle_policy(policy: str | None, strategies: Collection[str]) -> None:
+    """Raise UsageError where a policy is named that nothing would ask for."""
+    from aml.prune.options import SPACE  # most commands know nothing of strategies
+
+    if policy is not None and SPACE not in strategies:
+        raise UsageError("--policy is for the strategy space alone", advice="say --strategy space too, or leave it out")
 
 
 def strategies_of(named: list[str] | None) -> tuple[str, ...]:

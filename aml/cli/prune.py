@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,11 @@ from aml.cli.options import (
     DryRun,
     LockTimeout,
     MaxLoss,
+    Policy,
     Strategy,
     TrustClock,
     Yes,
+    refuse_idle_policy,
     share_of,
     strategies_of,
 )
@@ -26,7 +28,7 @@ from aml.cli.prune_explain import app as explaining
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.errors import ExitStatus, UsageError
-from aml.prune.options import SPACE, PruneOptions
+from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions
@@ -52,10 +54,6 @@ app = typer.Typer(
 )
 
 
-_Policy = Annotated[
-    Literal["value-density", "value", "confidence"] | None,
-    typer.Option(help="Which patterns go first for space; default: as in the settings.", show_default=False),
-]
 _NoBackup = Annotated[
     bool, typer.Option("--no-backup", help="Do not back the store up first; records are archived all the same.")
 ]
@@ -74,7 +72,7 @@ def prune_command(
     strategy: Strategy = None,
     agent: Agents = None,
     aggressive: Aggressive = False,
-    policy: _Policy = None,
+    policy: Policy = None,
     dry_run: DryRun = False,
     max_loss: MaxLoss = None,
     no_backup: _NoBackup = False,
@@ -106,8 +104,7 @@ def prune_command(
         policy=policy,
         compress_plain=settings.compress.plain,
     )
-    if policy is not None and SPACE not in options.strategies:
-        raise UsageError("--policy is for the strategy space alone", advice="say --strategy space too, or leave it out")
+    refuse_idle_policy(policy, options.strategies)
     store = invocation.open_store()
     conditions = invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock)
     if plan is not None:
@@ -187,7 +184,9 @@ def history_command(
 )
 def undo_command(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.", autocompletion=complete_prune_run)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Id of the run, or its beginning.", autocompletion=complete_prune_run)
+    ],
     ids: Annotated[
         list[str] | None,
         typer.Option("--id", metavar="ID", help="Only this record; may be repeated.", show_default=False),

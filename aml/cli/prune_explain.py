@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from aml.cli.invocation import Invocation
-from aml.cli.options import Agents, Aggressive, Strategy, examples, strategies_of
+from aml.cli.options import (
+    Agents,
+    Aggressive,
+    MaxLoss,
+    Policy,
+    Strategy,
+    examples,
+    refuse_idle_policy,
+    share_of,
+    strategies_of,
+)
 from aml.errors import ExitStatus, UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,6 +28,8 @@ def explain_command(
     strategy: Strategy = None,
     agent: Agents = None,
     aggressive: Aggressive = False,
+    policy: Policy = None,
+    max_loss: MaxLoss = None,
 ) -> int:
     """Tell what a prune would do to one record now, by which rule and figures, or why it stays.
 
@@ -38,9 +50,12 @@ def explain_command(
         strategies=strategies_of(strategy),
         agents=tuple(agent or ()),
         aggressive=aggressive,
+        max_loss=share_of(max_loss),
         space=settings.space,
+        policy=policy,
         compress_plain=settings.compress.plain,
     )
+    refuse_idle_policy(policy, options.strategies)
     store = invocation.open_store()
     report = prune_explain(store, record, options, now=invocation.now, conditions=invocation.look_into(store))
     for note in report.notes:

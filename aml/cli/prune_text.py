@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
+from aml.cli.deferred_text import TAKEN_LATER, write_deferred
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, size, write_table
+from aml.cli.text import count, left_alone, size, sizes, write_table
 from aml.errors import ExitStatus
 from aml.ledger.runs import Run
-from aml.ledger.undo import UndoReport
+from aml.ledger.undo import OriginalUndo, UndoReport
 from aml.prune.report import PruneReport
 
 _COUNTS = ("records", "removed", "kept", "protected", "deferred", "unreadable", "came_back")
@@ -33,7 +34,7 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
                 file.agent,
                 file.kind,
                 *(f"{getattr(file, name):,}" for name in shown),
-                _sizes(file.bytes_before, file.bytes_after),
+                sizes(file.bytes_before, file.bytes_after),
             ]
             for file in files
         ]
@@ -42,7 +43,7 @@ def _write_tables(invocation: Invocation, report: PruneReport) -> None:
             "total",
             "",
             *(f"{report.total(name):,}" for name in shown),
-            _sizes(report.total("bytes_before"), after),
+            sizes(report.total("bytes_before"), after),
         ]
         removed = "to remove" if report.dry_run else "removed"
         headers = [
@@ -110,10 +111,6 @@ def _write_space(invocation: Invocation, report: PruneReport) -> None:
         invocation.out.write("\n")
 
 
-def _sizes(before: int, after: int | None) -> str:
-    return size(before) if after is None or after == before else f"{size(before)} -> {size(after)}"
-
-
 def _summary(invocation: Invocation, report: PruneReport) -> str:
     removed, records = report.total("removed"), report.total("records")
     verb = "would remove" if report.dry_run else "removed"
@@ -124,7 +121,8 @@ def _summary(invocation: Invocation, report: PruneReport) -> str:
     if saved:
         parts.append(f"{size(saved)} {'to be ' if report.dry_run else ''}saved by compressing decisions")
     if not report.dry_run and removed:
-        parts.append(_sizes(report.total("bytes_before"), report.total("bytes_after")))
+        shown = sizes(report.total("bytes_before"), report.total("bytes_after"))
+        parts += [shown] if " -> " in shown else []
         parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")
     return "; ".join(parts)
 
@@ -132,36 +130,21 @@ def _summary(invocation: Invocation, report: PruneReport) -> str:
 def _write_advice(invocation: Invocation, report: PruneReport) -> None:
     for file in report.files:
         if file.problem:
-            invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
+            invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
         if file.too_new:
             records = count(file.too_new, "record")
             invocation.note(
                 f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
                 "use a newer AML for this store",
             )
-    deferred = report.total("deferred")
-    if deferred:
-        verb = "is" if deferred == 1 else "are"
-        invocation.note(
-            f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
-            _budget_reasons(report),
-            "--max-loss 100% lifts the budget" + ("" if report.plan_file else "; a later run takes the next ones"),
-        )
+    rest = "once this plan is applied, write a new one for the rest" if report.plan_file else TAKEN_LATER
+    write_deferred(invocation, report, rest)
     came_back = report.total("came_back")
     if came_back and not invocation.quiet:
         invocation.note(
             f"{count(came_back, 'record')} came back since an earlier run, most likely from the cache of a live agent",
             "prune while agents are idle, or restart them",
         )
-
-
-def _budget_reasons(report: PruneReport) -> str:
-    held_back = {file.agent for file in report.files if file.deferred}
-    agents: defaultdict[str, list[str]] = defaultdict(list)
-    for budget in report.budgets:
-        if budget.agent in held_back:
-            agents[budget.reason].append(budget.agent)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in agents.items())
 
 
 def write_history(invocation: Invocation, runs: Sequence[Run]) -> None:
@@ -220,17 +203,26 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
         already = f"; there already: {there:,}" if there else ""
         invocation.out.write(f"undo: {verb} {count(restored, 'record')}{whole} of run {report.target}{already}\n")
     rows = [[file.agent, file.kind, key.id or "(no id)"] for file in report.files for key in file.keys]
+    rows += [[*one.path.split("/", 1), _whole(one, dry_run=report.dry_run)] for one in report.originals if one.put_back]
     if invocation.verbose and rows:
-        write_table(invocation.out, ["agent", "kind", "id"], rows, numeric=[False] * 3, color=invocation.color)
+        headers = ["agent", "kind or file", "id"]
+        write_table(invocation.out, headers, rows, numeric=[False] * 3, color=invocation.color)
     for original in report.originals:
         if original.problem:
-            invocation.note(f"left alone: {original.path}: {original.problem}")
+            invocation.note(left_alone(original.path, original.problem))
     told = {original.problem for original in report.originals}
     for file in report.files:
         if file.problem and file.problem not in told:
-            invocation.note(f"left alone: {file.agent}/{file.kind}: {file.problem}")
+            invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
         for ident in file.conflicts:
             invocation.note(
                 f"left in the archive: {file.agent}/{file.kind} {ident}: an agent has created that id anew, with other "
                 "content"
             )
+
+
+def _whole(original: OriginalUndo, *, dry_run: bool) -> str:
+    """What became, or would become, of a whole file, in place of an id."""
+    if original.was_made:
+        return "(the run made it: to remove)" if dry_run else "(the run had made it: removed)"
+    return "(whole file: to put back)" if dry_run else "(whole file: put back)"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
+from aml.model.units import size as size
+
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -28,14 +30,19 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def size(octets: int) -> str:
-    """Bytes in binary units: ``512 B``, ``1.5 KiB``, ``20.0 MiB``."""
-    amount = float(octets)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < 1024 or unit == "GiB":
-            break
-        amount /= 1024
-    return f"{octets} B" if unit == "B" else f"{amount:,.1f} {unit}"
+def sizes(before: int, after: int | None) -> str:
+    """``1.5 KiB -> 1.2 KiB``; one size where both would read alike, or where nothing is known of ``after``."""
+    first, then = size(before), None if after is None else size(after)
+    return first if then in (None, first) else f"{first} -> {then}"
+
+
+def left_alone(place: str, problem: str) -> str:
+    """The note of what was not touched, which does not name the place again where the problem begins with its path."""
+    for name in (f"{place} ", f"{place}.json "):
+        head, found, rest = problem.partition(name)
+        if found and (not head or (head.startswith("/") and head.endswith("/"))):
+            return f"left alone: {place}: it {rest}"
+    return f"left alone: {place}: {problem}"
 
 
 Row = Sequence[str]

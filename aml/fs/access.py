@@ -45,7 +45,19 @@ def _advice(error: OSError, aim: str, path: Path) -> str:
         return "free some space there and run the same command again; nothing was lost"
     if error.errno == errno.EROFS:
         return "the file system is mounted read-only"
+    if error.errno in (errno.ENOTDIR, errno.ENOENT):
+        return _folder_advice(path)
     return ""
+
+
+def _folder_advice(path: Path) -> str:
+    """What is wrong with the folders that lead to a path; nothing where they are all there."""
+    missing = next((folder for folder in reversed(path.parents) if not folder.is_dir()), None)
+    if missing is None:
+        return ""
+    if os.path.lexists(missing):
+        return f"{missing} is no folder: move it away, or name another path"
+    return f"the folder {missing} is not there: make it, or name another path"
 
 
 def _permission_advice(aim: str, path: Path) -> str:

@@ -98,7 +98,7 @@ def _judge_alone(scan: Scan, seen: Sequence[Seen], array: RecordArray) -> list[i
         elif view.missing and not has_odd_parts(array.raw(ordinal), type(view)):
             names = view.missing
             missing.append(ordinal)
-            reason = f"it states no {' and no '.join(names)}"
+            reason = f"it states no {' or '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)}"
             scan.garbage.append(
                 Removal(ordinal, view.ident, f"without_{names[0]}", reason, {"missing": ", ".join(names)}, view.value)
             )

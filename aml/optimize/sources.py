@@ -90,7 +90,12 @@ def read_source(store: Store, file: RecordFile, *, with_salvage: bool, main: Con
     if main is None and is_there(file.path):
         main = read_content(file, store.max_unpacked_bytes)
     copy = packed_copy(file)
-    packed = read_content(copy, store.max_unpacked_bytes) if is_there(copy.path) else None
+    packed = None
+    if is_there(copy.path):
+        try:
+            packed = read_content(copy, store.max_unpacked_bytes)
+        except DamagedError as error:
+            raise _about_copy(copy, error) from error
     return source_of(file, main, packed, max_bytes=store.max_unpacked_bytes if with_salvage else None)
 
 
@@ -103,6 +108,11 @@ def source_of(file: RecordFile, main: Content | None, packed: Content | None, *,
         array, more = _merge(array, packed, max_bytes)
         steps, unchanged = (*steps, *more), unchanged and (array is None or len(array) == own)
     return Source(file, main, packed, array, own, steps, unchanged)
+
+
+def _about_copy(copy: RecordFile, error: DamagedError) -> DamagedError:
+    """The error that tells that it is the copy which cannot be read, and not the record file."""
+    return DamagedError(f"the compressed copy {copy.path.name} beside it: {error.message}", advice=error.advice)
 
 
 def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | None, tuple[Step, ...]]:
@@ -119,8 +129,11 @@ def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | 
         found = None if max_bytes is None else salvage(content.data, max_bytes=max_bytes)
         if found is None:
             raise
-        doubt = f"; {found.doubtful}, so check what was salvaged" if found.doubtful else ""
-        return split(found.text), (Step(path, SALVAGED, f"{error.message}{doubt}", found.records),)
+        reason = error.message
+        if found.doubtful:
+            told = found.doubtful if found.doubtful.startswith(reason) else f"{reason}; {found.doubtful}"
+            reason = f"{told}, so check what was salvaged"
+        return split(found.text), (Step(path, SALVAGED, reason, found.records),)
 
 
 def _merge(
@@ -130,7 +143,7 @@ def _merge(
     try:
         found, steps = _records_of(packed, max_bytes)
     except DamagedError as error:
-        raise DamagedError(f"the compressed copy {packed.file.path.name} beside it: {error.message}") from error
+        raise _about_copy(packed.file, error) from error
     new = [] if found is None else _new(found, array if array is not None else split(b"[]"), packed.file.kind)
     if not steps:
         path = f"{packed.file.agent}/{packed.file.path.name}"

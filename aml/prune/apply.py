@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 16 << 20
 
 #: Of a file that a plan in a file, which is never made anew, does not fit any more.
-CHANGED = "it changed since the plan was made"
+CHANGED = "it changed since the plan was made; aml prune --plan FILE writes a new one"
 
 #: How often a file is tried that somebody changes in the very moment of writing.
 _ATTEMPTS = 3
@@ -160,7 +160,8 @@ def _scan_or_problem(
     except AmlError as error:
         readable = getattr(error, "readable", 0)
         records = "1 record" if readable == 1 else f"{readable} records"
-        hint = f"; {records} before the damage can be read" if readable else ""
+        way = "aml optimize gc --salvage --dry-run tells which"
+        hint = f"; {records} before the damage can be read: {way}" if readable else ""
         problem = f"{error}{hint}"
         return FilePlan(file.agent, file.kind, size=_size(file), problem=problem, problem_status=error.status)
 

@@ -14,13 +14,12 @@ from msgspec import Struct
 
 from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable
+from aml.model import units
 from aml.model.kinds import PATTERN
 from aml.model.record import RecordView
 from aml.prune.options import PruneOptions, Space
 from aml.prune.plan import FileScan, identical
 from aml.prune.rules import AGENT_SPACE, Figures, protection_of, rules_for
-
-_MB = 1 << 20
 
 #: Beyond every confidence: an unknown one never condemns, so such records go last, the least valuable first.
 _UNKNOWN_CONFIDENCE = 2.0
@@ -156,4 +155,4 @@ def why_for_space(view: RecordView, place: int, size: int, space: Space) -> tupl
     trust = "unknown" if confidence is None else f"{confidence:.2f}"
     told = f"confidence {trust}" if space.policy == "confidence" else f"value {value:.2f}"
     measure = _MEASURES[space.policy]
-    return f"{measure}: {told}, {size:,} bytes; {whose} holds more than {limit / _MB:,.6g} MB", figures
+    return f"{measure}: {told}, {units.size(size)}; {whose} holds more than {units.size(limit)}", figures

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable
-from aml.errors import AmlError, DamagedError, ExitStatus, UsageError
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import write_durably
 from aml.fs.files import is_there, read_regular
@@ -135,7 +135,7 @@ def refuse_place(store: Store, path: Path) -> Path:
     for folder, what in ((store.root, "the store"), (store.state, "AML's own folder"), (store.keep, "the repository")):
         if real == folder or folder in real.parents:
             raise UsageError(f"the plan {path} would lie inside {what} {folder}", advice="name a file outside of it")
-    if is_there(real):
+    if os.path.lexists(real):
         try:
             read_plan_file(real)
         except AmlError as error:
@@ -155,6 +155,8 @@ def write_plan_file(path: Path, plan: PlanFile) -> None:
 
 def read_plan_file(path: Path) -> tuple[PlanFile, str]:
     """A plan and the SHA-256 of its file. Raises DamagedError, UsageError for another format, FileAccessError."""
+    if not is_there(path):
+        raise FileAccessError(f"there is no plan {path}", advice="aml prune --plan FILE writes one")
     with explained("read", path):
         if os.stat(path).st_size > _MAX_BYTES:
             raise DamagedError(f"{path} is too large to be a prune plan", advice="aml prune --plan FILE writes one")
@@ -277,7 +279,9 @@ def judge_by_file(path: Path, plan: PlanFile, wanted_space: ForSpace) -> Judge:
             return
         sha256, space = wanted_space.get((scan.agent, scan.kind), ("", {}))
         if any(one.rule == SPACE and (sha256 != scan.sha256 or one.position not in space) for one in file.removals):
-            scan.problem = "no room has to be made of some records any more that the plan takes for space"
+            scan.problem = (
+                "it takes records for space that need not go any more; aml prune --plan FILE writes a new one"
+            )
             return
         entries = sorted(enumerate(file.removals), key=lambda one: one[1].position)
         _refuse_split_twins(f"{path}: files[{number}]", file, seen, array)

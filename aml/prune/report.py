@@ -8,14 +8,12 @@ from msgspec import Struct
 
 from aml.errors import PRECEDENCE, ExitStatus
 from aml.ledger.budget import AgentBudget
+from aml.model.units import size
 from aml.prune.apply import FileOutcome
 from aml.prune.plan import FilePlan, PrunePlan
 
 if TYPE_CHECKING:
     from aml.prune.space import Room
-
-
-_MB = 1 << 20
 
 
 class UnreadableRecord(Struct, frozen=True):
@@ -86,22 +84,6 @@ class SpaceReport(Struct, frozen=True):
     target: int
     short_by: int
 
-    @property
-    def shortfall(self) -> str:
-        """What to tell where it was not enough; empty where it was."""
-        if not self.short_by:
-            return ""
-        whose = "the store" if self.agent is None else self.agent
-        return (
-            f"not enough room: {whose} holds {_shown(self.before)}, and {_shown(self.after)} after this run, "
-            f"{_shown(self.short_by)} over its target of {_shown(self.target)}; what is protected, deferred or no "
-            "pattern stays"
-        )
-
-
-def _shown(octets: int) -> str:
-    return f"{octets / _MB:,.1f} MiB" if octets >= _MB else f"{octets / 1024:,.1f} KiB"
-
 
 class PruneReport(Struct, frozen=True):
     """A prune of one store.
@@ -140,6 +122,7 @@ def build_report(
     files = [(file, outcomes.get((file.agent, file.kind))) for file in plan.files]
     reports = tuple(_file_report(file, outcome, dry_run) for file, outcome in files)
     space = tuple(_space_report(room, reports, dry_run) for room in plan.space)
+    short = [_shortfall(one, room, reports, dry_run) for one, room in zip(space, plan.space, strict=True)]
     return PruneReport(
         run=run,
         dry_run=dry_run,
@@ -147,8 +130,8 @@ def build_report(
         files=reports,
         records=tuple(one for file, outcome in files for one in _record_reports(file, outcome, dry_run)),
         budgets=tuple(AgentBudget(agent.agent, agent.budget.limit, agent.budget.reason) for agent in plan.agents),
-        notes=(*notes, *(one.shortfall for one in space if one.short_by)),
-        status=ExitStatus.DONE if dry_run else _status(reports, any(one.short_by for one in space)),
+        notes=(*notes, *(told for told in short if told)),
+        status=ExitStatus.DONE if dry_run else _status(reports, any(short)),
         space=space,
     )
 
@@ -163,6 +146,23 @@ def _space_report(room: Room, files: tuple[FileReport, ...], dry_run: bool) -> S
     enough = room.is_enough and after <= room.limit
     short = 0 if enough else max(0, after - room.target)
     return SpaceReport(room.agent, room.before, room.saved, after, room.limit, room.target, short)
+
+
+def _shortfall(report: SpaceReport, room: Room, files: tuple[FileReport, ...], dry_run: bool) -> str:
+    """What to tell where it was not enough, and what else could make room; empty where it was enough."""
+    if not report.short_by:
+        return ""
+    whose, limit = ("the store", "store_mb") if report.agent is None else (report.agent, "agent_mb")
+    after = "would hold" if dry_run else "holds"
+    ways = ["compress.plain = true lets its decisions be compressed"] if room.stays_plain else []
+    if any(file.deferred for file in files if report.agent in (None, file.agent)):
+        ways.append("--max-loss 100% lets go what is deferred")
+    ways.append(f"a higher space.{limit} asks for less")
+    return (
+        f"not enough room: {whose} {'holds' if dry_run else 'held'} {size(report.before)}, and {after} "
+        f"{size(report.after)} after this run, {size(report.short_by)} over its target of {size(report.target)}; "
+        f"what is protected, deferred or no pattern stays; {', '.join(ways)}"
+    )
 
 
 def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> FileReport:

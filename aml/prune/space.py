@@ -24,13 +24,15 @@ class Sizes(Struct, frozen=True):
     """Bytes on disk: of each agent's folder, and of the store with all that is in it.
 
     ``saved`` is by how much compressing its decisions makes, or has made, an agent's folder smaller. ``shrinks`` is
-    there where that is still to come: the share of their size that the decisions will then take.
+    there where that is still to come: the share of their size that the decisions will then take. ``plain`` are agents
+    whose decisions could be compressed, but may not be by the settings.
     """
 
     agents: dict[str, int]
     store: int
     saved: dict[str, int] = {}
     shrinks: dict[str, float] = {}
+    plain: frozenset[str] = frozenset()
 
 
 class Room(Struct, frozen=True):
@@ -38,6 +40,7 @@ class Room(Struct, frozen=True):
 
     ``before`` is what it holds (bytes), ``saved`` what compressing saves, ``after`` what is expected to remain.
     ``is_enough`` tells whether that is the target, or, where no pattern has to go for it, under the limit.
+    ``stays_plain`` tells whether decisions in it could be compressed, but may not be by the settings.
     """
 
     agent: str | None
@@ -47,6 +50,7 @@ class Room(Struct, frozen=True):
     limit: int
     target: int
     is_enough: bool
+    stays_plain: bool = False
 
 
 class Claim(Struct):
@@ -112,23 +116,25 @@ def plan_space(now: float, options: PruneOptions, claims: Sequence[Claim], sizes
     if held > space.store_bytes:
         _choose(claims, held - space.store_bytes * space.target, STORE_SPACE, space.policy)
     rooms = [
-        _room(name, of[name], sizes.saved.get(name, 0), [claim], space.agent_bytes, space.target, AGENT_SPACE)
+        _room(name, of[name], sizes, [claim], space.agent_bytes, space.target, AGENT_SPACE)
         for claim in claims
         if of.get(name := claim.plan.agent, 0) > space.agent_bytes
     ]
     if sizes.store > space.store_bytes:
-        rooms.append(_room(None, sizes.store, saved, claims, space.store_bytes, space.target, STORE_SPACE))
+        rooms.append(_room(None, sizes.store, sizes, claims, space.store_bytes, space.target, STORE_SPACE))
     return PrunePlan(now, options, tuple(_replanned(claim) for claim in claims), tuple(rooms))
 
 
 def _room(
-    agent: str | None, before: int, saved: int, claims: Sequence[Claim], limit: int, share: float, place: int
+    agent: str | None, before: int, sizes: Sizes, claims: Sequence[Claim], limit: int, share: float, place: int
 ) -> Room:
+    saved = sum(sizes.saved.values()) if agent is None else sizes.saved.get(agent, 0)
+    plain = bool(sizes.plain) if agent is None else agent in sizes.plain
     after = max(0, round(before - saved - sum(claim.freed for claim in claims)))
     target = int(limit * share)
     chosen = (one for claim in claims for found in (claim.taken, claim.deferred) for one, _ in found.values())
     enough = after <= target or (after <= limit and place not in chosen)
-    return Room(agent, before, saved, after, limit, target, enough)
+    return Room(agent, before, saved, after, limit, target, enough, plain)
 
 
 def _choose(claims: Sequence[Claim], excess: float, place: int, policy: str) -> None:

@@ -9,14 +9,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from aml.model import units
 from aml.model.kinds import Kind
 from aml.model.record import RecordView
 from aml.model.timestamps import SECONDS_PER_DAY, days_between
 from aml.prune.options import SPACE, Protection, PruneOptions, Space, Thresholds
 from aml.prune.rules import RULES, protection_of
 from aml.prune.space import Sizes
-
-_MB = 1 << 20
 
 APPLIES, DOES_NOT, LACKS = "applies", "does not apply", "lacks a figure"
 
@@ -143,7 +142,11 @@ def verdict_on_space(agent: str, space: Space, sizes: Sizes, *, chosen: bool) ->
     held = ((agent, sizes.agents.get(agent, 0), space.agent_bytes), ("the store", sizes.store, space.store_bytes))
     conditions = tuple(
         Condition(
-            figure, float(size), float(limit), size > limit, f"{whose}: {size / _MB:,.1f} MB, limit {limit / _MB:g}"
+            figure,
+            float(size),
+            float(limit),
+            size > limit,
+            f"{whose}: {units.size(size)}, limit {units.size(limit)}",
         )
         for figure, (whose, size, limit) in zip(("agent_bytes", "store_bytes"), held, strict=True)
     )

@@ -69,7 +69,7 @@ def collect_garbage(
         # asked before any lock is taken: nobody else shall wait for an answer
         preview = build_report(look()[0], {}, (), run=None, dry_run=True)
         if preview.changes and not confirm(preview):
-            return structs.replace(preview, notes=("nothing was changed: not confirmed",))
+            return structs.replace(preview, notes=("gc: nothing was changed: not confirmed",))
     with changing(store, journal, "gc", moment, conditions) as (locks, found):
         plan, history = look()
         run = journal.begin("gc", moment, version=__version__, options=to_builtins(options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -215,9 +216,12 @@ def _back_up_first(
     try:
         return back_up(store, journal, options, now, conditions, progress)
     except AmlError as error:
+        # without that folder nothing can be archived either
+        could = store.keep.is_dir() or not os.path.lexists(store.keep)
+        ways = [error.advice, "or prune without it: --no-backup" if could else ""]
         raise type(error)(
             f"the backup before the prune failed, so nothing was removed: {error.message}",
-            advice="; ".join([*([error.advice] if error.advice else []), "or prune without it: --no-backup"]),
+            advice="; ".join(way for way in ways if way),
         ) from error
 
 

@@ -35,6 +35,7 @@ class RoomMaker:
         self._conditions = conditions
         self._compresses = compresses
         self._saved: dict[str, int] | None = None
+        self._plain: frozenset[str] = frozenset()
 
     def sizes(self) -> Sizes:
         """What lay on disk before ``compress``, and what that saved; before it was called, what it is to save."""
@@ -45,10 +46,10 @@ class RoomMaker:
             smaller = [one for one in outcomes if one.fate == "compressed"]
             saved = {one.file.agent: one.bytes_before - one.bytes_after for one in smaller}
             shrinks = {one.file.agent: one.bytes_after / one.bytes_before for one in smaller}
-            return Sizes(found.agents, found.store, saved, shrinks)
+            return Sizes(found.agents, found.store, saved, shrinks, self._plain)
         # what was saved is not on disk any more
         agents = {name: size + self._saved.get(name, 0) for name, size in found.agents.items()}
-        return Sizes(agents, found.store + sum(self._saved.values()), self._saved)
+        return Sizes(agents, found.store + sum(self._saved.values()), self._saved, plain=self._plain)
 
     def compress(self, locks: FileLockNotes) -> tuple[str, ...]:
         """Compress decisions where that is allowed and room is needed; returns notes. The run lock must be held."""
@@ -72,7 +73,9 @@ class RoomMaker:
         if not over or not self._compresses:
             return None
         options = CompressOptions(tuple(over), (DECISION.plural,), age_days=0.0, plain=self._space.compress_plain)
-        return plan_compress(self._store, options, self._now)
+        plan = plan_compress(self._store, options, self._now)
+        self._plain = frozenset(one.file.agent for one in plan.files if one.reason == "no_gzip_yet")
+        return plan
 
 
 def _in_silence(_: str) -> None:

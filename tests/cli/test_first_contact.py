@@ -264,3 +264,46 @@ def test_json_is_answered_even_where_a_command_is_missing(tmp_path: Path, words:
 
 def test_help_works_by_its_short_name(tmp_path: Path) -> None:
     assert aml_child(tmp_path, "-h").out.startswith("Usage: aml")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "nofile.toml", "prune", "--dry-run"], "aml config init writes one"),
+        (["prune", "--apply", "nofile.json"], "aml prune --plan FILE writes one"),
+        (["prune", "--plan", "nowhere/p.json"], "nowhere is not there: make it, or name another path"),
+        (["prune", "--plan", "file/p.json"], "file is no folder: move it away, or name another path"),
+        (["prune", "--lock-timeout", "x"], "'x' is not a number"),
+        (["prune", "history", "--limit", "x"], "'x' is not a whole number"),
+        (["prune", "--max-loss", "130%"], "from 0% to 100%"),
+        (["prune", "explain", "o1", "--policy", "value"], "say --strategy space too"),
+    ],
+)
+def test_what_cannot_be_is_told_with_a_way_out(tmp_path: Path, words: list[str], said: str) -> None:
+    project = small_store(tmp_path)
+    (project / "file").write_text("", encoding="utf-8")
+    answer = aml(project, *words)
+    assert answer.status in (1, 2)
+    assert said in answer.err
+
+
+def test_a_file_in_place_of_the_kept_folder_is_told_with_a_way_out(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    (project / ".loom/memory-backup").write_text("", encoding="utf-8")
+    answer = aml(project, "prune")
+    assert answer.status == 1
+    assert "memory-backup is no folder: move it away" in answer.err
+    assert "--no-backup" not in answer.err
+
+
+@pytest.mark.parametrize("words", [["optimize"], []])
+def test_a_missing_command_names_the_help_that_lists_it(tmp_path: Path, words: list[str]) -> None:
+    found = aml(tmp_path, *words, "--json").envelope
+    assert found["errors"][0]["advice"].startswith(f"{' '.join(['aml', *words])} --help ")
+
+
+@pytest.mark.parametrize("name", ["AGENT_MB", "STORE_MB", "TARGET"])
+def test_no_limit_of_room_is_0(tmp_path: Path, name: str) -> None:
+    answer = aml(small_store(tmp_path), "prune", "--dry-run", environment={f"AML_SPACE_{name}": "0"})
+    assert answer.status == 2
+    assert "allowed: a number above 0, up to" in answer.err

@@ -264,7 +264,48 @@ def test_undo_tells_of_whole_files(tmp_path: Path) -> None:
     assert done.status == 3
     assert (_memory(project) / "alpha/solutions.json").read_bytes() == b"[]"
     text = aml(project, "prune", "undo", run, "--dry-run")
-    assert "alpha/solutions.json was written to since" in text.out + text.err
+    assert "left alone: alpha/solutions.json: it was written to since (its original lies in" in text.err
+
+
+def test_undo_names_the_whole_files_where_every_detail_is_wanted(tmp_path: Path) -> None:
+    project = _project(tmp_path, healthy=True)
+    run = aml(project, "optimize", "gc", "--json", "--max-loss", "100%").envelope["data"]["run"]
+    dry = aml(project, "prune", "undo", run, "--dry-run", "-v").out
+    done = aml(project, "prune", "undo", run, "-v").out
+    for name in ("solutions.json", "patterns.json.gz", "patterns.json.tmp"):
+        assert re.search(rf"{re.escape(name)} +\(whole file: to put back\)", dry)
+        assert re.search(rf"{re.escape(name)} +\(whole file: put back\)", done)
+
+
+@pytest.mark.parametrize("salvage", [(), ("--salvage",)])
+def test_an_odd_copy_is_not_told_as_its_record_file(tmp_path: Path, salvage: tuple[str, ...]) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("a")]}})
+    (memory / "alpha/patterns.json.gz").symlink_to("elsewhere")
+    answer = aml(tmp_path, "optimize", "gc", *salvage)
+    assert answer.status != 0
+    assert "the compressed copy patterns.json.gz beside it: it is a link" in answer.err
+
+
+def test_what_is_deferred_and_pinned_is_told_with_the_reason(tmp_path: Path) -> None:
+    records = [without(fresh(f"w{number}"), "agent") for number in range(8)] + [fresh("k")]
+    records.append(without(fresh("held", note=1), "agent") | {"tags": ["pinned"]})
+    make_store(tmp_path, {"alpha": {"patterns": records}})
+    answer = aml(tmp_path, "optimize", "gc", "--dry-run", "--max-loss", "10%")
+    assert "; 7 deferred; 1 pinned" in answer.out
+    assert "aml: 7 records are deferred: more than the loss budget of one run allows" in answer.err
+    assert "alpha: at most 10% of an agent's records in a run" in answer.err
+
+
+def test_sizes_that_read_alike_are_told_once_or_not_at_all(tmp_path: Path) -> None:
+    make_store(tmp_path, {"alpha": {"patterns": [*(fresh(f"k{n}", note=n) for n in range(2000)), None]}})
+    assert "->" not in aml(tmp_path, "optimize", "gc").out
+
+
+def test_a_lock_that_stays_is_told_with_its_place_once(tmp_path: Path) -> None:
+    project = _project(tmp_path, healthy=True)
+    with agent_lock(_memory(project) / "alpha/patterns.json"):
+        answer = aml(project, "optimize", "gc", "--lock-timeout", "0")
+    assert "left alone: alpha/patterns: it stayed locked by an agent for 0 s" in answer.err
 
 
 HOSTILE = ["\x1b[31mred", "a\rb", "\u202egnp.exe", "[bold]b[/bold]"]

@@ -11,7 +11,7 @@ import pytest
 import aml as library
 from aml.model.kinds import PATTERN
 from aml.prune.rules import RULES
-from tests.cli.running import Answer, aml
+from tests.cli.running import Answer, aml, small_store
 from tests.contract.pruning import fresh, stale
 from tests.support.records import NOW, decision, pattern, solution
 from tests.support.stores import make_store, tree_digest, write_array
@@ -241,3 +241,13 @@ def test_the_library_explains_as_the_command_does(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report.records[0].rule)) == only(tmp_path, "x")["rule"]
     with pytest.raises(library.NotFoundError, match="nobody"):
         library.prune_explain(library.open_store(memory), "nobody", now=NOW.timestamp())
+
+
+def test_policy_and_max_loss_count_as_in_a_prune(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    words = ("prune", "explain", "o1")
+    assert "would be deferred" in aml(project, *words, "--max-loss", "0%").out
+    limit = {"AML_SPACE_AGENT_MB": "0.001"}
+    answer = aml(project, "prune", "explain", "k1", "--strategy", "space", "--policy", "value", environment=limit)
+    assert "alpha: " in answer.out
+    assert "limit 1.0 KiB" in answer.out

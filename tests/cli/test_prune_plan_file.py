@@ -415,7 +415,7 @@ def test_a_file_that_changes_before_its_lock_is_not_planned_again(tmp_path: Path
     )
     assert ids_in(path) == ["b", "d", "z"]
     assert {file.kind: file.problem for file in report.files if file.problem} == {
-        "patterns": "it changed since the plan was made"
+        "patterns": "it changed since the plan was made; aml prune --plan FILE writes a new one"
     }
     assert report.status is library.ExitStatus.PARTIAL
 

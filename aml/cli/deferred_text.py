@@ -1,0 +1,36 @@
+"""What is told of records that the loss budget holds back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from aml.cli.invocation import Invocation
+from aml.cli.text import count
+
+if TYPE_CHECKING:
+    from aml.optimize.gc_report import GcReport
+    from aml.prune.report import PruneReport
+
+TAKEN_LATER = "a later run takes the next ones"
+
+
+def write_deferred(invocation: Invocation, report: PruneReport | GcReport, rest: str = TAKEN_LATER) -> None:
+    """How many were deferred and by which limits, if any were; ``rest`` says how they go."""
+    deferred = report.total("deferred")
+    if deferred:
+        verb = "is" if deferred == 1 else "are"
+        invocation.note(
+            f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
+            _reasons(report),
+            f"--max-loss 100% lifts the budget; {rest}",
+        )
+
+
+def _reasons(report: PruneReport | GcReport) -> str:
+    held_back = {file.agent for file in report.files if file.deferred}
+    agents: defaultdict[str, list[str]] = defaultdict(list)
+    for budget in report.budgets:
+        if budget.agent in held_back:
+            agents[budget.reason].append(budget.agent)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in agents.items())
