@@ -23,7 +23,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from aml.errors import ChangedError, LockedError
+from aml.errors import ChangedError, FileAccessError, LockedError
 from aml.fs.access import explained
 
 #: Set on AML's lock folders by mkdir itself, so that a crashed run's lock is known for its own without a doubt.
@@ -56,8 +56,11 @@ class LockNotes(Protocol):
     def gave_back(self, lock: Path) -> None:
         """Called after the lock was removed."""
 
-    def is_held(self, lock: Path) -> bool:
-        """Whether this run made the lock and has not given it back."""
+    def could_not_remove(self, lock: Path) -> None:
+        """Called where the lock was to be given back, and the system refused it."""
+
+    def is_left_over(self, lock: Path) -> bool:
+        """Whether that lock of this run could not be removed."""
 
     def last_release(self, lock: Path) -> float | None:
         """When this run or the one before gave the lock back: seconds since 1970 UTC."""
@@ -124,7 +127,7 @@ class RuntimeLock:
                 time.sleep(self._policy.rest - since)
 
     def _acquire(self) -> None:
-        if self._notes.is_held(self._folder):
+        if self._notes.is_left_over(self._folder):
             self._remove_leftover()
         deadline = boot_time() + self._policy.timeout
         watched: _Watched | None = None
@@ -230,8 +233,12 @@ class RuntimeLock:
         return same
 
     def _remove(self) -> None:
-        with explained("unlock", self._file), suppress(FileNotFoundError):
-            os.rmdir(self._folder)
+        try:
+            with explained("unlock", self._file), suppress(FileNotFoundError):
+                os.rmdir(self._folder)
+        except FileAccessError:
+            self._notes.could_not_remove(self._folder)
+            raise
         self._notes.gave_back(self._folder)
 
 

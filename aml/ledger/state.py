@@ -50,24 +50,26 @@ class FileLockNotes:
         self._root = root
         self._path = path
         self._cancelled = False
-        self._held: set[str] = set()
+        self._left_over: set[str] = set()
         self._descriptor = descriptor
         self._released = released
         for lock, when in released.items():
             self._write(_Note(lock, released=when))
 
     def will_hold(self, lock: Path, mtime_ns: int) -> None:
-        self._held.add(self._name(lock))
         self._write(_Note(self._name(lock), mtime_ns=mtime_ns))
 
     def gave_back(self, lock: Path) -> None:
         now = time.time()
-        self._held.discard(self._name(lock))
+        self._left_over.discard(self._name(lock))
         self._released[self._name(lock)] = now
         self._write(_Note(self._name(lock), released=now))
 
-    def is_held(self, lock: Path) -> bool:
-        return self._name(lock) in self._held
+    def could_not_remove(self, lock: Path) -> None:
+        self._left_over.add(self._name(lock))
+
+    def is_left_over(self, lock: Path) -> bool:
+        return self._name(lock) in self._left_over
 
     def last_release(self, lock: Path) -> float | None:
         return self._released.get(self._name(lock))

@@ -27,7 +27,10 @@ class NoNotes:
     def gave_back(self, lock: Path) -> None:
         """Nothing is remembered."""
 
-    def is_held(self, lock: Path) -> bool:
+    def could_not_remove(self, lock: Path) -> None:
+        """Nothing is remembered."""
+
+    def is_left_over(self, lock: Path) -> bool:
         return False
 
     def last_release(self, lock: Path) -> float | None:

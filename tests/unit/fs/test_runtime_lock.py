@@ -205,7 +205,7 @@ import sys
 from pathlib import Path
 from aml.fs.runtime_lock import LockPolicy, RuntimeLock
 class NoNotes:
-    will_hold = gave_back = is_held = last_release = is_cancelled = lambda self, *_: None
+    will_hold = gave_back = could_not_remove = is_left_over = last_release = is_cancelled = lambda self, *_: None
 with RuntimeLock(Path(sys.argv[1]), NoNotes(), LockPolicy(timeout=60, stale=1.0, watch=4.0, rest=0)):
     print("taken", flush=True)
 """
@@ -239,7 +239,7 @@ from pathlib import Path
 from aml.errors import LockedError
 from aml.fs.runtime_lock import LockPolicy, RuntimeLock
 class NoNotes:
-    will_hold = gave_back = is_held = last_release = is_cancelled = lambda self, *_: None
+    will_hold = gave_back = could_not_remove = is_left_over = last_release = is_cancelled = lambda self, *_: None
 file, marker, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 for _ in range(rounds):
     with RuntimeLock(file, NoNotes(), LockPolicy(timeout=60, rest=0, poll=0.001)) as lock:
