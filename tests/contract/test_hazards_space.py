@@ -103,7 +103,9 @@ def test_patterns_only(tmp_path: Path) -> None:
     assert room.target == int((size - 1) * 0.7)
     assert room.short_by == room.after - room.target > 0
     [note] = [one for one in report.notes if "not enough room: alpha held" in one]
-    assert note.endswith("compress.plain = true lets its decisions be compressed, a higher space.agent_mb asks for less")
+    assert note.endswith(
+        "compress.plain = true lets its decisions be compressed, a higher space.agent_mb asks for less"
+    )
     [note] = make_room(memory, store_bytes=1, dry_run=True, max_loss=0.1).notes
     assert "the store holds" in note
     assert note.endswith("a higher space.store_mb asks for less")
