@@ -20,5 +20,8 @@ def check_document(text: bytes) -> None:
 
         try:
             json.loads(text)
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise DamagedError(f"it is no whole JSON; what is wrong begins at {place}") from error
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"it is no whole JSON: {error}") from error

@@ -138,8 +138,8 @@ def _judge_or_problem(
         return _judge(read_source(store, file, with_salvage=options.salvage, main=main), options, history)
     except AmlError as error:
         # a link or a folder is no file to be mended
-        paths = (file.path, packed_copy(file).path)
-        are_files = any(isfile(path) and not islink(path) for path in paths)
+        paths = [path for path in (file.path, packed_copy(file).path) if is_there(path)]
+        are_files = bool(paths) and all(isfile(path) and not islink(path) for path in paths)
         could = isinstance(error, DamagedError) and not options.salvage and are_files
         hint = "; --salvage --dry-run tells what can be read of it" if could else ""
         return FilePlan(file.agent, file.kind, size=size, problem=f"{error}{hint}", problem_status=error.status)

@@ -284,6 +284,7 @@ def test_an_odd_copy_is_not_told_as_its_record_file(tmp_path: Path, salvage: tup
     answer = aml(tmp_path, "optimize", "gc", *salvage)
     assert answer.status != 0
     assert "the compressed copy patterns.json.gz beside it: it is a link" in answer.err
+    assert "--salvage" not in answer.err
 
 
 def test_what_is_deferred_and_pinned_is_told_with_the_reason(tmp_path: Path) -> None:

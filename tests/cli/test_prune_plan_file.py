@@ -190,6 +190,16 @@ def test_the_loss_budget_is_asked_again(tmp_path: Path) -> None:
     assert len(ids_in(memory_of(project) / "beta/solutions.json")) == 4
 
 
+def test_what_a_plan_leaves_for_the_loss_budget_takes_a_new_plan(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    planned(project)
+    answer = applied(project, "--max-loss", "20%")
+    assert "once this plan is applied, write a new one for the rest" in answer.err
+    assert "a later run takes" not in answer.err
+    again = applied(project)
+    assert "it changed since the plan was made; aml prune --plan FILE writes a new one" in again.err
+
+
 def _first(plan: Plan) -> dict[str, Any]:
     found = plan["files"][0]["removals"][0]
     assert isinstance(found, dict)
