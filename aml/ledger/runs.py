@@ -226,8 +226,10 @@ def _check(run: Run, run_id: str) -> None:
             raise ValueError(f"it names a strange file {path!r}")
 
 
-def state_after(status: ExitStatus) -> str:
-    """The state of a run that ended with a status."""
+def state_after(status: ExitStatus, *, failed: bool = False) -> str:
+    """The state of a run that ended with a status, which may hide that something ``failed`` in it."""
+    if failed:
+        return "failed"
     return {ExitStatus.DONE: "done", ExitStatus.PARTIAL: "partial", ExitStatus.SCHEMA: "partial"}.get(status, "failed")
 
 

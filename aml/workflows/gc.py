@@ -82,7 +82,7 @@ def collect_garbage(
             outcomes = _journal(store, journal, run, outcomes, cleared)
             report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
             run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
-            journal.finish(run, settled_state(state_after(report.status), run))
+            journal.finish(run, settled_state(state_after(report.status, failed=_has_failed(outcomes, cleared)), run))
         except BaseException as error:
             settle(store, journal, run)
             state = "failed" if isinstance(error, AmlError) else "interrupted"
@@ -114,7 +114,7 @@ def _journal(
     cleared: list[LeftoverOutcome],
 ) -> dict[tuple[str, str], FileOutcome]:
     """Have the run name what it did; the outcomes come back as they are found on disk where that is in doubt."""
-    if ExitStatus.FAILED in {one.status for one in outcomes.values()} | {one.status for one in cleared}:
+    if _has_failed(outcomes, cleared):
         # a call that failed half-way may have succeeded
         settle(store, journal, run)
         files = {(file.agent, file.kind): file for file in run.files}
@@ -125,3 +125,7 @@ def _journal(
     run.quarantined = [path for one in outcomes.values() for path in one.quarantined]
     run.quarantined += [one.leftover.path for one in cleared if one.removed and one.leftover.what == UNFINISHED_WRITE]
     return outcomes
+
+
+def _has_failed(outcomes: dict[tuple[str, str], FileOutcome], cleared: list[LeftoverOutcome]) -> bool:
+    return ExitStatus.FAILED in {one.status for one in outcomes.values()} | {one.status for one in cleared}

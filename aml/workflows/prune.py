@@ -244,7 +244,8 @@ def _apply_prune(
     applied = PruneRun(run.id, plan.now, plan.options, explain, task.replans)
     try:
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
-        if any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values()):
+        failed = any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values())
+        if failed:
             # a call that failed half-way may have succeeded: what is on disk tells
             settle(store, journal, run)
             found = {(file.agent, file.kind): file for file in run.files}
@@ -257,7 +258,7 @@ def _apply_prune(
         run.counts = {
             name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
         }
-        journal.finish(run, settled_state(state_after(report.status), run))
+        journal.finish(run, settled_state(state_after(report.status, failed=failed), run))
     except BaseException as error:
         settle(store, journal, run)
         state = "failed" if isinstance(error, AmlError) else "interrupted"
