@@ -1,6 +1,6 @@
 """Garbage collection, salvage and their undo meet faults: nothing is lost, and the next run ends as without a fault.
 
-By default a sample of all points is tried; those marked slow try a larger share, or all with AML_FAULT_EACH=1.
+By default a sample of all points is tried; those marked slow try one in ONE_IN, or all with AML_FAULT_EACH=1.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.children import Aml, Children, Point, Words
-from tests.fault.conftest import POINTS
+from tests.fault.children import Aml, Children, Words
 from tests.fault.garbage_runner import Files, GarbageRunner, GarbageScenario, RestlessChildren, records_of, unaccounted
 from tests.fault.inject import Fault
+from tests.fault.points import Runners, assert_promises_are_kept, few, share
 from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, noise
 from tests.fault.runner import STORE
 from tests.support.records import NOW, Record, decision, pattern, solution
@@ -30,8 +30,8 @@ from tests.support.stores import encode_array, write_array
 
 #: By default so many points of each scenario are tried, and each death right after a file of the store has changed.
 SAMPLE = 6
-#: The tests marked slow try one in so many of all points; 1 tries every one.
-EACH = int(os.environ.get("AML_FAULT_EACH", "7"))
+#: The tests marked slow try one in so many of all points, and each fault at each kind of call.
+ONE_IN = 12
 
 #: A run that cannot remove its own lock must not wait for it, see below.
 HASTE = ("--lock-timeout", "2")
@@ -149,44 +149,23 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
 
 
 @pytest.fixture(scope="module")
-def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GarbageRunner]:
-    """The runner of a scenario, whose project is built once in this process."""
-    made: dict[str, GarbageRunner] = {}
-
-    def runner(name: str) -> GarbageRunner:
-        if name not in made:
-            made[name] = GarbageRunner(SCENARIOS[name], children, tmp_path_factory.mktemp("faults") / "scenario")
-        return made[name]
-
-    return runner
-
-
-def sample(points: list[Point]) -> list[Point]:
-    """A few points from everywhere."""
-    return points[:: max(1, len(points) // SAMPLE)]
+def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Runners[GarbageRunner]:
+    return Runners(lambda name, place: GarbageRunner(SCENARIOS[name], children, place), tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_h06_h15_h16_sample_of_faults_loses_nothing(
-    name: str, runners: Callable[[str], GarbageRunner], record_property: Callable[[str, object], None]
+    name: str, runners: Runners[GarbageRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = sample(runners(name).points())
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), few(runners(name).points(), SAMPLE), record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault"), [(one.name, fault) for one in SCENARIOS.values() for fault in one.faults])
 def test_h06_h15_h16_faults_at_many_calls_lose_nothing(
-    name: str, fault: Fault, runners: Callable[[str], GarbageRunner], record_property: Callable[[str, object], None]
+    name: str, fault: Fault, runners: Runners[GarbageRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = runners(name).points([fault])
-    # another residue for each fault, so that together they meet all calls
-    points = points[list(Fault).index(fault) % EACH :: EACH]
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), share(runners(name).points([fault]), ONE_IN), record_property)
 
 
 def test_h06_a_death_before_a_damaged_file_is_replaced_takes_nothing(children: Children, tmp_path: Path) -> None:

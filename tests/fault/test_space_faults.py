@@ -1,6 +1,7 @@
 """Making room, and applying a plan from a file, meet a fault at every call that changes a file; no record is lost.
 
-By default a sample of all points is tried; those marked slow try every one of them.
+By default a sample of all points is tried; those marked slow try one in ONE_IN, and each fault at each kind of
+call; AML_FAULT_EACH=1 tries all.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.fault.children import Aml, Children, Point, Words
-from tests.fault.conftest import POINTS
 from tests.fault.inject import Fault
+from tests.fault.points import Runners, assert_promises_are_kept, deaths_after_replacing, few, share
 from tests.fault.runner import STORE, FaultRunner, Prepared, Project, Scenario
 from tests.fault.test_prune_faults import PRUNE_ALL, prune_after, write_project
 from tests.support.records import decision, pattern
 from tests.support.stores import write_array
 
-STEP, AT_LEAST = 53, 6
+STEP, AT_LEAST, ONE_IN = 97, 6, 6
 
 MAKE_ROOM = ("prune", "--strategy", "space", "--max-loss", "100%")
 PLAN = "plan.json"
@@ -75,41 +76,26 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], FaultRunner]:
-    """The runner of a scenario, whose project is built once in this process."""
-    made: dict[str, FaultRunner] = {}
-
-    def runner(name: str) -> FaultRunner:
-        if name not in made:
-            made[name] = FaultRunner(SCENARIOS[name], children, tmp_path_factory.mktemp("faults") / "scenario")
-        return made[name]
-
-    return runner
+def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Runners[FaultRunner]:
+    return Runners(lambda name, place: FaultRunner(SCENARIOS[name], children, place), tmp_path_factory)
 
 
 def sample(points: list[Point]) -> list[Point]:
     """A few points from everywhere, and each death right after a record file was replaced."""
-    few = points[:: max(1, min(STEP, len(points) // AT_LEAST))]
-    replaced = [one for one in points if one.call == "rename" and Path(one.path).is_relative_to(STORE)]
-    return few + [one for one in replaced if one.fault is Fault.KILL_AFTER and one not in few]
+    chosen = [*few(points, max(AT_LEAST, len(points) // STEP)), *deaths_after_replacing(points, STORE)]
+    return list(dict.fromkeys(chosen))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_sample_of_faults_loses_no_record(
-    name: str, runners: Callable[[str], FaultRunner], record_property: Callable[[str, object], None]
+    name: str, runners: Runners[FaultRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = sample(runners(name).points())
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), sample(runners(name).points()), record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault"), [(one.name, fault) for one in SCENARIOS.values() for fault in one.faults])
 def test_every_fault_at_every_call_loses_no_record(
-    name: str, fault: Fault, runners: Callable[[str], FaultRunner], record_property: Callable[[str, object], None]
+    name: str, fault: Fault, runners: Runners[FaultRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    points = runners(name).points([fault])
-    record_property(POINTS, (name, len(points)))
-    problems = runners(name).try_all(points)
-    assert not problems, "\n".join(problems)
+    assert_promises_are_kept(runners(name), share(runners(name).points([fault]), ONE_IN), record_property)
