@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
@@ -14,9 +13,6 @@ Result = TypeVar("Result")
 
 #: One thread packs and writes while another computes; more would only add memory.
 WORKERS = 2
-
-#: Frames that a command of AML's own, or a test, has below it; the interpreter allows a thousand.
-_SHALLOW = 120
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,12 +26,9 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: 
     return [work(item) for item in items] if len(items) < 2 else _in_threads(items, work, cancel)
 
 
-def on_shallow_stack(work: Callable[[], Result]) -> Result:
-    """``work`` done where the stack is not deep already: how deep it may nest must not depend on who asks for it."""
-    frame, depth = sys._getframe(), 0
-    while frame is not None and depth < _SHALLOW:
-        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
-    return work() if depth < _SHALLOW else _in_threads([None], lambda _: work(), lambda: None)[0]
+def on_own_stack(work: Callable[[], Result]) -> Result:
+    """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it."""
+    return _in_threads([None], lambda _: work(), lambda: None)[0]
 
 
 def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:

@@ -17,7 +17,7 @@ from aml.fs.access import explain
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, is_temporary, temporary_for
 from aml.fs.flock import lock_within
 from aml.fs.own_folder import prepare_folder
-from aml.fs.parallel import on_shallow_stack
+from aml.fs.parallel import on_own_stack
 from aml.index.build import forget_file, write_files
 from aml.index.fingerprints import UNKNOWN, FileName, Known, is_settled, is_unchanged, look, still_unreadable
 from aml.index.schema import (
@@ -41,8 +41,8 @@ _WRITE_SECONDS = 5.0
 CANNOT_KEEP = (OSError, FileAccessError, sqlite3.OperationalError)
 
 
-#: Inode, size and modification time (ns) of a file.
-_Stamp = tuple[int, int, int]
+#: Inode, size, modification and change time (ns) of a file.
+_Stamp = tuple[int, int, int, int]
 
 
 def _stamp(path: Path) -> _Stamp | None:
@@ -50,7 +50,7 @@ def _stamp(path: Path) -> _Stamp | None:
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class Unread(Struct, frozen=True):
@@ -206,7 +206,8 @@ class Index:
             for name in change.gone:
                 forget_file(connection, name)
             connection.executemany("UPDATE files SET settled = 1 WHERE agent = ? AND kind = ?", change.settled)
-            on_shallow_stack(partial(write_files, connection, self.store, change.read, found, now_ns, texts))
+            if change.read:
+                on_own_stack(partial(write_files, connection, self.store, change.read, found, now_ns, texts))
             create_record_indexes(connection)
             connection.execute("COMMIT")
 

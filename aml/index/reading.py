@@ -39,6 +39,14 @@ class StoredRecord(Struct, frozen=True):
         return decode_record(self.raw)
 
 
+def _integer(digits: str) -> int | str:
+    """An integer; one that Python refuses to compute, of thousands of digits, as its text."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
 def decode_record(raw: bytes) -> Any:
     """A record's bytes as Python values, read as leniently as when it was indexed."""
     try:
@@ -46,7 +54,7 @@ def decode_record(raw: bytes) -> Any:
     except UNDECODABLE:
         import json
 
-        return json.loads(raw)
+        return json.loads(raw, parse_int=_integer)
 
 
 class RecordReader:

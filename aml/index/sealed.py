@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aml.errors import FileAccessError
 from aml.fs.durable import write_replaceable
-from aml.fs.files import read_regular
+from aml.fs.files import read_regular, stat_if_there
 
 _MAGIC = b"AMLsealed"
 #: Magic bytes, name of what is inside, version of its format, a figure of its own, SHA-256 of all the rest.
@@ -23,6 +23,9 @@ _HEADER = struct.Struct("<9s7sHQ32s")
 _SEAL_AT = (60, 68)
 _SQLITE_HEADER = 100
 _BLOCK = 1 << 20
+
+#: No file that is sealed here is larger; one that claims to be must not take all memory.
+_LARGEST_BYTES = 1 << 28
 
 
 def write_sealed(path: Path, name: bytes, version: int, figure: int, payload: bytes) -> None:
@@ -37,6 +40,9 @@ def write_sealed(path: Path, name: bytes, version: int, figure: int, payload: by
 def read_sealed(path: Path, name: bytes, version: int) -> tuple[int, bytes] | None:
     """The figure and the payload; None where there is no such file, or another version, or one that is damaged."""
     try:
+        found = stat_if_there(path)
+        if found is None or found.st_size > _LARGEST_BYTES:
+            return None
         data = read_regular(path)
         magic, found_name, found_version, figure, digest = _HEADER.unpack_from(data)
     except (FileAccessError, struct.error):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from aml.errors import FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_replaceable
-from aml.fs.files import read_regular
+from aml.fs.files import read_regular, stat_if_there
 from aml.fs.flock import lock_within
 from aml.fs.own_folder import prepare_folder
 from aml.model.undecodable import UNDECODABLE
@@ -26,6 +26,10 @@ _LOCK_SECONDS = 1.0
 _KEEP_SECONDS = 60.0
 #: How many of the last questions are remembered one by one.
 _RECENT = 100
+
+
+#: What is counted takes a few KB; a file that is larger is not what was written here.
+_LARGEST_BYTES = 1 << 20
 
 
 class Statistics(Struct):
@@ -106,6 +110,9 @@ class Tally:
 def read_statistics(folder: Path) -> Statistics:
     """What was counted so far; nothing where there is no such file, or one that is damaged."""
     with suppress(FileAccessError, *UNDECODABLE):
+        found = stat_if_there(folder / _NAME)
+        if found is None or found.st_size > _LARGEST_BYTES:
+            return Statistics()
         return msgspec.json.decode(read_regular(folder / _NAME), type=Statistics)
     return Statistics()
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from aml.codec.strings import strings_of
 from aml.errors import AmlError, ChangedError, UsageError
-from aml.fs.parallel import on_shallow_stack
+from aml.fs.parallel import on_own_stack
 from aml.index.fingerprints import FileName
 from aml.index.index import CANNOT_KEEP, Index, open_kept, replace_database
 from aml.index.schema import VERSION, WORDS, connect_for_writing, copy_database, create_word_tables, set_merging
@@ -60,7 +60,7 @@ def match_words(index: Index, text: str) -> None:
     for _ in range(_ATTEMPTS):
         if index.words is None:
             try:
-                index.words = on_shallow_stack(partial(_open, index, texts))
+                index.words = on_own_stack(partial(_open, index, texts))
                 index.watch(WORDS)
             except _ChangedMeanwhileError as error:
                 # they are read for the index now, so that rows and words come from the same bytes
@@ -74,13 +74,14 @@ def match_words(index: Index, text: str) -> None:
         connection = index.connection
         connection.execute(_HITS_TABLE)
         connection.execute("DELETE FROM temp.hits")
-        connection.execute("BEGIN")
         try:
+            connection.execute("BEGIN")
             connection.executemany("INSERT INTO temp.hits VALUES (?, ?)", hits)
             connection.execute("COMMIT")
         except BaseException:
             # also on an interrupt: the next question begins a transaction of its own
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
         return
     raise ChangedError(

@@ -15,7 +15,8 @@ from aml.ledger.state import FileLockNotes
 from aml.optimize.compress import CompressOptions, CompressPlan, apply_compress, estimate_compress, plan_compress
 from aml.optimize.compress_report import CompressReport, build_report
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, clock_note, doubt_about, stranger_notes
+from aml.workflows.conditions import Conditions, changing, clock_note, doubt_about
+from aml.workflows.notes import stranger_notes
 
 _OLDEST_DAYS = 36_500
 

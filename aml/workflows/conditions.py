@@ -207,13 +207,6 @@ def clock_note(store: Store, journal: Journal, now: float, conditions: Condition
     return (f"{doubt}: a real run would refuse without --trust-clock",) if doubt is not None else ()
 
 
-def stranger_notes(store: Store) -> tuple[str, ...]:
-    """What is told of folders that would be agents if their names could be read."""
-    return tuple(
-        f"left alone: the folder {name}, whose name is not UTF-8, or not in this locale" for name in store.strangers()
-    )
-
-
 @contextmanager
 def changing(
     store: Store,

@@ -19,7 +19,8 @@ from aml.optimize.gc_plan import GcOptions, GcPlan
 from aml.optimize.gc_report import GcReport, build_report
 from aml.optimize.leftovers import UNFINISHED_WRITE
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, stranger_notes
+from aml.workflows.conditions import Conditions, changing, clock_note, limits_of
+from aml.workflows.notes import stranger_notes
 
 
 def gc_options(

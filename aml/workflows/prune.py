@@ -23,7 +23,8 @@ from aml.prune.plan import PrunePlan
 from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, repository_folder, stranger_notes
+from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, repository_folder
+from aml.workflows.notes import stranger_notes
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport

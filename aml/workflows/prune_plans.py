@@ -30,7 +30,8 @@ from aml.prune.plan_file import (
 )
 from aml.prune.report import PruneReport, build_report
 from aml.store.open import Store
-from aml.workflows.conditions import Conditions, clock_note, stranger_notes
+from aml.workflows.conditions import Conditions, clock_note
+from aml.workflows.notes import stranger_notes
 from aml.workflows.prune import Task, carry_out, prune_options, task_of
 
 #: How often all is planned again where an agent writes meanwhile.
