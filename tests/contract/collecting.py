@@ -6,16 +6,18 @@ import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aml.config import Settings
 from aml.fs.runtime_lock import LockPolicy
+from aml.ledger.undo import OriginalUndo, UndoReport
 from aml.optimize.gc_report import GcReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
 from aml.workflows.gc import collect_garbage, gc_options
-from tests.contract.pruning import IMPATIENT, moment
+from tests.contract.pruning import IMPATIENT, UNLIMITED, fresh, moment, stale
 from tests.support.records import Record
-from tests.support.stores import encode_array
+from tests.support.stores import Form, encode_array, make_store, record_spans
 
 #: Two days before the moment of ``run_gc``, in seconds since 1970 UTC: an unfinished write from then is a leftover.
 LONG_AGO = moment(-2)
@@ -80,3 +82,45 @@ def quarantined(memory: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and ".origin" not in path.parts
     }
+
+
+FORMS: list[Form] = ["plain", "gzip"]
+
+GARBAGE = [
+    None,
+    stale("x", note="older"),
+    fresh("a"),
+    without(fresh("-"), "id"),
+    fresh("x", note="newer"),
+    None,
+    without(fresh("no-agent"), "agent"),
+    without(fresh("no-time"), "timestamp"),
+    fresh("b"),
+    without(fresh("-", note=2), "id", "agent"),
+]
+
+
+def everything(tmp_path: Path, form: Form = "plain") -> Path:
+    """A store with garbage of every class that is removed."""
+    memory = make_store(tmp_path, {"alpha": {"patterns": GARBAGE}, "beta": {"patterns": [fresh("z")]}}, form=form)
+    write_copy(memory, [fresh("c"), fresh("a")], agent="beta")
+    (memory / "alpha/solutions.json").write_bytes(b"")
+    (memory / "alpha/decisions.json").write_bytes(encode_array([fresh("d"), fresh("e"), fresh("f")])[:-9])
+    write_stray(memory)
+    (memory / "global").mkdir()
+    write_stray(memory, name="global/cross-agent.json.tmp")
+    return memory
+
+
+def gc_run(memory: Path, **options: Any) -> str:
+    report = run_gc(memory, max_loss=UNLIMITED, **options)
+    assert report.run is not None
+    return report.run
+
+
+def originals_of(report: UndoReport) -> dict[str, OriginalUndo]:
+    return {one.path: one for one in report.originals}
+
+
+def spans_of(memory: Path) -> list[bytes]:
+    return record_spans(memory / "alpha/patterns.json")
