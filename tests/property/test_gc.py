@@ -25,7 +25,7 @@ from tests.support.stores import gunzipped, make_store, tree_digest
 #: A real run costs several flushes to disk, so these properties are tried on fewer examples than the pure ones.
 thrifty = settings(
     # to shrink a store to a small one that fails takes minutes
-    max_examples=max(10, settings().max_examples // 2),
+    max_examples=max(8, settings().max_examples // 6),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 
