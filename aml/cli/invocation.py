@@ -18,6 +18,7 @@ import typer
 from aml.cli.text import printable
 from aml.config import Effective, Settings, load_settings
 from aml.errors import AmlError, ExitStatus, StoreNotFoundError
+from aml.model.undecodable import encodable
 from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, settings_file_for
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class Invocation:
             text = msgspec.json.encode(envelope)
         except UnicodeEncodeError:
             # a path whose bytes are not UTF-8; its escapes say which
-            text = msgspec.json.encode(_encodable(msgspec.to_builtins(envelope)))
+            text = msgspec.json.encode(encodable(msgspec.to_builtins(envelope)))
         formatted = msgspec.json.format(text, indent=2).decode()
         if (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
             # what this stream cannot encode must be escaped as JSON does it
@@ -248,11 +249,3 @@ class Invocation:
 
             formatted = json.dumps(json.loads(formatted), indent=2)
         self.out.write(formatted + "\n")
-
-
-def _encodable(data: Any) -> Any:
-    if isinstance(data, str):
-        return data.encode(errors="backslashreplace").decode()
-    if isinstance(data, dict):
-        return {_encodable(key): _encodable(value) for key, value in data.items()}
-    return [_encodable(one) for one in data] if isinstance(data, (list, tuple)) else data

@@ -23,7 +23,7 @@ from aml.fs.durable import make_private_folder, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
-from aml.model.undecodable import UNDECODABLE
+from aml.model.undecodable import UNDECODABLE, encodable
 from aml.store.layout import is_file_of_folder, record_file
 from aml.store.open import Store
 
@@ -143,6 +143,8 @@ class Journal:
     def write(self, run: Run) -> None:
         """Put a run's present state on disk."""
         make_private_folder(self._folder)
+        # options hold what was asked for, such as a path whose bytes are not UTF-8
+        run.options = encodable(run.options)
         write_durably(self._path(run.id), msgspec.json.encode(run))
 
     def finish(self, run: Run, state: str) -> None:

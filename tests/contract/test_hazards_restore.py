@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+import aml as library
 from aml.repository.manifest import FileEntry
 from tests.cli.running import aml, kept
 from tests.contract.backing_up import (
@@ -19,7 +21,8 @@ from tests.contract.backing_up import (
     project_in,
     tree,
 )
-from tests.support.stores import tree_digest, write_array
+from tests.support.records import NOW, pattern
+from tests.support.stores import make_store, tree_digest, write_array
 
 # ---- H11, H12: exactly what was there
 
@@ -251,3 +254,16 @@ def test_h28_links_that_no_backup_holds_stay(tmp_path: Path) -> None:
     assert answer.status in (0, 3)
     assert (memory / "gamma").is_symlink()
     assert (memory / "new/link").is_symlink()
+
+
+def test_a_path_that_is_no_text_is_restored_and_noted(tmp_path: Path) -> None:
+    store = make_store(tmp_path, {"alpha": {"patterns": [pattern(id="p")]}})
+    odd = os.fsencode(store) + b"/\x80"
+    os.mkdir(odd)
+    with open(odd + b"/patterns.json", "wb") as file:
+        file.write(b"[]")
+    library.backup(library.open_store(store), now=NOW.timestamp())
+    os.unlink(odd + b"/patterns.json")
+    options = library.RestoreOptions(paths=(os.fsdecode(b"\x80/patterns.json"),))
+    library.restore(library.open_store(store), options=options, now=NOW.timestamp() + 60)
+    assert os.path.exists(odd + b"/patterns.json")
