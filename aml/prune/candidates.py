@@ -68,7 +68,7 @@ def look_for_candidates(
     if scan.kind != PATTERN.plural:
         return
     condemned = frozenset(scan.ordinals)
-    ordinals, sizes, guards = packed_array("Q"), packed_array("d"), bytearray()
+    ordinals, sizes, guards = packed_array("Q"), packed_array("d"), packed_array("H")
     values, confidences = packed_array("d"), packed_array("d")
     reasons: dict[str, int] = {}
     unread = {ordinal for ordinal, _ in scan.unreadable}
