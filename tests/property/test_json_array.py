@@ -165,7 +165,7 @@ def _ordinary(value: Any) -> Any:
     if isinstance(value, list):
         return [_ordinary(one) for one in value]
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return None
+        return -1.0  # out of every range as well, and stated, which null would not be
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
