@@ -24,6 +24,12 @@ _LABELS = {
 }
 
 
+def ask_about(invocation: Invocation, preview: GcReport) -> bool:
+    """Show what would go, and ask whether it may."""
+    write_gc(invocation, preview)
+    return invocation.confirm("Take that away, archived first?")
+
+
 def write_gc(invocation: Invocation, report: GcReport) -> None:
     """Tables for a dry run and on a terminal, one line for a log; nothing where all went well and quiet is wanted."""
     if not (invocation.quiet and report.status is ExitStatus.DONE):

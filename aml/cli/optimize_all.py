@@ -1,8 +1,10 @@
 """``aml optimize all``: every part of optimize, each reported."""
 
+from functools import partial
+
 import typer
 
-from aml.cli.gc_text import write_gc
+from aml.cli.gc_text import ask_about, write_gc
 from aml.cli.invocation import Invocation
 from aml.cli.optimize_compress import write_compress
 from aml.cli.optimize_index import write_index, write_warm
@@ -34,10 +36,6 @@ def all_command(
     invocation = Invocation.of(ctx)
     store = invocation.open_store()
 
-    def confirm(preview: GcReport) -> bool:
-        write_gc(invocation, preview)
-        return invocation.confirm("Take that away, archived first?")
-
     with shown_progress(invocation) as progress:
         report = optimize(
             store,
@@ -47,7 +45,7 @@ def all_command(
             now=invocation.now,
             dry_run=dry_run,
             conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
-            confirm=confirm if invocation.is_interactive and not yes and not dry_run else None,
+            confirm=partial(ask_about, invocation) if invocation.is_interactive and not yes and not dry_run else None,
             progress=progress,
             user_cache=invocation.user_cache,
         )

@@ -1,14 +1,14 @@
 """``aml optimize gc``: take away what no agent can use."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from aml.cli.gc_text import write_gc
+from aml.cli.gc_text import ask_about, write_gc
 from aml.cli.invocation import Invocation
 from aml.cli.options import Agents, DryRun, LockTimeout, MaxLoss, TrustClock, Yes, examples, share_of
 from aml.cli.progress import shown_progress
-from aml.optimize.gc_report import GcReport
 from aml.workflows.gc import collect_garbage, gc_options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -44,10 +44,6 @@ def gc_command(
     invocation = Invocation.of(ctx)
     options = gc_options(invocation.settings, agents=tuple(agent or ()), salvage=salvage, max_loss=share_of(max_loss))
 
-    def confirm(preview: GcReport) -> bool:
-        write_gc(invocation, preview)
-        return invocation.confirm("Take that away, archived first?")
-
     asks = invocation.is_interactive and not yes and not dry_run
     store = invocation.open_store()
     with shown_progress(invocation) as progress:
@@ -57,7 +53,7 @@ def gc_command(
             now=invocation.now,
             dry_run=dry_run,
             conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
-            confirm=confirm if asks else None,
+            confirm=partial(ask_about, invocation) if asks else None,
             progress=progress,
         )
     for note in report.notes:

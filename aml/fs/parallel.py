@@ -14,6 +14,9 @@ Result = TypeVar("Result")
 #: One thread packs and writes while another computes; more would only add memory.
 WORKERS = 2
 
+#: Bytes from which a file is worked on alone; gzip files of that size unpack to ten times as much.
+LARGE_BYTES = 16 << 20
+
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -24,6 +27,15 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: 
     of those begun. The error is raised only when no thread works any more, so that nothing changes behind its back.
     """
     return [work(item) for item in items] if len(items) < 2 else _in_threads(items, work, cancel)
+
+
+def large_ones_alone(
+    items: Sequence[Item], size: Callable[[Item], int], work: Callable[[Item], Result], cancel: Callable[[], None]
+) -> list[Result]:
+    """The same, but those of LARGE_BYTES and more one at a time after the others, which bounds memory."""
+    ordinary = [item for item in items if size(item) < LARGE_BYTES]
+    large = [item for item in items if size(item) >= LARGE_BYTES]
+    return side_by_side(ordinary, work, cancel) + [work(item) for item in large]
 
 
 def on_own_stack(work: Callable[[], Result]) -> Result:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,6 +64,18 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
         except FileAccessError as error:
             notes.append(f"not looked through for unfinished writes: {error.message}")
     return notes
+
+
+@contextmanager
+def ended_in_any_case(store: Store, journal: Journal, run: Run) -> Iterator[None]:
+    """Where a run is broken off: write down what it really did, told by looking, and that it has ended."""
+    try:
+        yield
+    except BaseException as error:
+        settle(store, journal, run)
+        state = "failed" if isinstance(error, AmlError) else "interrupted"
+        journal.finish(run, settled_state(state, run))
+        raise
 
 
 def settle(store: Store, journal: Journal, run: Run) -> list[str]:

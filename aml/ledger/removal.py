@@ -12,7 +12,7 @@ from aml.codec.json_array import Element, RecordArray, split
 from aml.errors import ChangedError
 from aml.fs.durable import remove_durably
 from aml.ledger.archive import ArchivedRecord, write_archive
-from aml.ledger.runs import RecordKey, archive_name
+from aml.ledger.runs import RecordKey, RunFile, archive_name
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 
@@ -38,11 +38,31 @@ class Removed(Struct, frozen=True):
     ``shared`` are their ids that other records carry as well, ``copies`` those of which an identical one stays.
     """
 
-    archive: str
-    bytes_after: int
-    keys: tuple[RecordKey, ...]
-    shared: tuple[str, ...]
-    copies: tuple[RecordKey, ...]
+    archive: str | None = None
+    keys: tuple[RecordKey, ...] = ()
+    shared: tuple[str, ...] = ()
+    copies: tuple[RecordKey, ...] = ()
+
+    @classmethod
+    def of(cls, file: RunFile) -> Removed:
+        """What the journal says was taken out of a file."""
+        return cls(file.archive, tuple(file.removed), tuple(file.shared), tuple(file.copies))
+
+    def journal_entry(
+        self, agent: str, kind: str, bytes_before: int, bytes_after: int, used_allowance: bool
+    ) -> RunFile:
+        """The same for the journal; nothing that was not taken out has used the allowance of a small agent."""
+        return RunFile(
+            agent,
+            kind,
+            archive=self.archive,
+            removed=list(self.keys),
+            shared=list(self.shared),
+            copies=list(self.copies),
+            bytes_before=bytes_before,
+            bytes_after=bytes_after,
+            used_allowance=bool(self.keys) and used_allowance,
+        )
 
 
 def remove_records(
@@ -53,11 +73,11 @@ def remove_records(
     removals: Iterable[Removal],
     run: str,
     put: Callable[[bytes], int],
-) -> Removed:
+) -> tuple[Removed, int]:
     """Archive the records at the ordinals ``gone``, which ``removals`` describe, and ``put`` the text without them.
 
-    ``put`` replaces the file, under its lock, and returns its bytes on disk. Raises AmlError; ChangedError means that
-    nothing was written, and then there is no archive either.
+    ``put`` replaces the file, under its lock, and returns its bytes on disk, which are returned as well. Raises
+    AmlError; ChangedError means that nothing was written, and then there is no archive either.
     """
     going = frozenset(gone)
     text = array.without(going)
@@ -83,7 +103,7 @@ def remove_records(
         # called off before the file was touched: this archive holds nothing that the store does not
         remove_durably(store.keep / name)
         raise
-    return Removed(name, after, tuple(keys), tuple(shared), tuple(copies))
+    return Removed(name, tuple(keys), tuple(shared), tuple(copies)), after
 
 
 def check_elements(expected: Collection[Element], text: bytes) -> None:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from aml.codec.json_array import Element, RecordArray, split
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.placement import Neighbours, Placement, place
@@ -18,10 +18,7 @@ from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.transact import Transaction, transaction
-
-#: How often a file is tried that an agent changes in the very moment of writing.
-_ATTEMPTS = 3
+from aml.store.transact import Transaction, transaction, with_attempts
 
 
 class FileUndo(Struct):
@@ -161,17 +158,10 @@ def _neighbours(record: ArchivedRecord) -> tuple[str | None, str | None]:
 def undo_file(store: Store, wanted: Wanted, notes: LockNotes, policy: LockPolicy) -> FileUndo:
     """Put the records of one file back under its lock; what stands in the way is reported, not raised."""
     target = wanted.target(store)
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _restore(store, target, wanted, notes, policy)
-        except ChangedError as error:
-            if attempt == _ATTEMPTS:
-                return _left_alone(target, error, ExitStatus.PARTIAL)
-        except LockedError as error:
-            return _left_alone(target, error, ExitStatus.LOCKED)
-        except AmlError as error:
-            return _left_alone(target, error, error.status)
-    raise AssertionError("unreachable: the last attempt returns")
+    return with_attempts(
+        lambda: _restore(store, target, wanted, notes, policy),
+        lambda error, status: _left_alone(target, error, status),
+    )
 
 
 def preview_file(store: Store, wanted: Wanted) -> FileUndo:

@@ -14,10 +14,7 @@ from aml.ledger.undo import FileUndo, OriginalUndo
 from aml.store.layout import RecordFile, locked_file
 from aml.store.open import Store
 from aml.store.read import read_content
-from aml.store.transact import Transaction, transaction
-
-#: How often a file is tried that an agent changes in the very moment of writing.
-_ATTEMPTS = 3
+from aml.store.transact import Transaction, transaction, with_attempts
 
 
 def put_back_originals(store: Store, run: Run, notes: LockNotes, policy: LockPolicy) -> list[OriginalUndo]:
@@ -34,7 +31,7 @@ def preview_originals(store: Store, run: Run) -> list[OriginalUndo]:
             due = _is_due(store, original)
             found.append(OriginalUndo(path, put_back=due, was_made=original.sha256 is None))
         except AmlError as error:
-            found.append(_left_alone(path, error))
+            found.append(_left_alone(path, error, error.status))
     return found
 
 
@@ -57,25 +54,19 @@ def restored_whole(run: Run, originals: list[OriginalUndo]) -> dict[tuple[str, s
 
 
 def _put_back(store: Store, run: str, path: str, notes: LockNotes, policy: LockPolicy) -> OriginalUndo:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            original = _original(store, run, path)
-            with transaction(store, locked_file(store.root, path), notes, policy) as held:
-                due = _is_due(store, original)
-                if due:
-                    _write_original(store, held, original)
-            return OriginalUndo(path, put_back=due, was_made=original.sha256 is None)
-        except ChangedError as error:
-            if attempt == _ATTEMPTS:
-                return OriginalUndo(path, problem=str(error), status=ExitStatus.PARTIAL)
-        except AmlError as error:
-            return _left_alone(path, error)
-    raise AssertionError("unreachable: the last attempt returns")
+    def put() -> OriginalUndo:
+        original = _original(store, run, path)
+        with transaction(store, locked_file(store.root, path), notes, policy) as held:
+            due = _is_due(store, original)
+            if due:
+                _write_original(store, held, original)
+        return OriginalUndo(path, put_back=due, was_made=original.sha256 is None)
+
+    return with_attempts(put, lambda error, status: _left_alone(path, error, status))
 
 
-def _left_alone(path: str, error: AmlError) -> OriginalUndo:
-    is_replaced = isinstance(error, _ReplacedError)
-    return OriginalUndo(path, is_replaced=is_replaced, problem=str(error), status=error.status)
+def _left_alone(path: str, error: AmlError, status: ExitStatus) -> OriginalUndo:
+    return OriginalUndo(path, is_replaced=isinstance(error, _ReplacedError), problem=str(error), status=status)
 
 
 def _original(store: Store, run: str, path: str) -> Original:

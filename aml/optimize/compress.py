@@ -17,23 +17,17 @@ from msgspec import Struct
 from aml.codec.compression import is_gzip, pack, unpacks_to
 from aml.codec.json_array import split
 from aml.codec.json_document import check_document
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError, LockedError
+from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
 from aml.fs.files import is_there
-from aml.fs.parallel import side_by_side
+from aml.fs.parallel import LARGE_BYTES, side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import SECONDS_PER_DAY
 from aml.store.layout import GLOBAL, RecordFile, choose, is_text
 from aml.store.open import Store
 from aml.store.read import Content, read_content
-from aml.store.transact import transaction
-
-#: Unpacked size from which a file is worked on alone, which bounds memory.
-_LARGE_BYTES = 16 << 20
-
-#: How often a file is tried that somebody changes in the very moment of writing.
-_ATTEMPTS = 3
+from aml.store.transact import transaction, with_attempts
 
 #: Bytes at the end of a gzip member that tell its unpacked size.
 _SIZE_BYTES = 4
@@ -237,7 +231,7 @@ def _all_outcomes(
 ) -> tuple[CompressOutcome, ...]:
     """Files of ordinary size side by side, the largest first, so that all threads end together; large ones alone."""
     due = sorted(plan.due, key=lambda file: file.unpacked, reverse=True)
-    large = [file for file in due if file.unpacked >= _LARGE_BYTES]
+    large = [file for file in due if file.unpacked >= LARGE_BYTES]
     ordinary = due[len(large) :]
     done = [work(file) for file in large] + side_by_side(ordinary, work, cancel)
     by_path = {outcome.file.path: outcome for outcome in done}
@@ -255,21 +249,14 @@ def _apply_file(
     store: Store, planned: PlannedFile, plan: CompressPlan, notes: LockNotes, policy: LockPolicy
 ) -> CompressOutcome:
     file = planned.file
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            if not is_there(file.path):
-                return CompressOutcome(file, "kept", 0, 0, "gone")
-            with transaction(store, file, notes, policy) as held:
-                return _repack(held.read(), plan, held.repack)
-        except ChangedError as error:
-            if attempt == _ATTEMPTS:
-                return _left(planned, error, ExitStatus.PARTIAL)
-        except LockedError as error:
-            return _left(planned, error)
-        except AmlError as error:
-            return _looked_at_again(_left(planned, error), plan.options)
+
+    def work() -> CompressOutcome:
+        if not is_there(file.path):
+            return CompressOutcome(file, "kept", 0, 0, "gone")
+        with transaction(store, file, notes, policy) as held:
+            return _repack(held.read(), plan, held.repack)
+
+    return with_attempts(work, lambda error, status: _looked_at_again(_left(planned, error, status), plan.options))
 
 
 def _repack(content: Content, plan: CompressPlan, put: Callable[[Content, bytes], int]) -> CompressOutcome:

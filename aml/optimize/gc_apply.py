@@ -7,16 +7,16 @@ from os.path import isfile, islink
 
 from msgspec import Struct, structs
 
-from aml.codec.json_array import split
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError
+from aml.codec.json_array import RecordArray, split
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus
 from aml.fs.files import is_there
-from aml.fs.parallel import side_by_side
+from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
 from aml.ledger.quarantine import note_creation, put_in_quarantine, take_back
-from aml.ledger.removal import check_elements, remove_records
-from aml.ledger.runs import RecordKey, RunFile
+from aml.ledger.removal import Removed, check_elements, remove_records
+from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
@@ -25,34 +25,25 @@ from aml.optimize.sources import Source, files_with_copy, packed_copy, read_sour
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead, read_content
-from aml.store.transact import Transaction, transaction
-
-#: On disk; larger files are worked on one at a time, which bounds memory.
-_LARGE_BYTES = 16 << 20
+from aml.store.transact import Transaction, transaction, with_attempts
 
 #: Times are compared as floats, which round those of files.
 _SLACK_SECONDS = 0.001
 
 _NOTHING = split(b"[]")
 
-#: How often a file is tried that somebody changes in the very moment of writing.
-_ATTEMPTS = 3
-
 
 class FileOutcome(Struct, frozen=True):
     """What a run did to one record file. ``plan`` is what was applied: the plan itself, or one made under the lock.
 
-    ``keys`` are the elements removed, ``quarantined`` the paths of files taken away or replaced; ``problem`` says why
-    something was left alone, if it was, and ``status`` what that is worth. Sizes in bytes on disk.
+    ``quarantined`` are the paths of files taken away or replaced; ``problem`` says why something was left alone, if it
+    was, and ``status`` what that is worth. Sizes in bytes on disk.
     """
 
     plan: FilePlan
     bytes_before: int = 0
     bytes_after: int = 0
-    archive: str | None = None
-    keys: tuple[RecordKey, ...] = ()
-    shared: tuple[str, ...] = ()
-    copies: tuple[RecordKey, ...] = ()
+    gone: Removed = Removed()
     quarantined: tuple[str, ...] = ()
     problem: str | None = None
     status: int = ExitStatus.DONE
@@ -62,24 +53,14 @@ class FileOutcome(Struct, frozen=True):
         paths = {f"{found.agent}/{found.kind}.json", f"{found.agent}/{found.kind}.json.gz"}
         return structs.replace(
             self,
-            keys=tuple(found.removed),
-            archive=found.archive,
+            gone=Removed.of(found),
             bytes_after=found.bytes_after,
             quarantined=tuple(path for path in quarantined if path in paths),
         )
 
     def journal_entry(self, *, used_allowance: bool) -> RunFile:
-        return RunFile(
-            self.plan.agent,
-            self.plan.kind,
-            archive=self.archive,
-            removed=list(self.keys),
-            shared=list(self.shared),
-            copies=list(self.copies),
-            bytes_before=self.bytes_before,
-            bytes_after=self.bytes_after,
-            used_allowance=bool(self.keys) and used_allowance,
-        )
+        plan = self.plan
+        return self.gone.journal_entry(plan.agent, plan.kind, self.bytes_before, self.bytes_after, used_allowance)
 
 
 class LeftoverOutcome(Struct, frozen=True):
@@ -168,9 +149,7 @@ def apply_plan(
     touched = [file for file in plan.files if file.touches]
     if any(file.removals for file in touched):
         prepare_archives(store, sorted({file.agent for file in touched if file.removals}))
-    ordinary = [file for file in touched if file.size < _LARGE_BYTES]
-    large = [file for file in touched if file.size >= _LARGE_BYTES]
-    outcomes = side_by_side(ordinary, work, run.notes.cancel) + [work(file) for file in large]
+    outcomes = large_ones_alone(touched, lambda file: file.size, work, run.notes.cancel)
     done = [_clear(store, one, run) for one in plan.leftovers if one.what == UNFINISHED_WRITE]
     # a lock that was in the way of this run is taken over, and given back
     locks = [one for one in plan.leftovers if one.what == STALE_LOCK and not is_there(store.root / one.path)]
@@ -181,28 +160,23 @@ def apply_plan(
 def apply_file(store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory) -> FileOutcome:
     """Do to one file what its plan says; whatever stands in the way is an outcome, not an exception."""
     file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with transaction(store, file, run.notes, run.locks) as held:
-                source = read_source(store, file, with_salvage=run.options.salvage)
-                if source.pins != plan.pins:
-                    plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
-                if plan.removals:
-                    prepare_archives(store, [plan.agent])
-                return _change(store, held, source, plan, run)
-        except ChangedError as error:
-            if attempt == _ATTEMPTS:
-                return _nothing_done(plan, error, ExitStatus.PARTIAL)
-        except LockedError as error:
-            return _nothing_done(plan, error, ExitStatus.LOCKED)
-        except AmlError as error:
-            status = ExitStatus.PARTIAL if error.status is ExitStatus.DAMAGED else error.status
-            return _nothing_done(plan, error, status)
+
+    def work() -> FileOutcome:
+        nonlocal plan
+        with transaction(store, file, run.notes, run.locks) as held:
+            source = read_source(store, file, with_salvage=run.options.salvage)
+            if source.pins != plan.pins:
+                plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
+            if plan.removals:
+                prepare_archives(store, [plan.agent])
+            return _change(store, held, source, plan, run)
+
+    return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 
 
 def _nothing_done(plan: FilePlan, error: AmlError, status: ExitStatus) -> FileOutcome:
+    # damage that came since the plan was made
+    status = ExitStatus.PARTIAL if status is ExitStatus.DAMAGED else status
     return FileOutcome(plan, problem=str(error), status=status, bytes_before=plan.size, bytes_after=plan.size)
 
 
@@ -225,30 +199,27 @@ def _write(
     if array is None:
         return outcome
     gone = [one.ordinal for one in plan.removals]
+    text = array.without(gone)
+    data = text if source.unchanged else _formed(held, main, text)
     # noted before the archive is written: where that is and this is not, nothing has been taken out of the file
-    quarantined = () if source.unchanged else (_note_replaced(store, held, source, array.without(gone), plan, run),)
+    quarantined = () if source.unchanged else (_note_replaced(store, source, data, split(text), plan, run),)
 
     def put(text: bytes) -> int:
         if main is None:
-            return held.create(text)
-        data = main.rewritten(text) if main.data else held.formed(text)
-        held.replace_as(main, data)
+            held.create_as(data)
+        elif source.unchanged:
+            return held.replace(main, text)
+        else:
+            held.replace_as(main, data)
         return len(data)
 
     try:
         if gone:
-            removed = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
-            after = removed.bytes_after
-            outcome = structs.replace(
-                outcome,
-                archive=removed.archive,
-                keys=removed.keys,
-                shared=removed.shared,
-                copies=removed.copies,
-            )
+            removed, after = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
+            outcome = structs.replace(outcome, gone=removed)
         else:
-            check_elements(array.elements, array.text)
-            after = put(array.text)
+            check_elements(array.elements, text)
+            after = put(text)
     except ChangedError:
         for path in quarantined:
             take_back(store, run.id, path)
@@ -257,16 +228,18 @@ def _write(
     return structs.replace(outcome, bytes_after=after + rest, quarantined=quarantined)
 
 
-def _note_replaced(store: Store, held: Transaction, source: Source, text: bytes, plan: FilePlan, run: GcRun) -> str:
-    """Have the main file in quarantine, or noted that there is none, before ``text`` takes its place; its path."""
-    main, file = source.main, source.file
-    records = split(text)
-    if main is None:
-        path = f"{file.agent}/{file.path.name}"
-        note_creation(store, run.id, path, "made of the compressed copy beside it", held.formed(text), records)
+def _formed(held: Transaction, main: Content | None, text: bytes) -> bytes:
+    """``text`` in the form of the main file; where that has none, in that of the agent's other files."""
+    return main.rewritten(text) if main is not None and main.data else held.formed(text)
+
+
+def _note_replaced(store: Store, source: Source, data: bytes, records: RecordArray, plan: FilePlan, run: GcRun) -> str:
+    """Have the main file in quarantine, or noted that there is none, before ``data`` takes its place; its path."""
+    if source.main is None:
+        path = f"{source.file.agent}/{source.file.path.name}"
+        note_creation(store, run.id, path, "made of the compressed copy beside it", data, records)
         return path
-    data = main.rewritten(text) if main.data else held.formed(text)
-    return put_in_quarantine(store, run.id, main, _reason(plan, main), data, records).path
+    return put_in_quarantine(store, run.id, source.main, _reason(plan, source.main), data, records).path
 
 
 def _take_away(

@@ -153,8 +153,8 @@ def build_report(
 
 def _file(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> GcFile:
     applied = outcome.plan if outcome else plan
-    removed = len(applied.removals) if dry_run else len(outcome.keys) if outcome else 0
-    done = dry_run or (outcome is not None and (outcome.keys or outcome.quarantined or not outcome.problem))
+    removed = len(applied.removals) if dry_run else len(outcome.gone.keys) if outcome else 0
+    done = dry_run or (outcome is not None and (outcome.gone.keys or outcome.quarantined or not outcome.problem))
     steps = applied.steps if done else ()
     rules = Counter(one.rule for one in applied.removals) if removed else Counter()
     return GcFile(
@@ -171,7 +171,7 @@ def _file(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> GcFile:
         steps=tuple(FileStep(one.path, one.what, one.reason, one.records) for one in steps),
         bytes_before=outcome.bytes_before if outcome else applied.size,
         bytes_after=(outcome.bytes_after if outcome else applied.size) if not (dry_run and plan.touches) else None,
-        archive=outcome.archive if outcome else None,
+        archive=outcome.gone.archive if outcome else None,
         problem=outcome.problem if outcome else plan.problem,
         status=int(outcome.status if outcome else plan.problem_status),
         attempted=outcome is not None,
@@ -204,7 +204,7 @@ def _counts(files: Sequence[GcFile], leftovers: Sequence[LeftoverReport]) -> dic
 
 def _records(file: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> list[GarbageRecord]:
     plan = outcome.plan if outcome else file
-    gone = dry_run or (outcome is not None and bool(outcome.keys))
+    gone = dry_run or (outcome is not None and bool(outcome.gone.keys))
     fates = ((plan.removals, "removed" if gone else "left"), (plan.deferred, "deferred"))
     return [
         GarbageRecord(plan.agent, plan.kind, one.id, one.ordinal, fate, one.rule, one.reason, one.value)

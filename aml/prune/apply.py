@@ -10,13 +10,13 @@ from msgspec import Struct, structs
 
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Unreadable, view_record
-from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, LockedError, UsageError
-from aml.fs.parallel import side_by_side
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, UsageError
+from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
-from aml.ledger.removal import Removal, remove_records
-from aml.ledger.runs import RecordKey, RunFile
+from aml.ledger.removal import Removal, Removed, remove_records
+from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
 from aml.prune.plan import (
@@ -34,59 +34,39 @@ from aml.prune.plan import (
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead
-from aml.store.transact import Transaction, transaction
+from aml.store.transact import Transaction, transaction, with_attempts
 
 if TYPE_CHECKING:
     from aml.prune.space import Sizes
 
-#: On disk; gzip files of that size unpack to ten times as much.
-_LARGE_BYTES = 16 << 20
-
 #: Of a file that a plan in a file, which is never made anew, does not fit any more.
 CHANGED = "it changed since the plan was made; aml prune --plan FILE writes a new one"
-
-#: How often a file is tried that somebody changes in the very moment of writing.
-_ATTEMPTS = 3
 
 
 class FileOutcome(Struct, frozen=True):
     """What a run did to one file. ``plan`` is what was applied: the plan itself, or one made anew under the lock.
 
-    ``keys`` are the records removed; ``problem`` says why none were, if so, and ``status`` what that is worth.
+    ``problem`` says why nothing was removed, if so, and ``status`` what that is worth.
     """
 
     plan: FilePlan
     bytes_before: int = 0
     bytes_after: int = 0
-    archive: str | None = None
-    keys: tuple[RecordKey, ...] = ()
-    shared: tuple[str, ...] = ()
-    copies: tuple[RecordKey, ...] = ()
+    gone: Removed = Removed()
     problem: str | None = None
     status: int = ExitStatus.DONE
 
     @property
     def removed(self) -> int:
-        return len(self.keys)
+        return len(self.gone.keys)
 
     def settled(self, found: RunFile) -> FileOutcome:
         """This outcome with what is known of the file after a look at the disk."""
-        return structs.replace(
-            self, keys=tuple(found.removed), archive=found.archive, bytes_after=found.bytes_after or self.bytes_after
-        )
+        return structs.replace(self, gone=Removed.of(found), bytes_after=found.bytes_after or self.bytes_after)
 
     def journal_entry(self, *, used_allowance: bool) -> RunFile:
-        return RunFile(
-            self.plan.agent,
-            self.plan.kind,
-            archive=self.archive,
-            removed=list(self.keys),
-            shared=list(self.shared),
-            copies=list(self.copies),
-            bytes_before=self.bytes_before,
-            bytes_after=self.bytes_after,
-            used_allowance=bool(self.keys) and used_allowance,
-        )
+        plan = self.plan
+        return self.gone.journal_entry(plan.agent, plan.kind, self.bytes_before, self.bytes_after, used_allowance)
 
 
 class PruneRun(Struct, frozen=True):
@@ -222,9 +202,7 @@ def apply_plan(
     if not touched:
         return {}
     prepare_archives(store, sorted({file.agent for file in touched}))
-    ordinary = [file for file in touched if file.size < _LARGE_BYTES]
-    large = [file for file in touched if file.size >= _LARGE_BYTES]
-    outcomes = side_by_side(ordinary, work, notes.cancel) + [work(file) for file in large]
+    outcomes = large_ones_alone(touched, lambda file: file.size, work, notes.cancel)
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}
 
 
@@ -239,30 +217,25 @@ def apply_file(
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
     file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with transaction(store, file, notes, policy) as held:
-                content = held.read()
-                array = content.array()
-                if content.sha256 != plan.sha256:
-                    if not run.replans:
-                        return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
-                    scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
-                    plan = replan_file(agent, plan, scan, run.options)
-                return _remove(store, held, content, array, plan, run)
-        except ChangedError as error:
-            if attempt == _ATTEMPTS:
-                return _nothing_done(plan, error, ExitStatus.PARTIAL)
-        except LockedError as error:
-            return _nothing_done(plan, error, ExitStatus.LOCKED)
-        except AmlError as error:
-            status = ExitStatus.PARTIAL if error.status is ExitStatus.DAMAGED else error.status
-            return _nothing_done(plan, error, status)
+
+    def work() -> FileOutcome:
+        nonlocal plan
+        with transaction(store, file, notes, policy) as held:
+            content = held.read()
+            array = content.array()
+            if content.sha256 != plan.sha256:
+                if not run.replans:
+                    return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
+                scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
+                plan = replan_file(agent, plan, scan, run.options)
+            return _remove(store, held, content, array, plan, run)
+
+    return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 
 
 def _nothing_done(plan: FilePlan, error: AmlError, status: ExitStatus) -> FileOutcome:
+    # damage that came since the plan was made
+    status = ExitStatus.PARTIAL if status is ExitStatus.DAMAGED else status
     return FileOutcome(plan, problem=str(error), status=status, bytes_before=plan.size, bytes_after=plan.size)
 
 
@@ -273,18 +246,10 @@ def _remove(
     if not plan.removals:
         return FileOutcome(plan, bytes_before=size, bytes_after=size)
     removals = _removals(array, plan, run)
-    removed = remove_records(
+    gone, after = remove_records(
         store, content.file, array, plan.removals.ordinals, removals, run.id, lambda text: held.replace(content, text)
     )
-    return FileOutcome(
-        plan,
-        bytes_before=size,
-        bytes_after=removed.bytes_after,
-        archive=removed.archive,
-        keys=removed.keys,
-        shared=removed.shared,
-        copies=removed.copies,
-    )
+    return FileOutcome(plan, bytes_before=size, bytes_after=after, gone=gone)
 
 
 def _removals(array: RecordArray, plan: FilePlan, run: PruneRun) -> Iterator[Removal]:

@@ -207,9 +207,11 @@ def _look(store: Store, agents: Sequence[str], ident: str) -> tuple[dict[str, li
     unread: list[Unread] = []
     for file, content in _contents(store, agents):
         try:
-            for ordinal, one in enumerate(_idents(file, content)):
+            if isinstance(content, AmlError):
+                raise content
+            for ordinal, one in enumerate(_idents(content)):
                 if one is not None and one.startswith(ident):
-                    place = _Place(file.agent, file.kind, content.sha256, ordinal)  # type: ignore[union-attr]
+                    place = _Place(file.agent, file.kind, content.sha256, ordinal)
                     found.setdefault(one, []).append(place)
         except AmlError as error:
             unread.append(Unread(file.agent, file.kind, str(error)))
@@ -221,12 +223,10 @@ def _contents(store: Store, agents: Sequence[str]) -> Iterator[tuple[RecordFile,
         yield from read_ahead(store.record_files(agent), store.max_unpacked_bytes)
 
 
-def _idents(file: RecordFile, content: Content | AmlError) -> Iterator[str | None]:
-    """The id of each element in order. Raises AmlError where the file cannot be read."""
-    if isinstance(content, AmlError):
-        raise content
+def _idents(content: Content) -> Iterator[str | None]:
+    """The id of each element in order. Raises DamagedError where the content is no whole array."""
     array = content.array()
-    for ordinal, one in enumerate(view_records(array, KIND_BY_PLURAL[file.kind].view)):
+    for ordinal, one in enumerate(view_records(array, KIND_BY_PLURAL[content.file.kind].view)):
         yield _ident_within(array.raw(ordinal)) if isinstance(one, Unreadable) else one.ident
 
 
@@ -257,9 +257,10 @@ def _resolve(store: Store, agents: Sequence[str], ident: str, known: set[str], u
 def _nearest(store: Store, agents: Sequence[str], ident: str) -> list[str]:
     """Ids that are much like the one that is not there; of a large store, some of its ids are looked at."""
     known = {event.key.id or "" for event in _events(store, (), ident[:_ALIKE])}
-    for file, content in _contents(store, agents):
-        with suppress(AmlError):
-            known.update(one for one in islice(_idents(file, content), _POOL) if one is not None)
+    for _, content in _contents(store, agents):
+        if isinstance(content, Content):
+            with suppress(AmlError):
+                known.update(one for one in islice(_idents(content), _POOL) if one is not None)
         if len(known) >= _POOL:
             break
     alike = [one for one in sorted(known) if one.startswith(ident[:_ALIKE])]

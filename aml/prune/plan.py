@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable, view_records
 from aml.errors import ExitStatus
-from aml.ledger.budget import Budget, budget
+from aml.ledger.budget import Budget, budget, first_within
 from aml.ledger.history import AgentHistory, RemovedKeys
 from aml.ledger.runs import RecordKey
 from aml.model.kinds import KIND_BY_PLURAL, KINDS, PATTERN
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from aml.prune.space import Room
 
 TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
+
+#: What of a rank tells identical records apart: all but the position itself.
+_SAME = 4
 
 _KIND_RANK = {kind.plural: rank for rank, kind in enumerate(KINDS)}
 
@@ -295,10 +298,8 @@ def _least_valuable(scans: Sequence[FileScan], limit: int) -> dict[str, set[int]
         for scan in scans
         for value, ident, ordinal in zip(scan.values, scan.ids, scan.ordinals, strict=True)
     )
-    while 0 < limit < len(ranked) and ranked[limit - 1][:4] == ranked[limit][:4]:
-        limit -= 1
     chosen: dict[str, set[int]] = {scan.kind: set() for scan in scans}
-    for _, rank, _, _, ordinal in ranked[:limit]:
+    for _, rank, _, _, ordinal in first_within(ranked, limit, same=_SAME):
         chosen[KINDS[rank].plural].add(ordinal)
     return chosen
 

@@ -185,7 +185,7 @@ def _file_report(plan: FilePlan, outcome: FileOutcome | None, dry_run: bool) -> 
         came_back=applied.came_back,
         bytes_before=outcome.bytes_before if outcome else applied.size,
         bytes_after=(outcome.bytes_after if outcome else applied.size) if not (dry_run and removed) else None,
-        archive=outcome.archive if outcome else None,
+        archive=outcome.gone.archive if outcome else None,
         problem=outcome.problem if outcome else plan.problem,
         status=int(status),
         attempted=outcome is not None,

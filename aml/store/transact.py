@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from aml.codec.compression import pack
-from aml.errors import ChangedError, DamagedError, FileAccessError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import remove_durably, replace_durably, sync_folder, write_durably
 from aml.fs.files import is_there, stat_if_there
@@ -17,6 +18,11 @@ from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Content, fingerprint, identity, read_content, refuse_link
+
+Outcome = TypeVar("Outcome")
+
+#: How often a file is tried that somebody changes in the very moment of writing.
+_ATTEMPTS = 3
 
 
 class Transaction:
@@ -122,6 +128,22 @@ class Transaction:
             raise FileAccessError(
                 f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
             )
+
+
+def with_attempts(work: Callable[[], Outcome], left_alone: Callable[[AmlError, ExitStatus], Outcome]) -> Outcome:
+    """What came of ``work`` on one file, which is tried again where somebody changes it in the moment of writing.
+
+    An error becomes what ``left_alone`` makes of it and of the status that it is worth.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return work()
+        except ChangedError as error:
+            if not left:
+                return left_alone(error, ExitStatus.PARTIAL)
+        except AmlError as error:
+            return left_alone(error, error.status)
+    raise AssertionError("unreachable: the last attempt returns")
 
 
 @contextmanager

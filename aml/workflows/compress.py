@@ -9,7 +9,8 @@ from msgspec import to_builtins
 
 from aml import __version__
 from aml.config import CompressSettings
-from aml.errors import AmlError, UsageError
+from aml.errors import UsageError
+from aml.ledger.recovery import ended_in_any_case
 from aml.ledger.runs import Journal, state_after
 from aml.ledger.state import FileLockNotes
 from aml.optimize.compress import CompressOptions, CompressPlan, apply_compress, estimate_compress, plan_compress
@@ -89,12 +90,9 @@ def apply_and_note(
     run.clock_doubted = not plan.options.age_days and doubt_about(store, journal, plan.now, conditions) is not None
     if plan.due:
         journal.write(run)
-    try:
+    with ended_in_any_case(store, journal, run):
         outcomes = apply_compress(store, plan, locks, conditions.locks, progress)
-    except BaseException as error:
-        journal.finish(run, "failed" if isinstance(error, AmlError) else "interrupted")
-        raise
-    report = build_report(plan, outcomes, run=run.id, notes=notes)
-    run.counts = report.counts()
-    journal.finish(run, state_after(report.status))
+        report = build_report(plan, outcomes, run=run.id, notes=notes)
+        run.counts = report.counts()
+        journal.finish(run, state_after(report.status))
     return report

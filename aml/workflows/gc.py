@@ -9,9 +9,9 @@ from msgspec import structs, to_builtins
 
 from aml import __version__
 from aml.config import Settings
-from aml.errors import AmlError, ExitStatus
+from aml.errors import ExitStatus
 from aml.ledger.history import AgentHistory, read_history
-from aml.ledger.recovery import settle, settled_state
+from aml.ledger.recovery import ended_in_any_case, settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
 from aml.optimize.garbage import Pins
 from aml.optimize.gc_apply import FileOutcome, GcRun, LeftoverOutcome, apply_plan, plan_store
@@ -78,17 +78,12 @@ def collect_garbage(
         run.files, run.quarantined = _intended(plan, run.id)
         if run.files or run.quarantined:
             journal.write(run)
-        try:
+        with ended_in_any_case(store, journal, run):
             outcomes, cleared = apply_plan(store, plan, applied, history, progress)
             outcomes = _journal(store, journal, run, outcomes, cleared)
             report = build_report(plan, outcomes, cleared, run=run.id, dry_run=False, notes=(*found, *strangers))
             run.counts = {"records": report.total("records"), "removed": report.total("removed"), **report.counts}
             journal.finish(run, settled_state(state_after(report.status, failed=_has_failed(outcomes, cleared)), run))
-        except BaseException as error:
-            settle(store, journal, run)
-            state = "failed" if isinstance(error, AmlError) else "interrupted"
-            journal.finish(run, settled_state(state, run))
-            raise
     return report
 
 

@@ -14,7 +14,7 @@ from aml.config import PruneSettings, SpaceSettings
 from aml.errors import AmlError, ExitStatus
 from aml.hooks import hooked
 from aml.ledger.history import AgentHistory, read_history
-from aml.ledger.recovery import settle, settled_state
+from aml.ledger.recovery import ended_in_any_case, settle, settled_state
 from aml.ledger.runs import Journal, Run, RunFile, archive_name, state_after
 from aml.ledger.state import FileLockNotes
 from aml.prune.apply import PruneRun, apply_plan, plan_store
@@ -243,7 +243,7 @@ def _apply_prune(
     if run.files:
         journal.write(run)
     applied = PruneRun(run.id, plan.now, plan.options, explain, task.replans)
-    try:
+    with ended_in_any_case(store, journal, run):
         outcomes = apply_plan(store, plan, applied, history, locks, conditions.locks, progress)
         failed = any(outcome.status == ExitStatus.FAILED for outcome in outcomes.values())
         if failed:
@@ -260,11 +260,6 @@ def _apply_prune(
             name: report.total(name) for name in ("records", "kept", "removed", "deferred", "protected", "came_back")
         }
         journal.finish(run, settled_state(state_after(report.status, failed=failed), run))
-    except BaseException as error:
-        settle(store, journal, run)
-        state = "failed" if isinstance(error, AmlError) else "interrupted"
-        journal.finish(run, settled_state(state, run))
-        raise
     return report
 
 

@@ -6,9 +6,9 @@ import time
 
 from aml import __version__
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError, UsageError
-from aml.ledger.recovery import settle
+from aml.ledger.recovery import ended_in_any_case, settle
 from aml.ledger.runs import REMOVING, Journal, Run, RunFile, state_after
-from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
+from aml.ledger.undo import OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
 from aml.ledger.undo_originals import preview_originals, put_back_originals, restored_whole
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, doubt_about
@@ -60,23 +60,18 @@ def prune_undo(
         run = journal.begin("undo", moment, version=__version__, options={"ids": list(ids)}, target=target.id)
         run.clock_doubted = doubt_about(store, journal, moment, conditions) is not None
         journal.write(run)
-        done: list[FileUndo] = []
-        try:
+        with ended_in_any_case(store, journal, run):
             originals = [] if ids else put_back_originals(store, target, locks, conditions.locks)
             if damage is not None:
                 raise _with_what_was_done(damage, originals)
             whole = restored_whole(target, originals)
-            done += [whole.get(file.key) or undo_file(store, file, locks, conditions.locks) for file in wanted]
-        except BaseException as error:
-            settle(store, journal, run)
-            journal.finish(run, "failed" if isinstance(error, AmlError) else "interrupted")
-            raise
-        report = UndoReport(run.id, target.id, False, done, originals)
-        run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
-        run.counts = {"restored": sum(file.restored for file in done)}
-        if any(file.status == ExitStatus.FAILED for file in done):
-            settle(store, journal, run)
-        journal.finish(run, state_after(report.status))
+            done = [whole.get(file.key) or undo_file(store, file, locks, conditions.locks) for file in wanted]
+            report = UndoReport(run.id, target.id, False, done, originals)
+            run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
+            run.counts = {"restored": sum(file.restored for file in done)}
+            if any(file.status == ExitStatus.FAILED for file in done):
+                settle(store, journal, run)
+            journal.finish(run, state_after(report.status))
         return report
 
 

@@ -70,6 +70,12 @@ def deaths_after_replacing(points: Sequence[Point], folder: Path) -> list[Point]
     return [one for one in replaced if one.fault is Fault.KILL_AFTER]
 
 
+def sample(points: Sequence[Point], step: int, at_least: int, folder: Path) -> list[Point]:
+    """A few points from everywhere, and each death right after a file below ``folder`` was replaced."""
+    chosen = [*few(points, max(at_least, len(points) // step)), *deaths_after_replacing(points, folder)]
+    return list(dict.fromkeys(chosen))
+
+
 def assert_promises_are_kept(
     runner: Runner, points: Sequence[Point], record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from aml.errors import ExitStatus
-from tests.fault.children import Aml, Children, Ended, Point, Words
+from tests.fault.children import Aml, Children, Ended, Words
 from tests.fault.inject import Fault
-from tests.fault.points import Runners, assert_promises_are_kept, deaths_after_replacing, few, share
+from tests.fault.points import Runners, assert_promises_are_kept, sample, share
 from tests.fault.real import aml, assert_failed_with_a_name, command, leave_free, noise
 from tests.fault.runner import STATE, STORE, FaultRunner, Prepared, Project, Scenario, leftovers
 from tests.support.records import NOW, decision, pattern, solution
@@ -118,17 +118,11 @@ def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Run
     return Runners(lambda name, place: FaultRunner(SCENARIOS[name], children, place), tmp_path_factory)
 
 
-def sample(points: list[Point]) -> list[Point]:
-    """A few points from everywhere, and each death right after a record file was replaced."""
-    chosen = [*few(points, max(AT_LEAST, len(points) // STEP)), *deaths_after_replacing(points, STORE)]
-    return list(dict.fromkeys(chosen))
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_h15_h16_sample_of_faults_leaves_each_file_whole(
     name: str, runners: Runners[FaultRunner], record_property: Callable[[str, object], None]
 ) -> None:
-    assert_promises_are_kept(runners(name), sample(runners(name).points()), record_property)
+    assert_promises_are_kept(runners(name), sample(runners(name).points(), STEP, AT_LEAST, STORE), record_property)
 
 
 @pytest.mark.slow
