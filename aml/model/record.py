@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from aml.model.schema import version_by_marks
 from aml.model.timestamps import parse_timestamp
 
 #: Values a pattern is credited with where a part of its value is unknown: success, confidence, executions, saved ms.
@@ -93,6 +94,10 @@ class Course(Struct, gc=False):
         return _first(self.confidence, self.confidenceScore, self.confidence_score)
 
 
+class Metadata(Struct, gc=False):
+    """``metadata`` of schema 1.2.0 and later, of which only matters that it is there."""
+
+
 class Effectiveness(Struct, gc=False):
     """``effectiveness`` of a solution."""
 
@@ -135,6 +140,13 @@ class RecordView(Struct, gc=False):
     tags: Any = None
     active: Any = None
     version: Any = None
+    metadata: Metadata | None = None
+
+    @property
+    def schema_version(self) -> str:
+        """The version of the schema that the record has, told as ``version_of`` does."""
+        has_both = self.tags is not None and self.active is not None
+        return version_by_marks(self.version, self.metadata is not None, has_both)
 
     @property
     def ident(self) -> str | None:

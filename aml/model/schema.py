@@ -23,10 +23,18 @@ def is_too_new(version: object) -> bool:
 
 
 def version_of(record: Mapping[str, object]) -> str:
-    """The schema version of a record, told by its own ``version`` from 2.0.0 on, and before that by its fields."""
-    version = record.get("version")
-    if isinstance(version, str) and _VERSION.fullmatch(version):
+    """The schema version of a record, told by its own ``version`` from 2.0.0 on, and before that by its fields.
+
+    A field that is null counts as one that is not there.
+    """
+    has_both = record.get("tags") is not None and record.get("active") is not None
+    return version_by_marks(record.get("version"), isinstance(record.get("metadata"), Mapping), has_both)
+
+
+def version_by_marks(version: object, has_metadata: bool, has_tags_and_active: bool) -> str:
+    """The same by what marks a version: the field of that name, ``metadata``, ``tags`` with ``active``."""
+    if version is not None and isinstance(version, str) and _VERSION.fullmatch(version):
         return version
-    if isinstance(record.get("metadata"), Mapping):
+    if has_metadata:
         return "1.2.0"
-    return "1.1.0" if "tags" in record and "active" in record else "1.0.0"
+    return "1.1.0" if has_tags_and_active else "1.0.0"

@@ -1,0 +1,39 @@
+"""What a check of a store's health finds: the words that checks, alerts and reports have in common."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Level(IntEnum):
+    """How much a finding matters; the higher, the more."""
+
+    INFO = 0
+    WARNING = 1
+    ERROR = 2
+    CRITICAL = 3
+
+    @property
+    def word(self) -> str:
+        """The level as it is written in answers, settings and files."""
+        return self.name.lower()
+
+
+class Finding(Struct, frozen=True):
+    """One thing that a check found. ``check`` is the stable name of the check, ``subject`` what it is about (an agent,
+    a file as ``agent/kind``, a backup; empty for the store as a whole): both together are what an alert is known by.
+
+    ``value`` is what was measured and ``threshold`` what it was held against, in ``unit`` (such as bytes, seconds,
+    records; empty where there is none). ``advice`` is the command or the act that mends it.
+    """
+
+    check: str
+    subject: str
+    level: Level
+    message: str
+    advice: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    unit: str = ""
