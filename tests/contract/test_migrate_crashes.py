@@ -1,4 +1,4 @@
-"""What befalls a migration: a crash at any moment, a full disk, another run beside it; all or nothing remains (H15, H16)."""
+"""What befalls a migration: a crash at any moment, a full disk, another run beside it (H15, H16, H50)."""
 
 from __future__ import annotations
 

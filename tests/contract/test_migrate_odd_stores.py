@@ -1,4 +1,4 @@
-"""What else may lie in a store that is migrated: damage, oddities, links, files that nobody may read (H07, H28, H50)."""
+"""What else may lie in a store that is migrated: damage, oddities, links, unreadable files (H07, H28, H50)."""
 
 from __future__ import annotations
 
