@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from aml.index.statistics import Statistics as Statistics
     from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
+    from aml.migrate.detect import DetectReport as DetectReport
+    from aml.migrate.options import MigrateOptions as MigrateOptions
+    from aml.migrate.report import MigrateReport as MigrateReport
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
     from aml.optimize.garbage import Pins as Pins
@@ -68,6 +71,10 @@ if TYPE_CHECKING:
     from aml.workflows.index import query as query
     from aml.workflows.index import show_record as show_record
     from aml.workflows.index import warm_cache as warm_cache
+    from aml.workflows.migrate import MigrateHistory as MigrateHistory
+    from aml.workflows.migrate import detect_schema as detect_schema
+    from aml.workflows.migrate import migrate as migrate
+    from aml.workflows.migrate import migrate_history as migrate_history
     from aml.workflows.optimize import OptimizeReport as OptimizeReport
     from aml.workflows.optimize import optimize as optimize
     from aml.workflows.prune import prune as prune
@@ -112,6 +119,9 @@ _HOMES = {
     "aml.index.reading": ("StoredRecord",),
     "aml.index.statistics": ("Statistics",),
     "aml.ledger.undo": ("UndoReport",),
+    "aml.migrate.detect": ("DetectReport",),
+    "aml.migrate.options": ("MigrateOptions",),
+    "aml.migrate.report": ("MigrateReport",),
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),
@@ -123,6 +133,7 @@ _HOMES = {
     "aml.workflows.compress": ("compress",),
     "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.gc": ("collect_garbage",),
+    "aml.workflows.migrate": ("MigrateHistory", "detect_schema", "migrate", "migrate_history"),
     "aml.workflows.optimize": ("OptimizeReport", "optimize"),
     "aml.optimize.gc_plan": ("GcOptions",),
     "aml.optimize.gc_report": ("GcReport",),

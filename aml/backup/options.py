@@ -11,10 +11,12 @@ from aml.repository.packs import Compression
 PRE_RESTORE = "pre-restore"
 #: Tag of the backup that a prune makes before it removes anything.
 PRE_PRUNE = "pre-prune"
+#: Tag of the backup that a migration makes before it replaces anything.
+PRE_MIGRATION = "pre-migration"
 #: Tag of the backups that cron makes.
 AUTO = "auto"
 #: Tags that nobody chose, so they say nothing about how much a backup is worth to anybody.
-OWN_TAGS = frozenset({PRE_RESTORE, PRE_PRUNE, AUTO})
+OWN_TAGS = frozenset({PRE_RESTORE, PRE_PRUNE, PRE_MIGRATION, AUTO})
 
 
 class BackupOptions(Struct, frozen=True):

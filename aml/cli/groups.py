@@ -18,6 +18,7 @@ COMMANDS = {
     "query": ("aml.cli.query", "Find records by agent, kind, tags, words and figures."),
     "show": ("aml.cli.show", "Print one record."),
     "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
+    "migrate": ("aml.cli.migrate", "Move records between schema versions, up and down, all of them or none."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
@@ -66,7 +67,7 @@ class OptimizeGroup(LazyGroup):
 def _load(name: str, module: str) -> Any:
     app: typer.Typer = import_module(module).app
     command = get_command(app)
-    # a module may have several commands of a group
-    found = getattr(command, "commands", {}).get(name, command)
+    # a module may have several commands of a group, or be a group with a command of its own name
+    found = command if command.name == name else getattr(command, "commands", {}).get(name, command)
     found.name = name
     return found

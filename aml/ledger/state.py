@@ -77,6 +77,10 @@ class FileLockNotes:
     def cancel(self) -> None:
         self._cancelled = True
 
+    def go_on(self) -> None:
+        """Wait for locks again, after ``cancel``: what was begun is to be undone."""
+        self._cancelled = False
+
     def is_cancelled(self) -> bool:
         return self._cancelled
 

@@ -38,7 +38,8 @@ _OTHER_HOST_SECONDS = 3600.0
 
 _LONGEST_TIMEOUT = 86_400
 
-_RESTORE = "restore"
+#: Operations that a dead run leaves to be ended, which are also folders of what they make ready beside the store.
+_RESTORE, _MIGRATION, _MIGRATE = "restore", "migration", "migrate"
 #: Noted when a clock is trusted: what it contradicted, which from then on is no measure.
 _OVERRULED = "clock-trusted"
 
@@ -143,9 +144,17 @@ def unfinished_restore(store: Store) -> str | None:
     )
 
 
-def _stagings(store: Store) -> list[str]:
-    """The runs whose restores have a folder of their own still; a link or a file of that name is somebody else's."""
-    folder = store.state / _RESTORE
+def unfinished_migration(store: Store) -> str | None:
+    """What to tell where a migration is under way, or died and no run has brought it to an end yet."""
+    if not _stagings(store, _MIGRATION):
+        return None
+    return "a migration is under way, or died: the next run that changes the store brings it to an end"
+
+
+def _stagings(store: Store, of: str = _RESTORE) -> list[str]:
+    """The runs whose restores, or migrations, have a folder of their own still; a link or a file of that name is
+    somebody else's."""
+    folder = store.state / of
     try:
         if not stat.S_ISDIR(os.stat(folder, follow_symlinks=False).st_mode):
             return []
@@ -230,9 +239,16 @@ def changing(
             if doubt is not None:
                 _overrule(store, conditions, now)
         with lock_notes(store) as locks:
-            ending = partial(_end_restore, store, locks, conditions.locks)
-            notes = recover(store, journal, {_RESTORE: ending})
+            notes = recover(
+                store,
+                journal,
+                {
+                    _RESTORE: partial(_end_restore, store, locks, conditions.locks),
+                    _MIGRATE: partial(_end_migration, store, locks, conditions.locks),
+                },
+            )
             notes += _discard_stagings(store)
+            notes += _clear_migrations(store, journal)
             yield locks, (*locks.problems, *notes, *_other_host(newest, now))
 
 
@@ -241,6 +257,22 @@ def _end_restore(store: Store, locks: FileLockNotes, policy: LockPolicy, run: Ru
 
     run.state, note = finish_restore(store, run.id, locks, policy)
     return note
+
+
+def _end_migration(store: Store, locks: FileLockNotes, policy: LockPolicy, run: Run) -> str:
+    from aml.migrate.ending import end_migration
+
+    return end_migration(store, run, locks, policy)
+
+
+def _clear_migrations(store: Store, journal: Journal) -> list[str]:
+    """Clear up after migrations that are over; returns notes of what could not be done."""
+    runs = _stagings(store, _MIGRATION)
+    if not runs:
+        return []
+    from aml.migrate.ending import clear_ended
+
+    return clear_ended(store, journal, runs)
 
 
 def _discard_stagings(store: Store) -> list[str]:

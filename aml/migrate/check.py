@@ -1,0 +1,112 @@
+"""Whether a migrated text holds what it should, looked at without any of the code that made it.
+
+Every element is still there in its place, by number and id; those that were to stay are the same bytes; each version is
+there as often as was counted; and of a sample of records every single value is found again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aml.codec.json_array import Element, RecordArray, split
+from aml.codec.views import Seen, Unreadable, view_records
+from aml.errors import AmlError
+from aml.migrate.registry import VERSIONS
+from aml.migrate.transform import MigratedArray
+from aml.model.record import RecordView
+from aml.model.timestamps import parse_timestamp
+from aml.store.layout import RecordFile
+
+#: So many records of a file are compared value by value: all in a small file, some from everywhere in a large one.
+_COMPARED = 48
+
+
+def check_migrated(file: RecordFile, before: RecordArray, migrated: MigratedArray) -> RecordArray:
+    """The records of the migrated text. Raises AmlError where it is not what ``migrated`` says of it."""
+    try:
+        after = split(migrated.text)
+        _compare(before, after, migrated)
+    except _WrongError as error:
+        raise AmlError(
+            f"{file.path} would not be migrated soundly, so nothing was changed: {error}",
+            advice="this is a fault of AML; please report it with that file's records",
+        ) from error
+    return after
+
+
+class _WrongError(Exception):
+    """What is wrong with a migrated text."""
+
+
+def _compare(before: RecordArray, after: RecordArray, migrated: MigratedArray) -> None:
+    if len(after) != len(before):
+        raise _WrongError(f"{len(before)} elements became {len(after)}")
+    changed = [place for place, (one, other) in enumerate(zip(before.elements, after.elements)) if one != other]  # noqa: B905
+    if len(changed) != migrated.changed:
+        raise _WrongError(f"{len(changed)} records changed in place of {migrated.changed}")
+    was, now = view_records(before, RecordView), view_records(after, RecordView)
+    for place in changed:
+        if _ident(was[place]) != _ident(now[place]):
+            raise _WrongError(f"the record at position {place} changed its id")
+    expected = Counter(_versions(was))
+    for (source, target), number in migrated.moved.items():
+        expected[source] -= number
+        expected[target] += number
+    if +expected != Counter(_versions(now)):
+        raise _WrongError(f"it holds {dict(Counter(_versions(now)))} records by version, and not {dict(+expected)}")
+    for place in changed[:: max(1, len(changed) // _COMPARED)]:
+        lost = lost_values(before.elements[place], after.elements[place])
+        if lost:
+            raise _WrongError(f"the record at position {place} lost {', '.join(lost)}")
+
+
+def _ident(seen: Seen) -> Any:
+    return None if isinstance(seen, Unreadable) else seen.id
+
+
+def _versions(views: Sequence[Seen]) -> Iterator[str]:
+    return (one.schema_version for one in views if not isinstance(one, Unreadable))
+
+
+def lost_values(before: Element, after: Element) -> list[str]:
+    """The single values of a record that are nowhere in what became of it, as text.
+
+    Times count as found where the same moment is there, and a version of the schema may go.
+    """
+    was, now = Counter(_values(_loaded(before))), Counter(_values(_loaded(after)))
+    missing = was - now
+    if not missing:
+        return []
+    moments = {parse_timestamp(value) for value, is_text in now if is_text} - {None}
+    return [
+        json.dumps(value)
+        for value, is_text in missing
+        if not (is_text and (value in VERSIONS or parse_timestamp(value) in moments))
+    ]
+
+
+def _loaded(raw: Element) -> Any:
+    # every number as it is written, so that 1.10 and 2 ** 70 are not taken for their neighbours
+    return json.loads(bytes(raw), parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def _values(value: Any) -> Iterator[tuple[str, bool]]:
+    """Every single value below, and whether it is text."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+        else:
+            yield str(one), type(one) is str

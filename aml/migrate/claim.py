@@ -1,0 +1,195 @@
+"""What a store is said to be: AML's own claim beside it, and the file of older scripts inside it, where that is.
+
+Neither is ever believed: the version is a property of each record. They are written for others to read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from aml.errors import AmlError, ChangedError, DamagedError
+from aml.fs.durable import replace_durably, write_durably
+from aml.fs.files import is_there, read_regular, stat_if_there
+from aml.model.undecodable import UNDECODABLE
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+from aml.store.read import fingerprint, read_content
+
+_NAME = "schema.json"
+_OTHERS = ("config", "schema_version.json")
+#: Under which keys older scripts keep the version and the time at which they wrote it.
+_VERSION_KEYS = ("version", "schema_version", "schemaVersion", "current_version", "currentVersion")
+_TIME_KEYS = ("updated_at", "updatedAt", "last_updated", "lastUpdated", "migrated_at")
+
+#: Records of 1.0.0 among those of 1.1.0 are ordinary, since agents may leave out what sets them apart.
+ORDINARY_MIX = frozenset({"1.0.0", "1.1.0"})
+
+
+class Claimed(Struct, frozen=True):
+    """One migration in the history of a claim: ``moved`` counts records by ``from -> to``; ``at`` is ISO 8601 UTC."""
+
+    run: str
+    at: str
+    direction: str
+    target: str
+    moved: dict[str, int]
+
+
+class _Own(Struct, frozen=True):
+    version: str
+    updated_at: str
+    history: list[Claimed] = []
+
+
+class Claim(Struct, frozen=True):
+    """What one file says: ``version`` None where it says none that can be read, for which ``problem`` tells the reason.
+
+    ``is_true`` tells whether every record has that version; 1.0.0 among 1.1.0 is no lie.
+    """
+
+    path: str
+    version: str | None
+    updated_at: str | None
+    is_true: bool
+    problem: str | None = None
+
+
+def read_claims(store: Store, found: Mapping[str, int]) -> tuple[Claim, ...]:
+    """All claims about a store in which so many records were ``found`` by version. One that cannot be read says why."""
+    claims = []
+    for path, read in ((store.state / _NAME, _read_own), (_file_of_others(store), _read_others)):
+        if not is_there(path):
+            continue
+        version = updated = problem = None
+        try:
+            version, updated = read(store)
+        except AmlError as error:
+            problem = str(error)
+        claims.append(Claim(_shown(store, path), version, updated, is_true_of(version, found), problem))
+    return tuple(claims)
+
+
+def is_true_of(version: str | None, found: Mapping[str, int]) -> bool:
+    """Whether all records that were found by version have that one."""
+    there = {one for one, number in found.items() if number}
+    return version is not None and (there <= {version} or (version in ORDINARY_MIX and there <= ORDINARY_MIX))
+
+
+def write_claims(store: Store, done: Claimed) -> list[str]:
+    """Have all claims say what a migration has just made true; returns notes of what others keep and AML cannot write.
+
+    Raises FileAccessError where its own cannot be written, which comes last: where it stands, all is done.
+    """
+    notes = []
+    try:
+        _write_others(store, done)
+    except AmlError as error:
+        notes.append(f"not brought up to date: {_file_of_others(store)}: {error}")
+    _write_own(store, done)
+    return notes
+
+
+def _shown(store: Store, path: Path) -> str:
+    return os.path.relpath(path, store.root.parent)
+
+
+def _file_of_others(store: Store) -> Path:
+    return store.root.joinpath(*_OTHERS)
+
+
+def _own(store: Store) -> _Own:
+    path = store.state / _NAME
+    try:
+        return msgspec.json.decode(read_regular(path), type=_Own)
+    except UNDECODABLE as error:
+        raise DamagedError(f"{path} is damaged: {error}", advice="the next migration writes it anew") from error
+
+
+def _read_own(store: Store) -> tuple[str | None, str | None]:
+    own = _own(store)
+    return own.version, own.updated_at
+
+
+def _write_own(store: Store, done: Claimed) -> None:
+    history: list[Claimed] = []
+    if is_there(store.state / _NAME):
+        try:
+            history = _own(store).history
+        except DamagedError:
+            history = []
+    if done.run not in {one.run for one in history}:
+        history = [*history, done]
+    write_durably(store.state / _NAME, msgspec.json.format(msgspec.json.encode(_Own(done.target, done.at, history))))
+
+
+#: Keys of an object, with their values as they are written.
+_Object = dict[str, msgspec.Raw]
+
+
+def _others(store: Store) -> tuple[_Object, Callable[[_Object], None]]:
+    """The object in the file of older scripts, and a function that replaces that file as long as nobody else does."""
+    path = _file_of_others(store)
+    content = read_content(RecordFile(_OTHERS[0], path.stem, path), store.max_unpacked_bytes)
+    try:
+        # whatever is not changed stays as it is written
+        found = msgspec.json.decode(content.text, type=_Object)
+    except UNDECODABLE as error:
+        raise DamagedError(f"{path} is not the JSON object that it should be: {error}") from error
+
+    def unchanged() -> None:
+        now = stat_if_there(path)
+        if now is None or fingerprint(now) != fingerprint(content.stat):
+            raise ChangedError(f"{path} was changed while it was looked at")
+
+    def replace(value: _Object) -> None:
+        # as it was found: on one line or on several, with or without a line's end
+        pretty = b"\n" in content.text.strip()
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2 if pretty else 0)
+        if content.text.endswith(b"\n"):
+            text += b"\n"
+        if text != content.text:
+            replace_durably(path, content.rewritten(text), content.stat, unchanged)
+
+    return found, replace
+
+
+def _read_others(store: Store) -> tuple[str | None, str | None]:
+    value, _ = _others(store)
+    version = _first_text(value, _VERSION_KEYS)
+    if version is None:
+        raise DamagedError(f"{_file_of_others(store)} names no version")
+    return version, _first_text(value, _TIME_KEYS)
+
+
+def _write_others(store: Store, done: Claimed) -> None:
+    """Only where the file is there: the agents' runtime would take a new config/ folder for an agent."""
+    if not is_there(_file_of_others(store)):
+        return
+    value, replace = _others(store)
+    keys = [key for key in _VERSION_KEYS if _text(value.get(key)) is not None] or [_VERSION_KEYS[0]]
+    replace(
+        value
+        | dict.fromkeys(keys, _raw(done.target))
+        | {key: _raw(done.at) for key in _TIME_KEYS if _text(value.get(key)) is not None}
+    )
+
+
+def _first_text(value: _Object, keys: tuple[str, ...]) -> str | None:
+    return next((found for key in keys if (found := _text(value.get(key))) is not None), None)
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    """The text that stands there, None where something else does."""
+    try:
+        return None if raw is None else msgspec.json.decode(raw, type=str)
+    except UNDECODABLE:
+        return None
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(text))

@@ -1,0 +1,46 @@
+"""What a user can ask of a migration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from aml.migrate.registry import VERSIONS
+from aml.store.layout import choose
+
+#: The newest version whose records of every kind the agents' runtime reads.
+READABLE = "1.2.0"
+
+#: How the journal calls such runs, and the tag of the backup made before.
+OPERATION = "migrate"
+
+Direction = Literal["up", "down"]
+
+
+class MigrateOptions(Struct, frozen=True):
+    """``up`` raises every record below ``target`` to it, ``down`` lowers every one above; the others stay as they are.
+
+    ``agents`` empty means all. With ``skip_bad``, records that cannot be migrated and files that cannot be read stay as
+    they are; else they stop the run before anything changes.
+    """
+
+    target: str = READABLE
+    direction: Direction = "up"
+    agents: tuple[str, ...] = ()
+    skip_bad: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the agents' runtime reads what comes of it."""
+        return number_of(self.target) <= number_of(READABLE)
+
+
+def refuse_unknown(target: str) -> None:
+    """Raise UsageError for a version that no step leads to."""
+    choose((target,), VERSIONS, "schema version")
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """A version by which two can be compared."""
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,66 @@
+"""The folder in which a migration keeps every file as it will be, until all of them are checked and put in place.
+
+``<store>.aml/migration/<run>/<agent>/<kind>.json`` beside the store. A run that died before it replaced anything leaves
+that folder alone; while it is there for a run that is done, the claim is still to be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+from msgspec import Struct
+
+from aml.errors import FileAccessError
+from aml.fs.access import explained
+from aml.fs.durable import make_private_folder, write_replaceable
+from aml.fs.files import read_regular, stat_if_there
+from aml.fs.new_folder import remove_tree
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+
+#: The folder of all stagings, inside the one of AML's state.
+FOLDER = "migration"
+
+
+class Staging(Struct, frozen=True):
+    """The folder of one migration."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, store: Store, run: str) -> Staging:
+        return cls(store.state / FOLDER / run)
+
+    def prepare(self) -> None:
+        make_private_folder(self.folder)
+
+    def put(self, file: RecordFile, data: bytes) -> None:
+        """Keep the bytes that ``file`` will have. They need not outlive a power cut: then nothing was replaced, or all
+        that was is in quarantine. Raises FileAccessError."""
+        place = self._place(file)
+        make_private_folder(place.parent)
+        write_replaceable(place, data)
+
+    def take(self, file: RecordFile, sha256: str) -> bytes:
+        """The bytes again. Raises FileAccessError where they are not those that were put there."""
+        place = self._place(file)
+        data = read_regular(place)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise FileAccessError(f"{place} does not read back as it was written", advice="check the disk")
+        return data
+
+    def is_there(self) -> bool:
+        """Whether there is such a folder; a link or a file of its name is somebody else's. Raises FileAccessError."""
+        found = stat_if_there(self.folder)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def discard(self) -> None:
+        """Remove the folder. Raises FileAccessError."""
+        if self.is_there():
+            with explained("remove", self.folder):
+                remove_tree(self.folder)
+
+    def _place(self, file: RecordFile) -> Path:
+        return self.folder / file.agent / file.path.name
