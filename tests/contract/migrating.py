@@ -11,6 +11,7 @@ from tests.cli.running import Answer, aml
 from tests.support.json_tokens import Node, parse_bytes
 from tests.support.schema_versions import (
     KINDS,
+    NEWEST,
     Meaning,
     agents_of,
     all_records,
@@ -48,8 +49,9 @@ _MOMENTS = {"created", "lastUsed"}
 
 
 def migrate(project: Path, *words: str, now: float | None = None) -> Answer:
-    """``aml migrate`` with these words, answered with yes."""
-    return aml(project, "migrate", *words, "--yes", "--json", now=now)
+    """``aml migrate`` with these words, answered with yes; up is to the newest version where none is named."""
+    up = ("--to", NEWEST) if words[0] == "up" and "--to" not in words else ()
+    return aml(project, "migrate", *words, *up, "--yes", "--json", now=now)
 
 
 def looked(project: Path, *words: str) -> Answer:

@@ -40,7 +40,7 @@ def test_h16_files_that_may_not_grow_any_further_leave_all_or_nothing(tmp_path: 
     old, meant = record_files(memory), meanings_of(memory)
     for limit in (500, 3_000, 8_000, 15_000, 22_000, 30_000, 34_000, 36_000, 60_000):
         done = subprocess.run(
-            [sys.executable, "-m", "aml", "--store", str(memory), "migrate", "up", "--yes"],
+            [sys.executable, "-m", "aml", "--store", str(memory), "migrate", "up", "--to", NEWEST, "--yes"],
             env=_environment(),
             preexec_fn=lambda limit=limit: _limit_files(limit),  # type: ignore[misc]
             capture_output=True,
@@ -101,7 +101,7 @@ def test_h15_a_run_that_is_killed_leaves_old_or_new_and_the_next_makes_it_all_or
     form: Form = "gzip" if seed % 2 else "plain"
     memory = versioned_store(tmp_path, "1.0.0" if way == "up" else NEWEST, form=form, agents=agents_of(400, seed))
     meant, old = meanings_of(memory), record_files(memory)
-    words = ("migrate", "up", "--yes") if way == "up" else ("migrate", "down", "--to", "1.0.0", "--yes")
+    words = ("migrate", "up", "--to", NEWEST, "--yes") if way == "up" else ("migrate", "down", "--to", "1.0.0", "--yes")
     began = time.monotonic()
     new = _new_files(tmp_path, memory, words)
     whole = time.monotonic() - began
@@ -148,7 +148,7 @@ def _same(data: bytes, other: bytes) -> bool:
 def test_two_migrations_at_once_take_turns(tmp_path: Path) -> None:
     memory = versioned_store(tmp_path, "1.0.0", agents=agents_of(100))
     meant = meanings_of(memory)
-    children = [_started(tmp_path, "migrate", "up", "--yes", "--lock-timeout", "60") for _ in range(2)]
+    children = [_started(tmp_path, "migrate", "up", "--to", NEWEST, "--yes", "--lock-timeout", "60") for _ in range(2)]
     children.append(_started(tmp_path, "migrate", "down", "--to", "1.0.0", "--yes", "--lock-timeout", "60"))
     for child in children:
         _, err = child.communicate(timeout=150)
@@ -174,7 +174,7 @@ def test_backups_made_while_a_store_is_migrated_restore(tmp_path: Path) -> None:
     thread = threading.Thread(target=back_up)
     thread.start()
     try:
-        for words in (("up",), ("down", "--to", "1.0.0"), ("up",)):
+        for words in (("up", "--to", NEWEST), ("down", "--to", "1.0.0"), ("up", "--to", NEWEST)):
             child = _started(tmp_path, "migrate", *words, "--yes", "--lock-timeout", "60")
             _, err = child.communicate(timeout=100)
             assert child.returncode == 0, err
