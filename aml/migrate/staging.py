@@ -7,6 +7,7 @@ that folder alone; while it is there for a run that is done, the claim is still 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -43,8 +44,17 @@ class Staging(Struct, frozen=True):
         make_private_folder(place.parent)
         write_replaceable(place, data)
 
+    def ready(self, file: RecordFile) -> Path | None:
+        """The file that is to be moved in place of ``file``; None where that lies on another file system.
+
+        Raises FileAccessError.
+        """
+        place = self._place(file)
+        with explained("look at", place):
+            return place if os.stat(place).st_dev == os.stat(file.path.parent).st_dev else None
+
     def take(self, file: RecordFile, sha256: str) -> bytes:
-        """The bytes again. Raises FileAccessError where they are not those that were put there."""
+        """The bytes themselves. Raises FileAccessError where they are not those that were put there."""
         place = self._place(file)
         data = read_regular(place)
         if hashlib.sha256(data).hexdigest() != sha256:
