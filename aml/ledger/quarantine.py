@@ -13,14 +13,14 @@ from typing import Annotated
 import msgspec
 
 from aml.codec.json_array import RecordArray
-from aml.errors import DamagedError
+from aml.errors import ChangedError, DamagedError
 from aml.fs.access import explained
-from aml.fs.durable import make_private_folder, remove_durably, sync_folder, write_durably
+from aml.fs.durable import link_durably, make_private_folder, remove_durably, sync_folder, write_durably
 from aml.fs.files import is_there, read_regular
 from aml.ledger.state import prepare_folder
 from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
-from aml.store.read import Content
+from aml.store.read import Content, identity
 
 #: The folder of all that is in quarantine, inside the one kept beside the store.
 FOLDER = "quarantine"
@@ -65,23 +65,47 @@ def put_in_quarantine(
 
     Raises FileAccessError; the store must not change before this returns.
     """
-    file = content.file
-    original = Original(
-        run=run,
-        path=f"{file.agent}/{file.path.name}",
-        reason=reason,
-        sha256=content.sha256,
-        after=None if after is None else hashlib.sha256(after).hexdigest(),
-        after_records=None if records is None else digest_of_records(records),
-        size=len(content.data),
-        mode=content.stat.st_mode & 0o777,
-        mtime_ns=max(0, content.stat.st_mtime_ns),
-    )
+    original = _original_of(run, content, reason, None if after is None else hashlib.sha256(after).hexdigest(), records)
     place = place_of(store, run, original.path)
     _prepare(store, place.parent)
     write_durably(place, content.data)
     _write_origin(store, original)
     return original
+
+
+def link_into_quarantine(store: Store, run: str, content: Content, reason: str, after: str) -> None:
+    """The same without a copy: the file itself gets one more name, by which it stays when a file with the SHA-256
+    ``after`` takes its place. Where the file system has no such names, it is copied.
+
+    That is a change of the file's state, which ``content`` then tells. Raises ChangedError where it is no longer the
+    file that was read, FileAccessError.
+    """
+    original = _original_of(run, content, reason, after, None)
+    place = place_of(store, run, original.path)
+    _prepare(store, place.parent)
+    found = link_durably(content.file.path, place)
+    if found is None:
+        write_durably(place, content.data)
+    elif identity(found) != identity(content.stat):
+        remove_durably(place)
+        raise ChangedError(f"{content.file.path} was changed without its lock while AML held it")
+    else:
+        content.stat = found
+    _write_origin(store, original)
+
+
+def _original_of(run: str, content: Content, reason: str, after: str | None, records: RecordArray | None) -> Original:
+    return Original(
+        run=run,
+        path=f"{content.file.agent}/{content.file.path.name}",
+        reason=reason,
+        sha256=content.sha256,
+        after=after,
+        after_records=None if records is None else digest_of_records(records),
+        size=len(content.data),
+        mode=content.stat.st_mode & 0o777,
+        mtime_ns=max(0, content.stat.st_mtime_ns),
+    )
 
 
 def note_creation(store: Store, run: str, path: str, reason: str, after: bytes, records: RecordArray) -> None:

@@ -14,13 +14,13 @@ from aml.errors import AmlError, ExitStatus
 from aml.fs.files import stat_if_there
 from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
-from aml.ledger.quarantine import put_in_quarantine
-from aml.migrate.options import MigrateOptions
+from aml.ledger.quarantine import link_into_quarantine
+from aml.migrate.options import OPERATION, MigrateOptions
 from aml.migrate.plan import FilePlan, MigratePlan, obstacle_in, plan_content
 from aml.migrate.staging import Staging
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Fingerprint, fingerprint, read_content
+from aml.store.read import Content, Fingerprint, fingerprint, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 #: How often files are looked through for what agents wrote meanwhile.
@@ -89,19 +89,29 @@ def _replace(held: Transaction, planned: FilePlan, run: MigrateRun) -> FileOutco
     content = held.read_if_there()
     if content is None:
         return FileOutcome(planned, None)
-    plan, data = planned, None
     if planned.after is not None and content.sha256 == planned.sha256:
-        data = run.staging.take(planned.file, planned.after)
-    else:
-        plan, data = plan_content(content, content.array(), run.options)
-        obstacle = None if run.options.skip_bad else obstacle_in([plan])
-        if obstacle is not None:
-            raise obstacle
-    if data is None:
+        _put_staged(held, content, planned.after, run)
+        return FileOutcome(planned, _seen(planned.file), is_replaced=True)
+    plan, data = plan_content(content, content.array(), run.options)
+    obstacle = None if run.options.skip_bad else obstacle_in([plan])
+    if obstacle is not None:
+        raise obstacle
+    if data is None or plan.after is None:
         return FileOutcome(plan, fingerprint(content.stat))
-    put_in_quarantine(run.store, run.id, content, "migrate", data)
+    link_into_quarantine(run.store, run.id, content, OPERATION, plan.after)
     held.replace_as(content, data)
     return FileOutcome(plan, _seen(planned.file), is_replaced=True)
+
+
+def _put_staged(held: Transaction, content: Content, after: str, run: MigrateRun) -> None:
+    ready = run.staging.ready(content.file)
+    # read before anything is touched: it may not read back
+    data = run.staging.take(content.file, after) if ready is None else b""
+    link_into_quarantine(run.store, run.id, content, OPERATION, after)
+    if ready is None:
+        held.replace_as(content, data)
+    else:
+        held.move_in(content, ready, after)
 
 
 def _seen(file: RecordFile) -> Fingerprint | None:

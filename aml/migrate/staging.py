@@ -7,6 +7,7 @@ that folder alone; while it is there for a run that is done, the claim is still 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from aml.errors import FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import make_private_folder, write_replaceable
+from aml.fs.durable import make_private_folder, write_durably
 from aml.fs.files import read_regular, stat_if_there
 from aml.fs.new_folder import remove_tree
 from aml.store.layout import RecordFile
@@ -37,14 +38,22 @@ class Staging(Struct, frozen=True):
         make_private_folder(self.folder)
 
     def put(self, file: RecordFile, data: bytes) -> None:
-        """Keep the bytes that ``file`` will have. They need not outlive a power cut: then nothing was replaced, or all
-        that was is in quarantine. Raises FileAccessError."""
+        """Have the bytes that ``file`` is to get on disk, so that a move puts them in place. Raises FileAccessError."""
         place = self._place(file)
         make_private_folder(place.parent)
-        write_replaceable(place, data)
+        write_durably(place, data)
+
+    def ready(self, file: RecordFile) -> Path | None:
+        """The file that is to be moved in place of ``file``; None where that lies on another file system.
+
+        Raises FileAccessError.
+        """
+        place = self._place(file)
+        with explained("look at", place):
+            return place if os.stat(place).st_dev == os.stat(file.path.parent).st_dev else None
 
     def take(self, file: RecordFile, sha256: str) -> bytes:
-        """The bytes again. Raises FileAccessError where they are not those that were put there."""
+        """The bytes themselves. Raises FileAccessError where they are not those that were put there."""
         place = self._place(file)
         data = read_regular(place)
         if hashlib.sha256(data).hexdigest() != sha256:

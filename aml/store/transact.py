@@ -12,7 +12,7 @@ from typing import TypeVar
 from aml.codec.compression import pack
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import remove_durably, replace_durably, sync_folder, write_durably
+from aml.fs.durable import move_durably, remove_durably, replace_durably, sync_folder, write_durably
 from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
@@ -90,6 +90,19 @@ class Transaction:
         put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
         self._read_back(data, put, "everything removed is in the archive, and aml prune undo puts it back")
 
+    def move_in(self, before: Content, ready: Path, sha256: str) -> None:
+        """Move the file ``ready``, of the same file system, in place of ``before``, and read it back by its SHA-256.
+
+        Raises as ``replace`` does.
+        """
+        put = move_durably(ready, self._file.path, before.stat, lambda: self._prove_unchanged(before))
+        try:
+            content = self.read()
+        except (ChangedError, DamagedError):
+            return
+        if content.sha256 != sha256 and identity(content.stat) == identity(put):
+            raise self._misread("what it held is in quarantine")
+
     def repack(self, before: Content, data: bytes) -> int:
         """Put ``data``, the text of ``before`` in another form, in its place, and read it back; returns its size.
 
@@ -125,9 +138,12 @@ class Transaction:
         except (ChangedError, DamagedError):
             return
         if content.data != data and identity(content.stat) == identity(put):
-            raise FileAccessError(
-                f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
-            )
+            raise self._misread(advice)
+
+    def _misread(self, advice: str) -> FileAccessError:
+        return FileAccessError(
+            f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
+        )
 
 
 def with_attempts(work: Callable[[], Outcome], left_alone: Callable[[AmlError, ExitStatus], Outcome]) -> Outcome:

@@ -20,8 +20,10 @@ import orjson
 from aml.demo import documents
 from aml.demo.records import Record, make_decision, make_pattern, make_solution
 from aml.demo.sample import COUNTS
+from tests.support.records import to_v120
 
 Form = Literal["plain", "gzip"]
+Schema = Literal["1.0.0", "1.2.0"]
 
 SOLUTION_SHARE = 0.20
 DECISION_SHARE = 0.15
@@ -49,11 +51,13 @@ def generate(
     agents: int = 5,
     small_files: int = 0,
     garbage: float = 0.0,
+    schema: Schema | None = None,
     now: datetime | None = None,
 ) -> int:
     """Make a store of so many records at ``root`` (the memory folder itself); returns the bytes written.
 
     ``garbage`` is the share of elements that are nulls, records without agent, and older versions of another record.
+    ``schema`` is the version of every record; without it they are of 1.0.0 and 1.1.0, as agents write them.
     ``small_files`` adds so many plain documents of 2 KB, in folders ``notes-<n>`` shared out among the agents. The same
     arguments give the same bytes if ``now`` (UTC) is given; else it is the present. Raises FileExistsError if ``root``
     exists.
@@ -67,9 +71,16 @@ def generate(
         for kind, count in _kind_counts(share, patterns_only=patterns_only).items():
             maker = _MAKERS[kind]
             records = [maker(rng, agent, moment, fingerprint_bytes=FINGERPRINT_BYTES) for _ in range(count)]
+            records = [_in_schema(record, schema) for record in records]
             _spoil(records, rng, garbage)
             written += _write(root / agent / f"{kind}.json", records, form)
     return written + _write_notes(root, names, small_files, rng, moment)
+
+
+def _in_schema(record: Record, schema: Schema | None) -> Record:
+    if schema == "1.0.0":
+        return {key: value for key, value in record.items() if key not in ("tags", "active")}
+    return to_v120(record) if schema == "1.2.0" else record
 
 
 def _spoil(records: list[Record | None], rng: Random, share: float) -> None:
@@ -131,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patterns-only", action="store_true", help="neither solutions nor decisions")
     parser.add_argument("--agents", type=int, default=5)
     parser.add_argument("--garbage", type=float, default=0.0, help="share of the elements that are garbage")
+    parser.add_argument("--schema", choices=get_args(Schema), help="the version of every record")
     parser.add_argument("--small-files", type=int, default=0, help="so many documents of 2 KB beside the records")
     options = parser.parse_args(arguments)
     if options.items < 0 or options.small_files < 0 or options.agents < 1:
@@ -144,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         agents=options.agents,
         small_files=options.small_files,
         garbage=options.garbage,
+        schema=options.schema,
     )
     print(f"{options.items} records, {written / 1e6:.1f} MB in {options.root}")
     return 0

@@ -224,6 +224,7 @@ class Bench:
                 patterns_only=spec.patterns_only,
                 small_files=spec.small_files,
                 garbage=spec.garbage,
+                schema=spec.schema,
             )
             self._masters[key] = master
         return self._masters[key]

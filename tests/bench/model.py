@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.bench.edit import Edit
-from tests.bench.generate import Form
+from tests.bench.generate import Form, Schema
 
 Words = tuple[str, ...]
 """Words of a command. ``{aml}``, as a word alone, stands for the command that starts AML; within words ``{project}``
@@ -28,6 +28,7 @@ class StoreSpec:
     patterns_only: bool = False
     small_files: int = 0
     garbage: float = 0.0
+    schema: Schema | None = None
 
     def scaled(self, scale: float) -> StoreSpec:
         """The same store with so many times the items and small files, at least ten of what it has."""
