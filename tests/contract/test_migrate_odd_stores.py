@@ -44,12 +44,11 @@ BAD_FILES: dict[str, bytes] = {
     "garbage after gzip": gzip.compress(b'[{"id": "a"}]', mtime=0) + b"garbage",
     "half of a gzip file": gzip.compress(b'[{"id": "a"}]' * 9, mtime=0)[:-12],
     "no text": b"\xff\xfe[\x00]\x00",
-    "a bare word": b'[{"id": "a"}, oops]',
 }
-NO_RECORDS = [b"5", b'"text"', b"[[]]", b"null", b"true", b"1e999", b"{}"]
+NO_RECORDS = [b"5", b'"text"', b"[[]]", b"null", b"true", b"1e999", b"oops", b"{}"]
 BAD_ELEMENTS: dict[str, bytes] = {
     "a newer schema": b'{"id": "new", "version": "3.0.0", "agent": "odd"}',
-    "too deep": b'{"id": "deep", "own": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+    "too deep": b'{"id": "deep", "own": ' + b"[" * 250 + b"]" * 250 + b"}",
 }
 
 
