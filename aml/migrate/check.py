@@ -1,18 +1,18 @@
 """Whether a migrated text holds what it should, looked at without any of the code that made it.
 
-Every element is still there in its place, by number and id; those that were to stay are the same bytes; each version is
-there as often as was counted; and of a sample of records every single value is found again.
+Every element is still there in its place, by number and id; those that were to stay are the same bytes, all others have
+the target's version; and of a sample of records every single value is found again.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from aml.codec.json_array import Element, RecordArray, split
-from aml.codec.views import Seen, Unreadable, view_records
+from aml.codec.views import Unreadable, view_records
 from aml.errors import AmlError
 from aml.migrate.registry import VERSIONS
 from aml.migrate.transform import MigratedArray
@@ -24,11 +24,11 @@ from aml.store.layout import RecordFile
 _COMPARED = 48
 
 
-def check_migrated(file: RecordFile, before: RecordArray, migrated: MigratedArray) -> RecordArray:
+def check_migrated(file: RecordFile, before: RecordArray, migrated: MigratedArray, target: str) -> RecordArray:
     """The records of the migrated text. Raises AmlError where it is not what ``migrated`` says of it."""
     try:
         after = split(migrated.text)
-        _compare(before, after, migrated)
+        _compare(before, after, migrated, target)
     except _WrongError as error:
         raise AmlError(
             f"{file.path} would not be migrated soundly, so nothing was changed: {error}",
@@ -41,7 +41,7 @@ class _WrongError(Exception):
     """What is wrong with a migrated text."""
 
 
-def _compare(before: RecordArray, after: RecordArray, migrated: MigratedArray) -> None:
+def _compare(before: RecordArray, after: RecordArray, migrated: MigratedArray, target: str) -> None:
     if len(after) != len(before):
         raise _WrongError(f"{len(before)} elements became {len(after)}")
     changed = [place for place, (one, other) in enumerate(zip(before.elements, after.elements)) if one != other]  # noqa: B905
@@ -49,26 +49,17 @@ def _compare(before: RecordArray, after: RecordArray, migrated: MigratedArray) -
         raise _WrongError(f"{len(changed)} records changed in place of {migrated.changed}")
     was, now = view_records(before, RecordView), view_records(after, RecordView)
     for place in changed:
-        if _ident(was[place]) != _ident(now[place]):
+        one, other = was[place], now[place]
+        if isinstance(one, Unreadable) or isinstance(other, Unreadable):
+            continue  # such as with NaN in it: the step has looked at it, and nobody else can
+        if one.id != other.id:
             raise _WrongError(f"the record at position {place} changed its id")
-    expected = Counter(_versions(was))
-    for (source, target), number in migrated.moved.items():
-        expected[source] -= number
-        expected[target] += number
-    if +expected != Counter(_versions(now)):
-        raise _WrongError(f"it holds {dict(Counter(_versions(now)))} records by version, and not {dict(+expected)}")
+        if other.schema_version != target:
+            raise _WrongError(f"the record at position {place} has the version {other.schema_version}")
     for place in changed[:: max(1, len(changed) // _COMPARED)]:
         lost = lost_values(before.elements[place], after.elements[place])
         if lost:
             raise _WrongError(f"the record at position {place} lost {', '.join(lost)}")
-
-
-def _ident(seen: Seen) -> Any:
-    return None if isinstance(seen, Unreadable) else seen.id
-
-
-def _versions(views: Sequence[Seen]) -> Iterator[str]:
-    return (one.schema_version for one in views if not isinstance(one, Unreadable))
 
 
 def lost_values(before: Element, after: Element) -> list[str]:

@@ -35,12 +35,13 @@ class BadRecord(Struct, frozen=True):
     file: str
     position: int
     id: str | None
-    version: str
+    version: str | None
     reason: str
 
     def __str__(self) -> str:
         ident = f"id {self.id}" if self.id is not None else "no id"
-        return f"{self.agent}/{self.file}, position {self.position}, {ident} ({self.version}): {self.reason}"
+        version = self.version or "no version"
+        return f"{self.agent}/{self.file}, position {self.position}, {ident}, {version}: {self.reason}"
 
 
 class Sample(Struct, frozen=True):
@@ -57,9 +58,9 @@ class FilePlan(Struct, frozen=True):
     """What is to become of one file. Sizes in bytes on disk; ``sha256`` is of the bytes seen, ``after`` of those to
     take their place, None where none are.
 
-    ``versions`` counts records by version as they were found, ``moved`` those that move, by ``from -> to``; ``odd``
-    elements are no records. ``others`` counts records that do not have the target's version afterwards, ``unreadable``
-    those that the agents' runtime reads now, and would not then.
+    ``versions`` counts records by version as they were found, ``changed`` those that move and ``moved`` their single
+    steps, by ``from -> to``; ``odd`` elements are no records. ``others`` counts records that do not have the target's
+    version afterwards, ``unreadable`` those that the agents' runtime reads now, and would not then.
     ``problem`` says why the file cannot be read, if so.
     """
 
@@ -71,6 +72,7 @@ class FilePlan(Struct, frozen=True):
     after: str | None = None
     versions: dict[str, int] = {}
     moved: dict[str, int] = {}
+    changed: int = 0
     odd: int = 0
     too_new: int = 0
     others: int = 0
@@ -130,7 +132,7 @@ def plan_store(
     files = [file for agent in store.choose_agents(options.agents) for file in store.record_files(agent)]
     plans = []
     for file, content in read_ahead(files, store.max_unpacked_bytes):
-        progress(f"{file.agent}/{file.path.name}")
+        progress(path_of(file))
         plans.append(_planned(file, content, options, keep, samples=samples))
         del content  # freed before the next file is read
     return MigratePlan(options, tuple(plans))
@@ -157,7 +159,7 @@ def plan_content(
     """What is to become of one content, and the bytes to be put in its place, if any; they are checked already."""
     file = content.file
     migrated = migrate_array(array, KIND_BY_PLURAL[file.kind], options.target, options.direction)
-    after = check_migrated(file, array, migrated)
+    after = check_migrated(file, array, migrated, options.target)
     data = content.rewritten(migrated.text) if migrated.changed else None
     size = len(content.data)
     return (
@@ -170,21 +172,26 @@ def plan_content(
             after=None if data is None else hashlib.sha256(data).hexdigest(),
             versions=dict(migrated.versions),
             moved={f"{source} -> {target}": number for (source, target), number in migrated.moved.items()},
+            changed=migrated.changed,
             odd=migrated.odd,
             too_new=migrated.too_new,
             others=sum(migrated.versions.values()) - _at_target(migrated, options.target),
             unreadable=_unreadable(migrated, file, options),
             bad=tuple(BadRecord(file.agent, file.path.name, *one) for one in migrated.bad),
             sample=_sample(file, array, after) if samples and data is not None else None,
-            notes=migrated.notes,
+            notes=tuple(f"{path_of(file)}, position {one.ordinal}: {one.text}" for one in migrated.notes),
         ),
         data,
     )
 
 
+def path_of(file: RecordFile) -> str:
+    """A file's path in the store, as the journal names it."""
+    return f"{file.agent}/{file.path.name}"
+
+
 def _at_target(migrated: MigratedArray, target: str) -> int:
-    came = sum(number for (_, to), number in migrated.moved.items() if to == target)
-    return migrated.versions.get(target, 0) + came
+    return migrated.versions.get(target, 0) + migrated.changed
 
 
 def _unreadable(migrated: MigratedArray, file: RecordFile, options: MigrateOptions) -> int:

@@ -27,14 +27,16 @@ class MigratedFile(Struct, frozen=True):
     """One file by agent and name. Sizes in bytes on disk.
 
     Its ``fate``: records in it moved (or would), it is kept since none was to, left for a ``problem`` (which ``status``
-    is worth), or gone by now. ``versions`` counts its records by version as they were found, ``moved`` those
-    that moved by ``from -> to``; ``bad`` and ``too_new`` ones stay as they are, ``odd`` elements are no records.
+    is worth), or gone by now. ``versions`` counts its records by version as they were found, ``migrated`` those that
+    moved and ``moved`` their single steps by ``from -> to``; ``bad`` and ``too_new`` ones stay as they are, ``odd``
+    elements are no records.
     """
 
     agent: str
     file: str
     fate: Fate
     versions: dict[str, int]
+    migrated: int
     moved: dict[str, int]
     bad: int
     odd: int
@@ -85,7 +87,7 @@ class MigrateReport(Struct, frozen=True):
     @property
     def migrated(self) -> int:
         """Records that moved, or would."""
-        return sum(self.moved.values())
+        return sum(file.migrated for file in self.files)
 
     @property
     def changed(self) -> tuple[MigratedFile, ...]:
@@ -165,7 +167,12 @@ def _after(before: MigratedFile | None, outcome: FileOutcome) -> MigratedFile:
     if before is None or before.fate != "migrated" or not outcome.is_late:
         return after
     # agents had written to it again: both times count
-    return structs.replace(after, moved=_sum((before.moved, after.moved)), bytes_before=before.bytes_before)
+    return structs.replace(
+        after,
+        migrated=before.migrated + after.migrated,
+        moved=_sum((before.moved, after.moved)),
+        bytes_before=before.bytes_before,
+    )
 
 
 def _file(plan: FilePlan, fate: Fate) -> MigratedFile:
@@ -175,6 +182,7 @@ def _file(plan: FilePlan, fate: Fate) -> MigratedFile:
         file=plan.file.path.name,
         fate=fate,
         versions=plan.versions,
+        migrated=plan.changed if is_moved else 0,
         moved=plan.moved if is_moved else {},
         bad=len(plan.bad),
         odd=plan.odd,

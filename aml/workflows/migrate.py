@@ -13,12 +13,12 @@ from aml import __version__
 from aml.errors import AmlError, InterruptedRunError, UsageError
 from aml.ledger.runs import Journal, Run, RunFile, state_after
 from aml.ledger.state import FileLockNotes
-from aml.migrate.apply import FileOutcome, MigrateRun, apply_plan, migrate_latecomers, path_of
+from aml.migrate.apply import FileOutcome, MigrateRun, apply_plan, migrate_latecomers
 from aml.migrate.claim import Claim, read_claims
 from aml.migrate.detect import DetectReport, detect
 from aml.migrate.ending import RolledBack, claimed_by, clear_up, roll_back
 from aml.migrate.options import OPERATION, READABLE, MigrateOptions, refuse_unknown
-from aml.migrate.plan import MigratePlan, plan_store
+from aml.migrate.plan import MigratePlan, path_of, plan_store
 from aml.migrate.report import MigrateReport, build_report
 from aml.migrate.staging import Staging
 from aml.store.layout import RecordFile
