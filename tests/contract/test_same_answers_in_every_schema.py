@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from aml.errors import ExitStatus
+from tests.cli.running import aml
 from tests.contract.answering import Answers, answers, differences
 from tests.contract.migrating import meanings_of, migrate, migrated, versions_of
 from tests.support.records import days_ago, decision, pattern, solution
 from tests.support.schema_versions import VERSIONS, versioned_store
-from tests.support.stores import Form, make_store
+from tests.support.stores import Form, make_store, write_array
 
 ALL_RULES = {
     "failed_pattern",
@@ -154,3 +155,30 @@ def test_h20_odd_records_and_garbage_are_answered_alike(tmp_path: Path, path: st
         assert answer.status in (0, ExitStatus.PARTIAL), answer.out
         at = version
     assert differences(begun, answers(tmp_path, tmp_path)) == []
+
+
+_SEARCHED = pytest.mark.xfail(
+    strict=True, reason="names of keys under x_aml are searched like text of the record's own"
+)
+
+
+@pytest.mark.parametrize(
+    "word", [pytest.param("version", marks=_SEARCHED), pytest.param("whenApplicable", marks=_SEARCHED), "draft"]
+)
+def test_h20_what_a_record_keeps_for_its_way_back_is_no_text_of_its_own(tmp_path: Path, word: str) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern(id="both", tags=["api"], active=False)]}})
+    # so laid out that it is kept whole, as text
+    odd = '{"id": "odd",\n  "agent": "alpha", "tags": null, "active": null, "decision": {"whenApplicable": ""}}'
+    solutions = [solution(id="draft", tags=["api"], active=True, version="draft")]
+    (memory / "alpha/decisions.json").write_text(f"[{odd}]", encoding="utf-8")
+    write_array(memory / "alpha/solutions.json", solutions)
+    found = [_found(tmp_path, word)]
+    for way, version in (("down", "1.0.0"), ("up", "2.0.0"), ("down", "1.0.0")):
+        migrated(tmp_path, way, "--to", version)
+        found.append(_found(tmp_path, word))
+    assert found == [found[0]] * 4
+
+
+def _found(project: Path, word: str) -> list[str]:
+    records = aml(project, "query", "--text", word, "--json").envelope["data"]["records"]
+    return sorted(record["id"] for record in records)
