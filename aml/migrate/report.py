@@ -62,9 +62,9 @@ class MigrateReport(Struct, frozen=True):
     """Migrating one store. ``run`` is None where nothing was changed, ``backup`` where none was made before.
 
     ``versions``, ``migrated`` and ``moved`` sum the files up; ``others`` counts records that do not have the target's
-    version in the end, whatever the reason. ``bad`` are the records that cannot be migrated. ``unreadable`` counts those that the
-    agents' runtime cannot read afterwards, and could before. ``claimed`` tells whether what claims a version was
-    brought up to date. ``obstacle`` is what would stop the run before it changes anything, in a dry run.
+    version in the end, whatever the reason. ``bad`` are the records that cannot be migrated. ``unreadable`` counts
+    those that the agents' runtime cannot read afterwards, and could before. ``claimed`` tells whether what claims a
+    version was brought up to date. ``obstacle`` is what would stop the run before it changes anything, in a dry run.
     """
 
     run: str | None
