@@ -74,10 +74,10 @@ def write_migrate(invocation: Invocation, report: MigrateReport) -> None:
             _write_sample(invocation, one)
         invocation.out.write(_summary(report) + "\n")
     if report.unreadable:
-        verb = "could" if report.dry_run else "can"
+        verb = "could not" if report.dry_run else "cannot"
         patterns = count(report.unreadable, "pattern")
         invocation.note(
-            f"the agents' runtime {verb} not read {patterns} any more: it reads {READABLE} and older",
+            f"the agents' runtime {verb} read {patterns} any more: it reads {READABLE} and older",
             f"{invocation.spell('migrate', 'down', '--to', READABLE)} turns that back",
         )
     if report.obstacle:

@@ -8,7 +8,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from aml.errors import FileAccessError
@@ -22,8 +21,6 @@ _TEMPORARY_MARK = ".aml-tmp-"
 _LONGEST_NAME = 255
 #: System errors of a call that this file system does not offer
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA)
-#: System errors that tell that a file cannot have another name there.
-_NO_LINK = (*_UNSUPPORTED, errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS)
 
 
 def is_temporary(name: str) -> bool:
@@ -145,28 +142,6 @@ def move_durably(ready: Path, path: Path, like: os.stat_result, proof: Callable[
         os.rename(ready, path)
         sync_folder(path.parent)
         return put
-
-
-def link_durably(path: Path, name: Path) -> os.stat_result | None:
-    """Give a file one more name, whose folder is there, and have its content and that name on disk; returns its state
-    now. None where the file system, or the system's rules, do not allow that. Raises FileAccessError."""
-    with explained("write", name):
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-            os.link(path, name, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NO_LINK:
-                return None
-            raise
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            sync_file(descriptor)
-            found = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(name.parent)
-        return found
 
 
 def _write_and_rename(

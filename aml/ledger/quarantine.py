@@ -7,6 +7,8 @@ what it was: that small file is written last, so where it is, the bytes are. It 
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -15,8 +17,9 @@ import msgspec
 from aml.codec.json_array import RecordArray
 from aml.errors import ChangedError, DamagedError
 from aml.fs.access import explained
-from aml.fs.durable import link_durably, make_private_folder, remove_durably, sync_folder, write_durably
+from aml.fs.durable import make_private_folder, remove_durably, sync_file, sync_folder, write_durably
 from aml.fs.files import is_there, read_regular
+from aml.fs.move import link_or_copy
 from aml.ledger.state import prepare_folder
 from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
@@ -74,8 +77,8 @@ def put_in_quarantine(
 
 
 def link_into_quarantine(store: Store, run: str, content: Content, reason: str, after: str) -> None:
-    """The same without a copy: the file itself gets one more name, by which it stays when a file with the SHA-256
-    ``after`` takes its place. Where the file system has no such names, it is copied.
+    """The same without a copy where the file system allows that: the file itself gets one more name, by which it stays
+    when a file with the SHA-256 ``after`` takes its place.
 
     That is a change of the file's state, which ``content`` then tells. Raises ChangedError where it is no longer the
     file that was read, FileAccessError.
@@ -83,14 +86,21 @@ def link_into_quarantine(store: Store, run: str, content: Content, reason: str, 
     original = _original_of(run, content, reason, after, None)
     place = place_of(store, run, original.path)
     _prepare(store, place.parent)
-    found = link_durably(content.file.path, place)
-    if found is None:
-        write_durably(place, content.data)
-    elif identity(found) != identity(content.stat):
-        remove_durably(place)
-        raise ChangedError(f"{content.file.path} was changed without its lock while AML held it")
-    else:
-        content.stat = found
+    with explained("write", place):
+        with suppress(FileNotFoundError):
+            os.unlink(place)
+        link_or_copy(content.file.path, place)
+        found = os.stat(content.file.path, follow_symlinks=False)
+        if identity(found) != identity(content.stat):
+            raise ChangedError(f"{content.file.path} was changed without its lock while AML held it")
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # whoever wrote it need not have waited for the disk
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_folder(place.parent)
+    content.stat = found
     _write_origin(store, original)
 
 

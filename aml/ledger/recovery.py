@@ -23,7 +23,7 @@ from aml.ledger.quarantine import FOLDER as QUARANTINE
 from aml.ledger.quarantine import settle_original
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.model.kinds import KIND_BY_PLURAL
-from aml.store.layout import GLOBAL, record_file
+from aml.store.layout import CONFIG, GLOBAL, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
 
@@ -163,7 +163,7 @@ def _hashes(store: Store, file: RunFile) -> list[str]:
 def _folders(store: Store) -> list[Path]:
     """Where AML writes: its unfinished writes lie beside the files they were meant for."""
     archives, quarantine = store.keep / "archives", store.keep / QUARANTINE
-    folders = [store.root / agent for agent in (*store.agents(), GLOBAL)]
+    folders = [store.root / agent for agent in (*store.agents(), GLOBAL, CONFIG)]
     folders += [store.state, store.state / "runs", store.keep, archives, *_folders_in(archives)]
     for run in _folders_in(quarantine):
         folders += [inner for folder in _folders_in(run) for inner in (folder, *_folders_in(folder))]

@@ -7,7 +7,6 @@ the target's version; and of a sample of records every single value is found aga
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +18,9 @@ from aml.migrate.transform import MigratedArray
 from aml.model.record import RecordView
 from aml.model.timestamps import parse_timestamp
 from aml.store.layout import RecordFile
+
+#: Where a record keeps what its present schema has no place for.
+_NOTES = "x_aml"
 
 #: So many records of a file are compared value by value: all in a small file, some from everywhere in a large one.
 _COMPARED = 48
@@ -67,9 +69,13 @@ def lost_values(before: Element, after: Element) -> list[str]:
 
     Times count as found where the same moment is there, and a version of the schema may go.
     """
-    was, now = Counter(_values(_loaded(before))), Counter(_values(_loaded(after)))
-    # one that a step has made out of others may go again, and leave these
-    missing = set(was) - set(now)
+    record = _loaded(before)
+    if isinstance(record, dict):
+        # names of keys among them: what was noted for the way back is used up by it
+        record.pop(_NOTES, None)
+    # a set: a value that a step has put in beside its like may go again
+    now = set(_values(_loaded(after)))
+    missing = set(_values(record)) - now
     if not missing:
         return []
     moments = {parse_timestamp(value) for value, is_text in now if is_text} - {None}

@@ -16,12 +16,12 @@ from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.durable import replace_durably, write_durably
 from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.model.undecodable import UNDECODABLE
-from aml.store.layout import RecordFile
+from aml.store.layout import CONFIG, RecordFile
 from aml.store.open import Store
 from aml.store.read import fingerprint, read_content
 
 _NAME = "schema.json"
-_OTHERS = ("config", "schema_version.json")
+_OTHERS = (CONFIG, "schema_version.json")
 #: Under which keys older scripts keep the version and the time at which they wrote it.
 _VERSION_KEYS = ("version", "schema_version", "schemaVersion", "current_version", "currentVersion")
 _TIME_KEYS = ("updated_at", "updatedAt", "last_updated", "lastUpdated", "migrated_at")

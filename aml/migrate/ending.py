@@ -118,7 +118,7 @@ def clear_up(store: Store, run: Run) -> list[str]:
 
 def claimed_by(run: Run) -> Claimed | None:
     """What a run that is done makes true of the whole store, if anything."""
-    if run.options.get("agents") or run.counts.get("others"):
+    if run.options.get("agents") or run.counts.get("others") or run.counts.get("unread"):
         return None
     moved = {name: number for name, number in run.counts.items() if " -> " in name}
     at = run.finished or run.started

@@ -61,10 +61,10 @@ class SampleRecord(Struct, frozen=True):
 class MigrateReport(Struct, frozen=True):
     """Migrating one store. ``run`` is None where nothing was changed, ``backup`` where none was made before.
 
-    ``versions`` and ``moved`` sum the files up; ``others`` counts records that do not have the target's version in the
-    end, whatever the reason. ``bad`` are the records that cannot be migrated. ``unreadable`` counts those that the
-    agents' runtime cannot read afterwards, and could before. ``claimed`` tells whether what claims a version was
-    brought up to date. ``obstacle`` is what would stop the run before it changes anything, in a dry run.
+    ``versions``, ``migrated`` and ``moved`` sum the files up; ``others`` counts records that do not have the target's
+    version in the end, whatever the reason. ``bad`` are the records that cannot be migrated. ``unreadable`` counts
+    those that the agents' runtime cannot read afterwards, and could before. ``claimed`` tells whether what claims a
+    version was brought up to date. ``obstacle`` is what would stop the run before it changes anything, in a dry run.
     """
 
     run: str | None
@@ -74,6 +74,7 @@ class MigrateReport(Struct, frozen=True):
     backup: str | None
     files: tuple[MigratedFile, ...]
     versions: dict[str, int]
+    migrated: int
     moved: dict[str, int]
     others: int
     bad: tuple[BadRecord, ...]
@@ -83,11 +84,6 @@ class MigrateReport(Struct, frozen=True):
     obstacle: str | None
     notes: tuple[str, ...]
     status: ExitStatus
-
-    @property
-    def migrated(self) -> int:
-        """Records that moved, or would."""
-        return sum(file.migrated for file in self.files)
 
     @property
     def changed(self) -> tuple[MigratedFile, ...]:
@@ -104,6 +100,7 @@ class MigrateReport(Struct, frozen=True):
             "migrated": self.migrated,
             "others": self.others,
             "bad": len(self.bad),
+            "unread": len(self.problems),
             "files": len(self.changed),
             "bytes_before": sum(file.bytes_before for file in self.changed),
             "bytes_after": sum(file.bytes_after for file in self.changed),
@@ -143,6 +140,7 @@ def build_report(
         backup=backup,
         files=found,
         versions=_sum(file.versions for file in found),
+        migrated=sum(file.migrated for file in found),
         moved=_sum(file.moved for file in found),
         others=sum(plans[file].others for file in in_order),
         bad=tuple(record for file in in_order for record in plans[file].bad),

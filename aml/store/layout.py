@@ -14,9 +14,12 @@ from aml.model.kinds import Kind
 #: The folder of what all agents share.
 GLOBAL = "global"
 
+#: The folder in which older scripts keep settings, and what schema version they made.
+CONFIG = "config"
+
 #: Top-level names that the runtime, older scripts or AML use for something else than an agent.
 _COPIES = frozenset({"backup", "backups"})
-_RESERVED = _COPIES | {GLOBAL, "audit", "config", "monitoring"}
+_RESERVED = _COPIES | {GLOBAL, CONFIG, "audit", "monitoring"}
 _RESERVED_PREFIXES = (".", "backup-")
 
 #: What ends the name of a file's compressed form, which older scripts made, and of a write that did not end.

@@ -169,7 +169,7 @@ def _carry_out(
         rolled = _undo(journal, run, started, locks, error)
         if isinstance(error, AmlError):
             raise _told_again(error, rolled) from error
-        if rolled.left or rolled.failed:
+        if isinstance(error, KeyboardInterrupt) and (rolled.left or rolled.failed):
             raise InterruptedRunError(f"the migration was interrupted and undone; {rolled.told}") from error
         raise
     # all of it is done from here on

@@ -51,6 +51,10 @@ from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
+from aml.migrate.claim import Claim, Claimed
+from aml.migrate.detect import DetectedFile, DetectReport
+from aml.migrate.plan import BadRecord
+from aml.migrate.report import MigratedFile, MigrateReport, SampleRecord
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.optimize.garbage import Pins
@@ -65,6 +69,7 @@ from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
 from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
+from aml.workflows.migrate import MigrateHistory
 from aml.workflows.optimize import OptimizePart, OptimizeReport
 from aml.workflows.upkeep import AutoReport, VerifyReport
 from tests.support.records import NOW
@@ -373,6 +378,7 @@ FIELDS = [
     ("state.md", Checked.__struct_fields__),
     ("state.md", Staged.__struct_fields__),
     ("state.md", Statistics.__struct_fields__),
+    ("state.md", Claimed.__struct_fields__),
     ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
@@ -409,6 +415,9 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, AgentBudget)),
     ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
+    ("aml migrate detect", (DetectReport, DetectedFile, Claim)),
+    ("aml migrate up", (MigrateReport, MigratedFile, BadRecord, SampleRecord)),
+    ("aml migrate history", (MigrateHistory,)),
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),

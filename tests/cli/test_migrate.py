@@ -1,0 +1,213 @@
+"""``aml migrate``: what it prints, asks and answers, and by which words it is called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aml.migrate.registry import VERSIONS
+from tests.cli.running import aml
+from tests.contract.migrating import claim_of, contents, detected, two_agents
+from tests.support.records import pattern, to_v110, to_v120
+from tests.support.stores import write_array
+
+
+def test_detect_shows_a_matrix_of_agents_kinds_and_versions(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    write_array(memory / "beta" / "patterns.json", [to_v120(pattern()), to_v110(pattern()), None])
+    answer = aml(tmp_path, "migrate", "detect")
+    assert answer.status == 0
+    lines = [line.split() for line in answer.out.splitlines()]
+    assert lines[0] == ["agent", "kind", "1.0.0", "1.1.0", "1.2.0", "no", "record"]
+    assert ["beta", "patterns", ".", "1", "1", "1"] in lines
+    assert "several versions are mixed" in answer.out
+
+
+def test_a_mix_of_the_two_oldest_versions_is_ordinary(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    write_array(memory / "beta" / "patterns.json", [to_v110(pattern())])
+    answer = aml(tmp_path, "migrate", "detect", "--json")
+    assert answer.envelope["data"]["is_mixed"] is False
+    assert answer.envelope["warnings"] == []
+
+
+@pytest.mark.parametrize(("spoilt", "status"), [(b"[", 3), (b"[{", 3)])
+def test_detect_tells_of_a_file_that_it_cannot_read(tmp_path: Path, spoilt: bytes, status: int) -> None:
+    memory = two_agents(tmp_path)
+    (memory / "beta" / "patterns.json").write_bytes(spoilt)
+    answer = aml(tmp_path, "migrate", "detect")
+    assert answer.status == status
+    assert "left alone: beta/patterns.json" in answer.err
+
+
+def test_detect_where_no_file_can_be_read_is_damage(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    for path in memory.glob("*/*.json"):
+        path.write_bytes(b"[")
+    assert aml(tmp_path, "migrate", "detect").status == 12
+
+
+def test_detect_of_one_agent_asks_no_claim(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    aml(tmp_path, "migrate", "up", "--to", "1.1.0")
+    write_array(memory / "beta" / "patterns.json", [to_v120(pattern())])
+    assert len(aml(tmp_path, "migrate", "detect", "--json").envelope["data"]["claims"]) == 1
+    found = aml(tmp_path, "migrate", "detect", "--agent", "alpha", "--json").envelope["data"]
+    assert (found["claims"], found["versions"]) == ([], {"1.1.0": 9})
+
+
+def test_a_plan_shows_records_before_and_after_and_changes_nothing(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path, change=lambda one: {**one, "note": "\x1b[2J naïve"})
+    before = contents(memory)
+    for words in (("plan", "--to", "1.1.0"), ("up", "--to", "1.1.0", "--dry-run")):
+        answer = aml(tmp_path, "migrate", *words)
+        assert answer.status == 0
+        assert '+  "tags": []' in answer.out
+        assert "\x1b" not in answer.out
+        assert "naïve" in answer.out
+        assert "would go up to 1.1.0: 18 records in 6 files" in answer.out
+    assert contents(memory) == before
+    assert not memory.with_name("memory.aml").exists()
+
+
+def test_a_plan_that_could_not_be_carried_out_says_so_by_its_status(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    write_array(memory / "beta" / "patterns.json", [{**pattern(id="x"), "version": "1.7.0"}])
+    answer = aml(tmp_path, "migrate", "plan", "--json")
+    assert answer.status == 1
+    assert answer.envelope["data"]["bad"][0] == {
+        "agent": "beta",
+        "file": "patterns.json",
+        "position": 0,
+        "id": "x",
+        "version": "1.7.0",
+        "reason": answer.envelope["data"]["bad"][0]["reason"],
+    }
+    assert "beta/patterns.json" in answer.envelope["data"]["obstacle"]
+    assert aml(tmp_path, "migrate", "plan", "--skip-bad").status == 0
+
+
+def test_up_is_one_line_and_quiet_is_none(tmp_path: Path) -> None:
+    two_agents(tmp_path)
+    answer = aml(tmp_path, "migrate", "up", "--to", "1.1.0")
+    assert answer.status == 0
+    assert len(answer.out.splitlines()) == 1
+    assert "backup 2" in answer.out
+    assert not answer.err
+    answer = aml(tmp_path, "migrate", "up", "-q")
+    assert (answer.status, answer.out, answer.err) == (0, "", "")
+    assert "nothing went up" in aml(tmp_path, "migrate", "up").out
+
+
+def test_up_goes_to_the_newest_version_that_agents_read(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    assert aml(tmp_path, "migrate", "up").status == 0
+    assert set(detected(memory).versions) == {"1.2.0"}
+
+
+def test_h19_without_a_terminal_or_yes_nothing_becomes_unreadable(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    before = contents(memory)
+    answer = aml(tmp_path, "migrate", "up", "--to", "2.0.0")
+    assert answer.status == 2
+    assert "--yes" in answer.err
+    assert contents(memory) == before
+    assert aml(tmp_path, "migrate", "plan", "--to", "2.0.0").status == 0
+    answer = aml(tmp_path, "migrate", "up", "--to", "2.0.0", "--yes")
+    assert answer.status == 0
+    assert "cannot read 8 patterns any more" in answer.err
+
+
+def test_down_needs_to_know_where_to(tmp_path: Path) -> None:
+    two_agents(tmp_path)
+    assert aml(tmp_path, "migrate", "down").status == 2
+    answer = aml(tmp_path, "migrate", "up", "--to", "9.9.9")
+    assert answer.status == 2
+    assert all(version in answer.err for version in VERSIONS)
+
+
+def test_the_older_words_mean_up(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    assert aml(tmp_path, "migrate", "migrate", "--version", "1.1.0", "--dry-run").status == 0
+    assert aml(tmp_path, "migrate", "migrate", "--version", "1.1.0").status == 0
+    assert set(detected(memory).versions) == {"1.1.0"}
+    assert aml(tmp_path, str(memory), "migrate", "migrate").status == 0
+    assert set(detected(memory).versions) == {"1.2.0"}
+    assert "\n  migrate " not in aml(tmp_path, "migrate", "--help").out.partition("Commands")[2]
+
+
+def test_one_agent_alone_changes_no_claim(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    assert aml(tmp_path, "migrate", "up", "--agent", "alpha").status == 0
+    assert detected(memory).versions == {"1.0.0": 9, "1.2.0": 9}
+    assert claim_of(memory) is None
+    assert aml(tmp_path, "migrate", "up", "--agent", "alhpa").status == 2
+
+
+def test_without_a_backup_it_says_so(tmp_path: Path) -> None:
+    two_agents(tmp_path)
+    answer = aml(tmp_path, "migrate", "up", "--no-backup", "--json")
+    assert answer.status == 0
+    assert answer.envelope["data"]["backup"] is None
+    assert answer.envelope["warnings"] == ["no backup was made before"]
+
+
+def test_history_names_runs_backups_and_claims(tmp_path: Path) -> None:
+    two_agents(tmp_path)
+    assert "no run has migrated" in aml(tmp_path, "migrate", "history").out
+    backup = aml(tmp_path, "migrate", "up", "--json").envelope["data"]["backup"]
+    aml(tmp_path, "migrate", "down", "--to", "1.1.0")
+    answer = aml(tmp_path, "migrate", "history", "-v")
+    assert backup in answer.out
+    assert "down to 1.1.0" in answer.out
+    assert "claims 1.1.0, which is true" in answer.out
+    assert "1.2.0 -> 1.1.0" in answer.out
+    told = aml(tmp_path, "migrate", "history", "--json", "--limit", "1").envelope["data"]
+    assert [run["options"]["direction"] for run in told["runs"]] == ["down"]
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ('{"version": "1.0.0"}', '{"version": "1.1.0"}'),
+        ('{\n  "schema_version": "1.0.0",\n  "n": 1.10\n}\n', '{\n  "schema_version": "1.1.0",\n  "n": 1.10\n}\n'),
+        ('{"migrations": []}', '{"migrations": [], "version": "1.1.0"}'),
+    ],
+)
+def test_the_file_of_older_scripts_is_kept_up_to_date_where_it_is(tmp_path: Path, text: str, after: str) -> None:
+    memory = two_agents(tmp_path)
+    path = memory / "config" / "schema_version.json"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    assert aml(tmp_path, "migrate", "up", "--to", "1.1.0").status == 0
+    assert json.loads(path.read_text()) == json.loads(after)
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize("text", ["[]", "", "{", "\x1f\x8b"])
+def test_a_foreign_file_in_its_place_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    memory = two_agents(tmp_path)
+    path = memory / "config" / "schema_version.json"
+    path.parent.mkdir()
+    path.write_bytes(text.encode("latin-1"))
+    answer = aml(tmp_path, "migrate", "up", "--to", "1.1.0", "--json")
+    assert answer.status == 0
+    assert any("schema_version.json" in one for one in answer.envelope["warnings"])
+    assert path.read_bytes() == text.encode("latin-1")
+    assert claim_of(memory)["version"] == "1.1.0"
+
+
+def test_no_config_folder_is_made(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    aml(tmp_path, "migrate", "up")
+    assert not (memory / "config").exists()
+
+
+def test_a_store_without_records_is_of_every_version(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    for path in memory.glob("*/*.json"):
+        path.unlink()
+    assert aml(tmp_path, "migrate", "up").status == 0
+    assert claim_of(memory)["version"] == "1.2.0"
