@@ -11,7 +11,7 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.cli.running import aml
-from tests.contract.migrating import (
+from tests.contract.moving import (
     ROUND,
     elements,
     left_behind,

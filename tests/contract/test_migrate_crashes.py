@@ -17,7 +17,7 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.cli.running import PROJECT, aml_child
-from tests.contract.migrating import (
+from tests.contract.moving import (
     ROUND,
     elements,
     left_behind,

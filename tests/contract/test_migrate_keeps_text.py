@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.migrating import changed, elements, left_behind, migrate, migrated, other_files, versions_of
+from tests.contract.moving import changed, elements, left_behind, migrate, migrated, other_files, versions_of
 from tests.support.json_tokens import Node
 from tests.support.records import Record, decision, pattern, solution
 from tests.support.schema_versions import KINDS, VERSIONS, meanings, written

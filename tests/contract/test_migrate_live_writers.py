@@ -17,7 +17,7 @@ import pytest
 
 import aml
 from aml.errors import ExitStatus
-from tests.contract.migrating import left_behind, meanings_of, versions_of
+from tests.contract.moving import left_behind, meanings_of, versions_of
 from tests.support.live_writer import Acknowledged, Writer, agent_lock, fresh_pattern, start_writer
 from tests.support.schema_versions import NEWEST, read_meaning
 from tests.support.stores import Form, make_store, read_array

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aml.errors import ExitStatus
-from tests.contract.migrating import (
+from tests.contract.moving import (
     elements,
     left_behind,
     meanings_of,

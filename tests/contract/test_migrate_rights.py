@@ -12,7 +12,7 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.contract.backing_up import give_to_nobody, unprivileged
-from tests.contract.migrating import elements, left_behind, record_files, small_store, versions_of
+from tests.contract.moving import elements, left_behind, record_files, small_store, versions_of
 from tests.support.schema_versions import NEWEST
 from tests.support.stores import tree_digest
 

@@ -10,7 +10,7 @@ import pytest
 from aml.errors import ExitStatus
 from tests.cli.running import aml
 from tests.contract.answering import Answers, answers, differences
-from tests.contract.migrating import meanings_of, migrate, migrated, versions_of
+from tests.contract.moving import meanings_of, migrate, migrated, versions_of
 from tests.support.records import days_ago, decision, pattern, solution
 from tests.support.schema_versions import VERSIONS, versioned_store
 from tests.support.stores import Form, make_store, write_array

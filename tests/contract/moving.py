@@ -1,0 +1,248 @@
+<<<<<<< HEAD
+"""Migrations of small real stores through the command line, and what may be true of a store after one."""
+=======
+"""Migrating through the Python API, at a fixed moment and without waiting between locks."""
+>>>>>>> mig-run
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+<<<<<<< HEAD
+from pathlib import Path
+from typing import Any
+
+from tests.cli.running import Answer, aml
+from tests.support.json_tokens import Node, parse_bytes
+from tests.support.schema_versions import (
+    KINDS,
+    NEWEST,
+    Meaning,
+    agents_of,
+    all_records,
+    read_meaning,
+    version_in,
+    versioned_store,
+)
+from tests.support.stores import Form, gunzipped, tree_digest
+
+ROUND = {"up": "2.0.0", "down": "1.0.0"}
+"""How far a store can go in either direction."""
+
+Place = tuple[str, str]
+Versions = Counter[tuple[str, str]]
+
+#: What a step between two versions may add, take away or write anew, at the top level of a record.
+_CHANGING = {
+    "patterns": {"version", "tags", "active", "metadata", "variations", "x_aml", "timestamp"},
+    "solutions": {"version", "tags", "active", "metadata", "variations", "x_aml", "timestamp"},
+    "decisions": {"version", "tags", "active", "metadata", "variations", "x_aml", "timestamp", "reviewedAt"},
+}
+_RENAMED = {
+    "metrics": "performance",
+    "evolution": "lifecycle",
+    "successRate": "success_rate",
+    "executionCount": "execution_count",
+    "avgTimeSavedMs": "avg_time_saved_ms",
+    "errorPreventionCount": "error_prevention_count",
+    "created": "created_at",
+    "lastUsed": "last_used_at",
+    "refinements": "refinement_count",
+    "confidenceScore": "confidence",
+}
+_MOMENTS = {"created", "lastUsed"}
+
+
+def migrate(project: Path, *words: str, now: float | None = None) -> Answer:
+    """``aml migrate`` with these words, answered with yes; up is to the newest version where none is named."""
+    up = ("--to", NEWEST) if words[0] == "up" and "--to" not in words else ()
+    return aml(project, "migrate", *words, *up, "--yes", "--json", now=now)
+
+
+def looked(project: Path, *words: str) -> Answer:
+    """``aml migrate`` with these words, which change nothing."""
+    return aml(project, "migrate", *words, "--json")
+
+
+def migrated(project: Path, *words: str, now: float | None = None) -> dict[str, Any]:
+    """The data of a migration that did all it was asked for."""
+    answer = migrate(project, *words, now=now)
+    assert answer.status == 0, (answer.out, answer.err)
+    data = answer.envelope["data"]
+    assert isinstance(data, dict)
+    return data
+
+
+def small_store(project: Path, version: str = "1.0.0", form: Form = "plain") -> Path:
+    """A store of two agents with a few records of each kind."""
+    return versioned_store(project, version, form=form, agents=agents_of(6))
+
+
+def versions_of(memory: Path) -> dict[str, int]:
+    """How many records there are of each version, told without the code under test."""
+    return dict(Counter(version_in(record) for _, _, record in all_records(memory) if isinstance(record, dict)))
+
+
+def meanings_of(memory: Path) -> dict[tuple[str, str, str], Meaning]:
+    """What each record says, by agent, kind and id; each id must be there once."""
+    found: dict[tuple[str, str, str], Meaning] = {}
+    for agent, kind, record in all_records(memory):
+        key = (agent, kind, record["id"])
+        assert key not in found, f"{key} is there twice"
+        found[key] = read_meaning(kind, record)
+    return found
+
+
+def record_files(memory: Path) -> dict[Place, bytes]:
+    """The bytes of each record file by agent and kind."""
+    paths = {(agent.name, kind): agent / f"{kind}.json" for agent in memory.iterdir() for kind in KINDS}
+    return {place: path.read_bytes() for place, path in sorted(paths.items()) if path.is_file()}
+
+
+def other_files(memory: Path) -> dict[str, tuple[str, int, int, int]]:
+    """The digest of everything that no migration may touch."""
+    names = {f"{kind}.json" for kind in KINDS}
+    return {path: one for path, one in tree_digest(memory).items() if path.rpartition("/")[2] not in names}
+
+
+def elements(data: bytes) -> list[Node]:
+    """The elements of a record file, plain or gzip, as they are written."""
+    return list(parse_bytes(gunzipped(data)))
+
+
+def changed(kind: str, before: Node, after: Node) -> list[str]:
+    """What of one record a migration upwards altered besides what it has to: text, numbers, order, unknown fields."""
+    if before.text == after.text or not before.text.startswith("{"):
+        return [] if before.text == after.text else [f"{before.text} became {after.text}"]
+    wrong = _compared(before, after, _CHANGING[kind] | set(_RENAMED) | set(_RENAMED.values()))
+    if kind == "patterns":
+        for name in ("metrics", "evolution"):
+            if name in before:
+                inner = after[_RENAMED[name]] if _RENAMED[name] in after else after[name]
+                wrong += _compared(_as_renamed(before[name]), _as_renamed(inner), _MOMENTS)
+    return wrong
+
+
+def _compared(before: Node, after: Node, leave_out: set[str]) -> list[str]:
+    old, new = before.without(*leave_out), after.without(*leave_out)
+    return [] if old == new else [f"{old} became {new}"]
+
+
+def _as_renamed(node: Node) -> Node:
+    """With the names of schema 1.x."""
+    old_names = {f'"{new}"': f'"{old}"' for old, new in _RENAMED.items()}
+    return Node(node.text, tuple((old_names.get(key, key), value) for key, value in node.members))
+
+
+def left_behind(project: Path) -> list[str]:
+    """What no run may leave: locks and unfinished writes anywhere, staged files, runs that never ended."""
+    loom = project / ".loom"
+    found = [
+        path.relative_to(loom).as_posix()
+        for path in loom.rglob("*")
+        if (path.name.endswith((".lock", ".tmp")) and path.is_dir()) or ".aml-tmp" in path.name
+    ]
+    for state in loom.glob("*.aml"):
+        found += [
+            path.relative_to(loom).as_posix()
+            for name in ("migrate", "migration", "staging", "restore")
+            for path in (state / name).rglob("*")
+        ]
+        for run in (state / "runs").glob("*.json"):
+            if json.loads(run.read_bytes())["state"] == "begun":
+                found.append(f"{run.name} is begun")
+    quarantine = list(loom.glob("*-backup/quarantine/*"))
+    return sorted(found + [path.relative_to(loom).as_posix() for path in quarantine])
+=======
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aml.fs.runtime_lock import LockPolicy
+from aml.migrate.detect import DetectReport
+from aml.migrate.options import Direction, MigrateOptions
+from aml.migrate.report import MigrateReport
+from aml.store.open import open_store
+from aml.workflows.conditions import Conditions
+from aml.workflows.migrate import detect_schema, migrate
+from tests.support.records import NOW, Record, decision, pattern, solution
+from tests.support.stores import Form, gunzipped, make_store, read_array
+
+RECORD_FILES = ("patterns.json", "solutions.json", "decisions.json")
+
+
+def run_migrate(
+    memory: Path,
+    target: str = "1.2.0",
+    direction: Direction = "up",
+    *,
+    agents: tuple[str, ...] = (),
+    skip_bad: bool = False,
+    dry_run: bool = False,
+    backup: bool = True,
+    accept_unreadable: bool = True,
+    lock_timeout: float = 0.2,
+    progress: Callable[[str], None] = lambda _: None,
+) -> MigrateReport:
+    """Migrate the store at ``memory`` at NOW."""
+    return migrate(
+        open_store(memory),
+        MigrateOptions(target, direction, agents, skip_bad),
+        now=NOW.timestamp(),
+        dry_run=dry_run,
+        backup=backup,
+        accept_unreadable=accept_unreadable,
+        conditions=Conditions(locks=LockPolicy(timeout=lock_timeout, rest=0)),
+        progress=progress,
+    )
+
+
+def detected(memory: Path) -> DetectReport:
+    return detect_schema(open_store(memory))
+
+
+def two_agents(tmp_path: Path, *, form: Form = "plain", change: Callable[[Record], Record] = lambda one: one) -> Path:
+    """Two agents with all kinds of records of 1.0.0, or of what ``change`` makes of them."""
+    made = {
+        agent: {
+            "patterns": [change(pattern(id=f"p{number}", agent=agent)) for number in range(4)],
+            "solutions": [change(solution(id=f"s{number}", agent=agent)) for number in range(3)],
+            "decisions": [change(decision(id=f"d{number}", agent=agent)) for number in range(2)],
+        }
+        for agent in ("alpha", "beta")
+    }
+    return make_store(tmp_path, made, form=form)
+
+
+def contents(memory: Path) -> dict[str, bytes]:
+    """The bytes of every file in the store, by relative path."""
+    return {
+        path.relative_to(memory).as_posix(): path.read_bytes() for path in sorted(memory.rglob("*")) if path.is_file()
+    }
+
+
+def ids(memory: Path) -> Counter[tuple[str, str]]:
+    """Every record with an id, by its file."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name in RECORD_FILES:
+        for path in memory.glob(f"*/{name}"):
+            records = [one for one in read_array(path) if isinstance(one, dict)]
+            found.update((f"{path.parent.name}/{name}", str(one.get("id"))) for one in records)
+    return found
+
+
+def loaded(memory: Path, path: str) -> Any:
+    return json.loads(gunzipped((memory / path).read_bytes()))
+
+
+def claim_of(memory: Path) -> Any:
+    """AML's claim about a store; None where there is none."""
+    path = memory.with_name("memory.aml") / "schema.json"
+    return json.loads(path.read_bytes()) if path.exists() else None
+
+
+def left_behind(memory: Path) -> list[str]:
+    """What a migration that is over must not leave beside the store."""
+    places = (memory.with_name("memory.aml") / "migration", memory.with_name("memory-backup") / "quarantine")
+    return [path.name for place in places for path in place.rglob("*") if path.is_file()]
+>>>>>>> mig-run
