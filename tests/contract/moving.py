@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.running import Answer, aml
 from tests.support.json_tokens import Node, parse_bytes
@@ -46,6 +49,11 @@ _RENAMED = {
     "confidenceScore": "confidence",
 }
 _MOMENTS = {"created", "lastUsed"}
+
+
+def cases(every: Iterable[str], *always: str) -> list[Any]:
+    """Parameters of which only these are tried in every run, and the others where there is time."""
+    return [one if one in always else pytest.param(one, marks=pytest.mark.slow) for one in every]
 
 
 def migrate(project: Path, *words: str, now: float | None = None) -> Answer:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.moving import changed, elements, left_behind, migrate, migrated, other_files, versions_of
+from tests.contract.moving import cases, changed, elements, left_behind, migrate, migrated, other_files, versions_of
 from tests.support.json_tokens import Node
 from tests.support.records import Record, decision, pattern, solution
 from tests.support.schema_versions import KINDS, VERSIONS, meanings, written
@@ -98,7 +98,7 @@ def files_of(memory: Path) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in (memory / "alpha").glob("*s.json") if path.stem != "metrics"}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", cases(LAYOUTS, "by tabs, with CRLF", "gzip of several members"))
 def test_h21_text_numbers_order_and_unknown_fields_survive_the_way_up_and_back(tmp_path: Path, layout: str) -> None:
     """H21: migrating dropped variations and unknown fields."""
     before, memory = odd_store(tmp_path, layout), tmp_path / ".loom/memory"
@@ -132,8 +132,8 @@ def _glue(data: bytes) -> bytes:
     return text
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "1.2.0", "2.0.0"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("version", cases(VERSIONS, "1.0.0"))
+@pytest.mark.parametrize("layout", cases(LAYOUTS, "blanks all about"))
 def test_a_file_that_came_back_is_the_same_byte_for_byte(tmp_path: Path, layout: str, version: str) -> None:
     memory = make_store(tmp_path, {"alpha": {}})
     for kind in KINDS:
@@ -149,7 +149,7 @@ def test_a_file_that_came_back_is_the_same_byte_for_byte(tmp_path: Path, layout:
         assert {kind: gunzipped(data) for kind, data in files_of(memory).items()} == before
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", cases(LAYOUTS, "as the runtime writes it"))
 def test_up_and_down_and_up_again_is_up(tmp_path: Path, layout: str) -> None:
     odd_store(tmp_path, layout)
     memory = tmp_path / ".loom/memory"
@@ -221,7 +221,19 @@ ODD_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("case", ODD_TEXTS)
+_IN_EVERY_RUN = (
+    "a repeated metrics",
+    "a repeated unknown key",
+    "a time in digits",
+    "a version in words",
+    "both metrics and performance",
+    "NaN",
+    "tags of null",
+    "x_aml of another form",
+)
+
+
+@pytest.mark.parametrize("case", cases(ODD_TEXTS, *_IN_EVERY_RUN))
 def test_an_odd_record_is_kept_or_told(tmp_path: Path, case: str) -> None:
     """Either it goes up with all of its text, and comes back the same; or it stays byte for byte, and is named."""
     memory = make_store(tmp_path, {"alpha": {}})

@@ -129,6 +129,7 @@ def test_h30_no_acknowledged_write_of_a_node_agent_is_lost_meanwhile(tmp_path: P
     check_side_by_side(tmp_path, "gzip", seconds=20, programs=[node_writer, node_writer, ()])
 
 
+@pytest.mark.slow
 def test_h29_while_an_agent_holds_a_file_locked_nothing_is_migrated(tmp_path: Path) -> None:
     store = make_store(tmp_path, {agent: {"patterns": [fresh_pattern(agent)]} for agent in AGENTS})
     held = store / "alpha/patterns.json"

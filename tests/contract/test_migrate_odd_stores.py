@@ -12,6 +12,7 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.contract.moving import (
+    cases,
     elements,
     left_behind,
     meanings_of,
@@ -45,14 +46,14 @@ BAD_FILES: dict[str, bytes] = {
     "half of a gzip file": gzip.compress(b'[{"id": "a"}]' * 9, mtime=0)[:-12],
     "no text": b"\xff\xfe[\x00]\x00",
 }
-NO_RECORDS = [b"5", b'"text"', b"[[]]", b"null", b"true", b"1e999", b"oops", b"{}"]
+NO_RECORDS = ["5", '"text"', "[[]]", "null", "true", "1e999", "oops", "{}"]
 BAD_ELEMENTS: dict[str, bytes] = {
     "a newer schema": b'{"id": "new", "version": "3.0.0", "agent": "odd"}',
     "too deep": b'{"id": "deep", "own": ' + b"[" * 250 + b"]" * 250 + b"}",
 }
 
 
-@pytest.mark.parametrize("case", BAD_FILES)
+@pytest.mark.parametrize("case", cases(BAD_FILES, "an object", "truncated", "garbage after gzip"))
 def test_h07_a_damaged_file_is_named_and_keeps_its_bytes(tmp_path: Path, case: str) -> None:
     """H07, H50: without --skip-bad nothing is changed anywhere; with it, everything else is."""
     memory = small_store(tmp_path)
@@ -102,7 +103,7 @@ class _set_aside:  # noqa: N801 - used like a function
 
 
 @pytest.mark.parametrize("case", BAD_ELEMENTS)
-@pytest.mark.parametrize("form", ["plain", "gzip"])
+@pytest.mark.parametrize("form", cases(["plain", "gzip"], "gzip"))
 def test_h50_an_element_that_cannot_be_migrated_stops_all_or_is_left(tmp_path: Path, case: str, form: Form) -> None:
     """H50: one bad record stopped a migration in the middle, with some files new and some old."""
     memory = small_store(tmp_path, form=form)
@@ -128,18 +129,20 @@ def test_h50_an_element_that_cannot_be_migrated_stops_all_or_is_left(tmp_path: P
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("element", NO_RECORDS)
-def test_an_element_that_is_no_record_stays_among_those_that_move(tmp_path: Path, element: bytes) -> None:
+@pytest.mark.parametrize("element", cases(NO_RECORDS, "5", "oops", "{}"))
+def test_an_element_that_is_no_record_stays_among_those_that_move(tmp_path: Path, element: str) -> None:
     memory = small_store(tmp_path)
     path = memory / "beta/solutions.json"
-    path.write_bytes(b"[" + element + b", " + json.dumps(solution(id="one")).encode() + b" , " + element + b"]")
+    path.write_bytes(
+        b"[" + element.encode() + b", " + json.dumps(solution(id="one")).encode() + b" , " + element.encode() + b"]"
+    )
     migrated(tmp_path, "up")
     first, second, third = elements(path.read_bytes())
     assert second["version"].text == '"2.0.0"'
-    if element != b"{}":
-        assert first.text == third.text == element.decode()
+    if element != "{}":
+        assert first.text == third.text == element
     migrated(tmp_path, "down", "--to", "1.0.0")
-    assert [one.text for one in elements(path.read_bytes())][0::2] == [element.decode()] * 2
+    assert [one.text for one in elements(path.read_bytes())][0::2] == [element] * 2
 
 
 def test_h28_what_is_no_agent_or_no_record_file_is_never_migrated(tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def test_h28_a_record_file_that_is_a_link_or_a_folder_is_left_alone(tmp_path: Pa
     assert set(versions_of_but(memory, "links")) <= {NEWEST, "1.0.0"}
 
 
-@pytest.mark.parametrize("mode", [0o444, 0o400, 0o640, 0o4755])
+@pytest.mark.parametrize("mode", [0o444, 0o4750])
 def test_modes_and_the_form_of_a_file_are_kept(tmp_path: Path, mode: int) -> None:
     memory = small_store(tmp_path, form="gzip")
     file = memory / "alpha/patterns.json"
