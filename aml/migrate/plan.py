@@ -217,10 +217,21 @@ def plan_content(
             unreadable=_unreadable(migrated, file, options),
             bad=tuple(BadRecord(file.agent, file.path.name, *one) for one in migrated.bad),
             sample=_sample(file, array, after) if samples and data is not None else None,
-            notes=tuple(f"{path_of(file)}, position {one.ordinal}: {one.text}" for one in migrated.notes),
+            notes=_notes(file, array, migrated),
         ),
         data,
     )
+
+
+def _notes(file: RecordFile, array: RecordArray, migrated: MigratedArray) -> tuple[str, ...]:
+    """What is worth telling of records that moved; elements that are no records are only counted."""
+    notes = [
+        f"{path_of(file)}, position {one.ordinal}: {one.text}"
+        for one in migrated.notes
+        if array.raw(one.ordinal).startswith(b"{")
+    ]
+    more = len(notes) - _NAMED
+    return (*notes[:_NAMED], *([f"{path_of(file)}: {more:,} more notes of that kind"] if more > 0 else []))
 
 
 def path_of(file: RecordFile) -> str:
