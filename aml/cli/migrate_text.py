@@ -14,6 +14,9 @@ from aml.migrate.detect import DetectReport
 from aml.migrate.options import READABLE
 from aml.migrate.report import MigrateReport, SampleRecord
 
+#: So many records that cannot be migrated are named, and the others counted.
+_NAMED = 10
+
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _PLAIN = "\x1b[0m"
 
@@ -82,8 +85,11 @@ def write_migrate(invocation: Invocation, report: MigrateReport) -> None:
         )
     if report.obstacle:
         invocation.note(f"a run would stop before it changes anything: {report.obstacle}")
-    for bad in report.bad:
+    shown = report.bad if invocation.verbose else report.bad[:_NAMED]
+    for bad in shown:
         invocation.note(f"{'cannot be migrated' if report.dry_run else 'left as it is'}: {bad}")
+    if len(shown) < len(report.bad):
+        invocation.note(f"and {len(report.bad) - len(shown):,} more, which --verbose lists")
     for file in report.problems:
         invocation.note(left_alone(f"{file.agent}/{file.file}", file.problem or ""))
 

@@ -94,7 +94,13 @@ class RecordArray:
         """The text with the elements at those ordinals replaced, and no other byte changed."""
         if not replacements:
             return self.text
-        spans, text = self.spans, self.text
+        frame = self._frame()
+        if frame is not None:
+            before, gap, after = frame
+            elements = [replacements.get(*pair) for pair in enumerate(self.elements)]
+            return b"".join((before, gap.join(elements), after))
+        text = self.text
+        spans = self.spans
         pieces: list[bytes] = []
         done = 0
         for ordinal in sorted(replacements):
@@ -146,6 +152,21 @@ class RecordArray:
         lead, tail = (_RUNTIME_LEAD, _RUNTIME_TAIL) if spread else (b"", b"")
         inside = lead + (b"," + lead).join(raws) + tail
         return text[: _opening(text) + 1] + inside + text[self._closing() :]
+
+    def _frame(self) -> tuple[bytes, bytes, bytes] | None:
+        """What stands before, between and after the elements, if the same stands between all of them."""
+        text = self.text
+        if len(self.elements) < 2:
+            return None
+        (start, position), (end, _) = _locate(text, self.elements[:2])
+        gap, width, position = text[position:end], end - position, start
+        for size in map(len, self.elements):
+            position += size
+            if text[position : position + width] != gap or text[position + width] in _WHITESPACE:
+                break
+            position += width
+        is_last = text[_skip_blank(text, position)] == ord("]")
+        return (text[:start], gap, text[position:]) if is_last else None
 
     def _closing(self) -> int:
         return self.text.rindex(b"]")

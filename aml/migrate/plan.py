@@ -8,18 +8,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from aml.codec.json_array import RecordArray
 from aml.errors import AmlError, DamagedError, ExitStatus, SchemaError
+from aml.fs.children import by_children
+from aml.fs.parallel import LARGE_BYTES
 from aml.migrate.check import check_migrated
 from aml.migrate.options import MigrateOptions
 from aml.migrate.transform import MigratedArray, migrate_array
 from aml.model.kinds import KIND_BY_PLURAL, PATTERN
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fingerprint, read_ahead
+from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, read_content
+
+#: Bytes of all files from which on processes of their own are worth their start.
+_WORTH_A_CHILD = 4 << 20
 
 #: So many bad records are named in a message, and the others counted.
 _NAMED = 3
@@ -97,6 +104,14 @@ class FilePlan(Struct, frozen=True):
         return bool(self.bad or self.too_new or self.problem)
 
 
+def _path(_: type, text: str) -> Path:
+    return Path(text)
+
+
+#: What a child sends back.
+_PLAN = msgspec.msgpack.Decoder(FilePlan, dec_hook=_path)
+
+
 class MigratePlan(Struct, frozen=True):
     """All record files of the agents in question, in the order of agents and kinds."""
 
@@ -130,12 +145,35 @@ def plan_store(
     Raises UsageError for an agent that is not there, AmlError where something migrated is not what it should be.
     """
     files = [file for agent in store.choose_agents(options.agents) for file in store.record_files(agent)]
-    plans = []
-    for file, content in read_ahead(files, store.max_unpacked_bytes):
+    plans = _plans_by_children(store, files, options, keep, samples=samples)
+    rest = [file for file in files if file not in plans]
+    for file, content in read_ahead(rest, store.max_unpacked_bytes):
         progress(path_of(file))
-        plans.append(_planned(file, content, options, keep, samples=samples))
+        plans[file] = _planned(file, content, options, keep, samples=samples)
         del content  # freed before the next file is read
-    return MigratePlan(options, tuple(plans))
+    return MigratePlan(options, tuple(plans[file] for file in files))
+
+
+def _plans_by_children(
+    store: Store, files: Sequence[RecordFile], options: MigrateOptions, keep: Keep, *, samples: bool
+) -> dict[RecordFile, FilePlan]:
+    """Plans made in several processes, where that pays: of files of ordinary size, which bounds memory."""
+    sizes = {file: _size(file) for file in files}
+    ordinary = sorted((file for file in files if sizes[file] < LARGE_BYTES), key=lambda file: -sizes[file])
+    if sum(sizes[file] for file in ordinary) < _WORTH_A_CHILD:
+        return {}
+
+    def work(file: RecordFile) -> bytes:
+        content: Content | AmlError
+        try:
+            content = read_content(file, store.max_unpacked_bytes)
+            content.prepare()
+        except AmlError as error:
+            content = error
+        return msgspec.msgpack.encode(_planned(file, content, options, keep, samples=samples), enc_hook=str)
+
+    answers = by_children(ordinary, work)
+    return {ordinary[place]: _PLAN.decode(answer) for place, answer in answers.items()}
 
 
 def _planned(
@@ -179,10 +217,21 @@ def plan_content(
             unreadable=_unreadable(migrated, file, options),
             bad=tuple(BadRecord(file.agent, file.path.name, *one) for one in migrated.bad),
             sample=_sample(file, array, after) if samples and data is not None else None,
-            notes=tuple(f"{path_of(file)}, position {one.ordinal}: {one.text}" for one in migrated.notes),
+            notes=_notes(file, array, migrated),
         ),
         data,
     )
+
+
+def _notes(file: RecordFile, array: RecordArray, migrated: MigratedArray) -> tuple[str, ...]:
+    """What is worth telling of records that moved; elements that are no records are only counted."""
+    notes = [
+        f"{path_of(file)}, position {one.ordinal}: {one.text}"
+        for one in migrated.notes
+        if array.raw(one.ordinal).startswith(b"{")
+    ]
+    more = len(notes) - _NAMED
+    return (*notes[:_NAMED], *([f"{path_of(file)}: {more:,} more notes of that kind"] if more > 0 else []))
 
 
 def path_of(file: RecordFile) -> str:

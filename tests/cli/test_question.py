@@ -180,3 +180,18 @@ def test_who_said_yes_or_loses_nothing_is_not_asked(tmp_path: Path, words: list[
     terminal.read_until("\n")
     assert terminal.answer("") == 0
     assert "[y/N]" not in terminal.seen
+
+
+def test_going_where_agents_cannot_read_is_asked_on_a_terminal(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    before = tree_digest(project / ".loom/memory")
+    terminal = _Terminal(project, "migrate", "up", "--to", "2.0.0")
+    terminal.read_until("Migrate 5 records up?")
+    assert "could not read 5 patterns any more" in terminal.seen
+    assert list(project.rglob("*.lock")) == [], "agents are not kept waiting"
+    assert terminal.answer("n") == 0
+    assert tree_digest(project / ".loom/memory") == before
+    terminal = _Terminal(project, "migrate", "up", "--to", "2.0.0")
+    terminal.read_until("Migrate 5 records up?")
+    assert terminal.answer("y") == 0
+    assert all(record["version"] == "2.0.0" for record in read_array(project / ".loom/memory/alpha/patterns.json"))

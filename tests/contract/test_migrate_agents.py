@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from aml.errors import ExitStatus, LockedError
 from tests.cli.running import aml_child
-from tests.contract.migrating import claim_of, detected, ids, left_behind, loaded, run_migrate, two_agents
+from tests.contract.migrating import claim_of, contents, detected, ids, left_behind, loaded, run_migrate, two_agents
 from tests.support.live_writer import agent_lock, append_record, fresh_pattern, start_writer
 from tests.support.records import pattern
 from tests.support.stores import make_store, read_array, write_array
@@ -105,3 +106,19 @@ def test_h30_no_acknowledged_write_of_a_live_agent_is_lost(tmp_path: Path) -> No
     assert after == before + Counter(names)
     assert detected(memory).versions == {"1.2.0": sum(after.values())}
     assert not left_behind(memory)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are made on Linux alone")
+def test_a_large_store_is_migrated_by_children_to_the_same_bytes(tmp_path: Path) -> None:
+    """The test runner has threads, and so works alone; a process of its own makes children."""
+    noise = "x" * 60_000
+    for name in ("alone", "by-children"):
+        two_agents(tmp_path / name, change=lambda one: {**one, "timestamp": "2026-01-01T00:00:00Z", "note": noise})
+        for path in (tmp_path / name).glob(".loom/memory/*/patterns.json"):
+            write_array(path, [{**one, "id": f"{one['id']}-{turn}"} for turn in range(10) for one in read_array(path)])
+    assert run_migrate(tmp_path / "alone" / ".loom" / "memory").migrated == 90
+    answer = aml_child(tmp_path / "by-children", "migrate", "up", "--json")
+    assert answer.status == 0, answer.out
+    assert answer.envelope["data"]["migrated"] == 90
+    assert contents(tmp_path / "alone" / ".loom" / "memory") == contents(tmp_path / "by-children" / ".loom" / "memory")
+    assert not left_behind(tmp_path / "by-children" / ".loom" / "memory")
