@@ -82,7 +82,7 @@ def lost_values(before: Element, after: Element) -> list[str]:
     return [
         json.dumps(value)
         for value, is_text in missing
-        if is_text and value not in VERSIONS and parse_timestamp(value) not in moments
+        if not (is_text and (value in VERSIONS or parse_timestamp(value) in moments))
     ]
 
 
@@ -98,7 +98,7 @@ class _Number(str):
 
 
 def _values(value: Any) -> Iterator[tuple[str, bool]]:
-    """Every single value below, and whether it is text."""
+    """Every number and every text below, and whether it is text."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -106,5 +106,6 @@ def _values(value: Any) -> Iterator[tuple[str, bool]]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
-        else:
+        elif isinstance(one, str):
+            # true, false and null are everywhere, so they tell nothing
             yield str(one), type(one) is str
