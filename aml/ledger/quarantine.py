@@ -23,7 +23,7 @@ from aml.fs.move import link_or_copy
 from aml.ledger.state import prepare_folder
 from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
-from aml.store.read import Content, identity
+from aml.store.read import Content, Digest, identity
 
 #: The folder of all that is in quarantine, inside the one kept beside the store.
 FOLDER = "quarantine"
@@ -76,7 +76,7 @@ def put_in_quarantine(
     return original
 
 
-def link_into_quarantine(store: Store, run: str, content: Content, reason: str, after: str) -> None:
+def link_into_quarantine(store: Store, run: str, content: Content | Digest, reason: str, after: str) -> None:
     """The same without a copy where the file system allows that: the file itself gets one more name, by which it stays
     when a file with the SHA-256 ``after`` takes its place.
 
@@ -104,7 +104,9 @@ def link_into_quarantine(store: Store, run: str, content: Content, reason: str, 
     _write_origin(store, original)
 
 
-def _original_of(run: str, content: Content, reason: str, after: str | None, records: RecordArray | None) -> Original:
+def _original_of(
+    run: str, content: Content | Digest, reason: str, after: str | None, records: RecordArray | None
+) -> Original:
     return Original(
         run=run,
         path=f"{content.file.agent}/{content.file.path.name}",
@@ -112,7 +114,7 @@ def _original_of(run: str, content: Content, reason: str, after: str | None, rec
         sha256=content.sha256,
         after=after,
         after_records=None if records is None else digest_of_records(records),
-        size=len(content.data),
+        size=content.stat.st_size,
         mode=content.stat.st_mode & 0o777,
         mtime_ns=max(0, content.stat.st_mtime_ns),
     )

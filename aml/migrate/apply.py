@@ -11,7 +11,7 @@ from typing import NoReturn
 from msgspec import Struct, structs
 
 from aml.errors import AmlError, ExitStatus
-from aml.fs.files import stat_if_there
+from aml.fs.files import is_there, stat_if_there
 from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.quarantine import link_into_quarantine
@@ -20,7 +20,7 @@ from aml.migrate.plan import FilePlan, MigratePlan, obstacle_in, path_of, plan_c
 from aml.migrate.staging import Staging
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fingerprint, read_content
+from aml.store.read import Digest, Fingerprint, fingerprint, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 #: How often files are looked through for what agents wrote meanwhile.
@@ -69,10 +69,11 @@ def apply_plan(plan: MigratePlan, run: MigrateRun, progress: Callable[[str], Non
 
 def _apply_file(planned: FilePlan, run: MigrateRun) -> FileOutcome:
     def work() -> FileOutcome:
-        if stat_if_there(planned.file.path) is None:
+        # an agent's folder that is gone would be made again by a lock in it
+        if not is_there(planned.file.path):
             return FileOutcome(planned, None)
         with transaction(run.store, planned.file, run.notes, run.policy) as held:
-            return _replace(held, planned, run)
+            return _replace(held, planned, run) if is_there(planned.file.path) else FileOutcome(planned, None)
 
     def stop(error: AmlError, _: ExitStatus) -> NoReturn:
         raise error
@@ -81,12 +82,11 @@ def _apply_file(planned: FilePlan, run: MigrateRun) -> FileOutcome:
 
 
 def _replace(held: Transaction, planned: FilePlan, run: MigrateRun) -> FileOutcome:
-    content = held.read_if_there()
-    if content is None:
-        return FileOutcome(planned, None)
-    if planned.after is not None and content.sha256 == planned.sha256:
-        _put_staged(held, content, planned.after, run)
-        return FileOutcome(planned, _seen(planned.file), is_replaced=True)
+    if planned.after is not None:
+        before = held.digest()
+        if before.sha256 == planned.sha256 and _put_staged(held, before, planned.after, run):
+            return FileOutcome(planned, _seen(planned.file), is_replaced=True)
+    content = held.read()
     plan, data = plan_content(content, content.array(), run.options)
     obstacle = None if run.options.skip_bad else obstacle_in([plan])
     if obstacle is not None:
@@ -98,15 +98,14 @@ def _replace(held: Transaction, planned: FilePlan, run: MigrateRun) -> FileOutco
     return FileOutcome(plan, _seen(planned.file), is_replaced=True)
 
 
-def _put_staged(held: Transaction, content: Content, after: str, run: MigrateRun) -> None:
-    ready = run.staging.ready(content.file)
-    # read before anything is touched: it may not read back
-    data = run.staging.take(content.file, after) if ready is None else b""
-    link_into_quarantine(run.store, run.id, content, OPERATION, after)
+def _put_staged(held: Transaction, before: Digest, after: str, run: MigrateRun) -> bool:
+    """Move the file that is ready into its place; False where that lies on another file system."""
+    ready = run.staging.ready(before.file)
     if ready is None:
-        held.replace_as(content, data)
-    else:
-        held.move_in(content, ready, after)
+        return False
+    link_into_quarantine(run.store, run.id, before, OPERATION, after)
+    held.move_in(before, ready, after)
+    return True
 
 
 def _seen(file: RecordFile) -> Fingerprint | None:

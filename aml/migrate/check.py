@@ -76,19 +76,48 @@ def lost_values(before: Element, after: Element) -> list[str]:
     # a set: a value that a step has put in beside its like may go again
     now = set(_values(_loaded(after)))
     missing = set(_values(record)) - now
+    if missing:
+        now |= set(_noted(after))
+        missing -= now
     if not missing:
         return []
-    moments = {parse_timestamp(value) for value, is_text in now if is_text} - {None}
+    moments = {_moment(value, is_text) for value, is_text in now} - {None}
     return [
         json.dumps(value)
         for value, is_text in missing
-        if is_text and value not in VERSIONS and parse_timestamp(value) not in moments
+        if not ((is_text and value in VERSIONS) or _moment(value, is_text) in moments)
     ]
 
 
-def _loaded(raw: Element) -> Any:
+def _noted(after: Element) -> Iterator[tuple[str, bool]]:
+    """What a record keeps for the way back where that is the whole of another one, as text."""
+    waiting = [_loaded(after)]
+    while waiting:
+        record = waiting.pop()
+        notes = record.get(_NOTES) if isinstance(record, dict) else None
+        for text, is_text in set(_values(notes)):
+            if is_text and text.startswith("{"):
+                try:
+                    inner = _loaded(text)
+                except ValueError:
+                    continue
+                yield from _values(inner)
+                waiting.append(inner)
+
+
+def _moment(value: str, is_text: bool) -> float | None:
+    """The moment that a text or a number names, to the millisecond (seconds since 1970 UTC)."""
+    try:
+        moment = parse_timestamp(value if is_text else float(value))
+    except ValueError:
+        return None
+    return None if moment is None else round(moment, 3)
+
+
+def _loaded(raw: Element | str) -> Any:
+    text = raw if isinstance(raw, str) else bytes(raw)
     # every number as it is written, so that 1.10 and 2 ** 70 are not taken for their neighbours
-    return json.loads(bytes(raw), parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+    return json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
 
 
 class _Number(str):
@@ -98,7 +127,7 @@ class _Number(str):
 
 
 def _values(value: Any) -> Iterator[tuple[str, bool]]:
-    """Every single value below, and whether it is text."""
+    """Every number and every text below, and whether it is text."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -106,5 +135,6 @@ def _values(value: Any) -> Iterator[tuple[str, bool]]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
-        else:
+        elif isinstance(one, str):
+            # true, false and null are everywhere, so they tell nothing
             yield str(one), type(one) is str

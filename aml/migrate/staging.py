@@ -6,17 +6,15 @@ that folder alone; while it is there for a run that is done, the claim is still 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
 
 from msgspec import Struct
 
-from aml.errors import FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
-from aml.fs.files import read_regular, stat_if_there
+from aml.fs.files import stat_if_there
 from aml.fs.new_folder import remove_tree
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -51,14 +49,6 @@ class Staging(Struct, frozen=True):
         place = self._place(file)
         with explained("look at", place):
             return place if os.stat(place).st_dev == os.stat(file.path.parent).st_dev else None
-
-    def take(self, file: RecordFile, sha256: str) -> bytes:
-        """The bytes themselves. Raises FileAccessError where they are not those that were put there."""
-        place = self._place(file)
-        data = read_regular(place)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise FileAccessError(f"{place} does not read back as it was written", advice="check the disk")
-        return data
 
     def is_there(self) -> bool:
         """Whether there is such a folder; a link or a file of its name is somebody else's. Raises FileAccessError."""

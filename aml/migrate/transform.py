@@ -130,7 +130,10 @@ class _Migration:
         )
 
     def _take_odd(self, ordinal: int, raw: bytes) -> None:
-        """What the fast reader refuses may be read all the same, such as a record with NaN in it."""
+        """What the fast reader refuses may be read all the same, such as a record with NaN in it; or is no record."""
+        if not raw.startswith(b"{"):
+            self._odd += 1
+            return
         try:
             record = parse_object(raw)
         except DamagedError as error:

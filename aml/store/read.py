@@ -21,6 +21,9 @@ from aml.store.layout import RecordFile
 #: How often a file is read again that somebody changes in place while it is read.
 _ATTEMPTS = 5
 
+#: How much is read at a time where only a hash is wanted.
+_PIECE_BYTES = 1 << 20
+
 Fingerprint = tuple[int, int, int, int, int]
 
 
@@ -71,6 +74,15 @@ class Content:
         return pack(text) if is_gzip(self.data) else text
 
 
+class Digest:
+    """What a record file held at one moment, told by its SHA-256 alone."""
+
+    def __init__(self, file: RecordFile, sha256: str, found: os.stat_result) -> None:
+        self.file = file
+        self.sha256 = sha256
+        self.stat = found
+
+
 def refuse_link(folder: Path) -> None:
     """Raise DamagedError where an agent's folder is a link: what it points at belongs to somebody else."""
     if os.path.islink(folder):
@@ -92,6 +104,25 @@ def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
     raise ChangedError(
         f"{file.path} keeps changing while it is read", advice="run the command again when its writer is done"
     )
+
+
+def read_digest(file: RecordFile) -> Digest:
+    """Read ``file`` piece by piece, which takes no memory. Raises as ``read_content`` does."""
+    refuse_link(file.path.parent)
+    with explained("read", file.path):
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DamagedError("it is no regular file, which AML does not follow")
+            digest = hashlib.sha256()
+            while part := os.read(descriptor, _PIECE_BYTES):
+                digest.update(part)
+            if fingerprint(os.fstat(descriptor)) != fingerprint(found):
+                raise ChangedError(f"{file.path} was changed while it was read")
+        finally:
+            os.close(descriptor)
+    return Digest(file, digest.hexdigest(), found)
 
 
 def read_ahead(files: Sequence[RecordFile], max_unpacked_bytes: int) -> Iterator[tuple[RecordFile, Content | AmlError]]:

@@ -17,7 +17,7 @@ from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, fingerprint, identity, read_content, refuse_link
+from aml.store.read import Content, Digest, fingerprint, identity, read_content, read_digest, refuse_link
 
 Outcome = TypeVar("Outcome")
 
@@ -90,17 +90,21 @@ class Transaction:
         put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
         self._read_back(data, put, "everything removed is in the archive, and aml prune undo puts it back")
 
-    def move_in(self, before: Content, ready: Path, sha256: str) -> None:
+    def digest(self) -> Digest:
+        """What the file holds, by its SHA-256 alone."""
+        return read_digest(self._file)
+
+    def move_in(self, before: Digest, ready: Path, sha256: str) -> None:
         """Move the file ``ready``, of the same file system, in place of ``before``, and read it back by its SHA-256.
 
         Raises as ``replace`` does.
         """
         put = move_durably(ready, self._file.path, before.stat, lambda: self._prove_unchanged(before))
         try:
-            content = self.read()
+            found = self.digest()
         except (ChangedError, DamagedError):
             return
-        if content.sha256 != sha256 and identity(content.stat) == identity(put):
+        if found.sha256 != sha256 and identity(found.stat) == identity(put):
             raise self._misread("what it held is in quarantine")
 
     def repack(self, before: Content, data: bytes) -> int:
@@ -121,7 +125,7 @@ class Transaction:
         self._prove_unchanged(before)
         remove_durably(before.file.path)
 
-    def _prove_unchanged(self, before: Content) -> None:
+    def _prove_unchanged(self, before: Content | Digest) -> None:
         # an editor that knows no locks may have written since
         found = stat_if_there(before.file.path)
         if found is None or fingerprint(found) != fingerprint(before.stat):
