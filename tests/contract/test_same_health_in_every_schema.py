@@ -33,15 +33,16 @@ _MUST_DIFFER = {
     "store",
     "unpacked_bytes",
 }
-#: What the runtime can read is a matter of the version, and what there is room for one of sizes.
-_OF_VERSIONS = {"runtime_readable", "schema", "limits", "disk_space"}
+#: What the runtime can read is a matter of the version, what there is room for one of sizes; a migration makes a
+#: backup.
+_OF_OTHERS = {"runtime_readable", "schema", "limits", "disk_space", "backup", "verification", "drill", "same_disk"}
 
 
 def monitored(project: Path) -> dict[str, Any]:
     """What is measured and checked, but for what has to differ."""
     metrics = aml(project, "monitor", "metrics", "--json").envelope["data"]["metrics"]
     checks = aml(project, "monitor", "health", "--json").envelope["data"]["checks"]
-    found = {check["name"]: without(check, _MUST_DIFFER) for check in checks if check["name"] not in _OF_VERSIONS}
+    found = {check["name"]: without(check, _MUST_DIFFER) for check in checks if check["name"] not in _OF_OTHERS}
     return {"metrics": without(metrics, _MUST_DIFFER), **found}
 
 
