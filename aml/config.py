@@ -185,6 +185,17 @@ class CompressSettings(Struct, frozen=True):
     age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
 
 
+class LogSettings(Struct, frozen=True):
+    file: Annotated[
+        str,
+        Meta(description="where a log of events goes, from the folder that holds the store; empty: there is none"),
+    ] = ""
+    max_mb: Annotated[
+        float, Meta(ge=0, le=1 << 20, description="MiB that the log may hold before a new one is begun, 0: no limit")
+    ] = 10.0
+    keep: Annotated[int, Meta(ge=0, le=1000, description="how many earlier logs are kept beside it")] = 5
+
+
 class Settings(Struct, frozen=True):
     store: StoreSettings = StoreSettings()
     locks: LockSettings = LockSettings()
@@ -197,6 +208,7 @@ class Settings(Struct, frozen=True):
     hooks: HookSettings = HookSettings()
     compress: CompressSettings = CompressSettings()
     cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
 
 
 class Setting(Struct, frozen=True):
