@@ -1,7 +1,7 @@
-"""``aml config``: the settings in effect, where each comes from, and a file to start from."""
+"""``aml config``: the settings in effect, where each comes from, and files to start from."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,7 +9,7 @@ from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
 from aml.cli.text import write_table
 from aml.config import as_toml, load_settings
-from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError
+from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError, UsageError
 from aml.fs.durable import write_durably
 
 app = typer.Typer(
@@ -43,13 +43,40 @@ def path_command(ctx: typer.Context) -> int:
     return invocation.answer(data, ExitStatus.DONE, lambda: _print(invocation, str(path)))
 
 
-@app.command("init", epilog="\b\nExamples:\n  aml config init --print\n  aml config init" + GLOBAL_OPTIONS)
+@app.command(
+    "init",
+    epilog="\b\nExamples:\n  aml config init --print\n  aml config init\n  aml config init --schedule cron --print\n"
+    "  aml config init --schedule systemd --output units" + GLOBAL_OPTIONS,
+)
 def init_command(
     ctx: typer.Context,
-    print_only: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Print what would be written instead.")] = False,
+    schedule: Annotated[
+        Literal["cron", "systemd"] | None,
+        typer.Option(
+            help="Write a crontab, or services and timers, for this store instead of the settings.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="With --schedule: the folder for its files; default: aml-schedule, here."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --schedule systemd: a name for the units; default: the project's."),
+    ] = None,
 ) -> int:
-    """Write a settings file in which every key is explained and commented out."""
+    """Write a settings file in which every key is explained and commented out, or a schedule.
+
+    What exists is never overwritten.
+    """
     invocation = Invocation.of(ctx)
+    if schedule is not None:
+        from aml.cli.schedule_files import init_schedule
+
+        return init_schedule(invocation, schedule, output, name, print_only=print_only)
+    if output is not None or name is not None:
+        raise UsageError("--output and --name are for --schedule", advice="--config FILE says where settings go")
     text = as_toml(load_settings(None, {}))
     if print_only:
         return invocation.answer({"text": text}, ExitStatus.DONE, lambda: _print(invocation, text))

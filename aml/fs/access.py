@@ -38,6 +38,15 @@ def user_name() -> str:
         return f"user {os.geteuid()}"
 
 
+def owner_name(path: Path) -> str:
+    """Name of the user that a file or folder belongs to, or the number alone where it has no name. Raises OSError."""
+    owner = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
 def _advice(error: OSError, aim: str, path: Path) -> str:
     if error.errno in _PERMISSION:
         return _permission_advice(aim, path)

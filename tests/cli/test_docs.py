@@ -249,29 +249,12 @@ def test_the_python_that_is_shown_runs(block: Block, project: Path) -> None:
     assert done.stdout
 
 
-def test_the_crontab_runs(project: Path) -> None:
-    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
-    jobs = [line.lstrip("#") for line in lines if re.match(r"#?\d+ \d+ ", line)]
-    assert len(jobs) >= 5
-    for job in jobs:
-        command = job.split(maxsplit=5)[5].partition(" > ")[0]
-        assert "%" not in command, f"cron ends the command at the percent sign: {job}"
-        words = shlex.split(command.replace("/project", str(project)))
-        answer = aml(words[1:], project)
-        assert answer.status in (0, 3), f"{job}\n{answer.out}\n{answer.err}"
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/backup.md"])
 def test_the_lines_for_cron_are_those_of_the_crontab(page: str) -> None:
     shown = re.search(r"```cron\n(.+?)\n```", (PROJECT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert shown
     lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
     assert [line for line in shown[1].splitlines() if line not in lines] == []
-
-
-def test_the_crontab_backs_up_by_the_words_that_scripts_say() -> None:
-    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
-    assert any(re.fullmatch(r"\d+ \d+ \* \* \* +aml /project/\.loom/memory backup auto", line) for line in lines)
 
 
 @pytest.mark.parametrize(
