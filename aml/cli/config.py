@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from msgspec import Struct
 
 from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
 from aml.cli.text import write_table
-from aml.config import as_toml, load_settings
+from aml.config import Setting, as_toml, load_settings
 from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError, UsageError
 from aml.fs.durable import write_durably
 
@@ -21,6 +22,31 @@ app = typer.Typer(
 )
 
 
+class Shown(Struct, frozen=True):
+    """All settings, in the order of the sections."""
+
+    settings: tuple[Setting, ...]
+
+
+class SettingsFile(Struct, frozen=True):
+    """The settings file that is in effect, whether it exists or not."""
+
+    path: str
+    exists: bool
+
+
+class Written(Struct, frozen=True):
+    """The settings file that was written."""
+
+    path: str
+
+
+class Printed(Struct, frozen=True):
+    """A settings file as it would be written."""
+
+    text: str
+
+
 @app.command("show", epilog="\b\nExample:\n  aml config show --json" + GLOBAL_OPTIONS)
 def show_command(ctx: typer.Context) -> int:
     """Print every setting that is in effect, and where it comes from."""
@@ -31,7 +57,7 @@ def show_command(ctx: typer.Context) -> int:
         rows = [[one.name, _shown(one.value), one.origin] for one in listed]
         write_table(invocation.out, ["setting", "value", "origin"], rows, numeric=[False] * 3, color=invocation.color)
 
-    return invocation.answer({"settings": listed}, ExitStatus.DONE, write_text)
+    return invocation.answer(Shown(listed), ExitStatus.DONE, write_text)
 
 
 @app.command("path", epilog="\b\nExample:\n  aml config path" + GLOBAL_OPTIONS)
@@ -39,7 +65,7 @@ def path_command(ctx: typer.Context) -> int:
     """Print the path of the settings file, whether it exists or not."""
     invocation = Invocation.of(ctx)
     path = _settings_path(invocation)
-    data = {"path": str(path), "exists": path.exists()}
+    data = SettingsFile(str(path), path.exists())
     return invocation.answer(data, ExitStatus.DONE, lambda: _print(invocation, str(path)))
 
 
@@ -79,12 +105,12 @@ def init_command(
         raise UsageError("--output and --name are for --schedule", advice="--config FILE says where settings go")
     text = as_toml(load_settings(None, {}))
     if print_only:
-        return invocation.answer({"text": text}, ExitStatus.DONE, lambda: _print(invocation, text))
+        return invocation.answer(Printed(text), ExitStatus.DONE, lambda: _print(invocation, text))
     path = _settings_path(invocation)
     if path.exists():
         raise FileAccessError(f"{path} exists already", advice="edit it, or move it away first")
     write_durably(path, text.encode(), mode=0o644)
-    return invocation.answer({"path": str(path)}, ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
+    return invocation.answer(Written(str(path)), ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
 
 
 def _settings_path(invocation: Invocation) -> Path:

@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
@@ -20,6 +21,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_FOLDER = "aml-demo"
 _WIDTH = 80
+
+
+class DemoStep(Struct, frozen=True):
+    """A command line of the tour, and its exit status."""
+
+    command: str
+    exit: int
+
+
+class DemoReport(Struct, frozen=True):
+    """Path of the sample store, and the tour over it."""
+
+    store: str
+    commands: tuple[DemoStep, ...]
 
 
 @app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml" + GLOBAL_OPTIONS)
@@ -45,7 +60,7 @@ def demo_command(
     _show_prune(tour, store)
     _show_backup(tour, store)
     tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
-    return invocation.answer({"store": str(store), "commands": tour.steps}, ExitStatus.DONE, lambda: None)
+    return invocation.answer(DemoReport(str(store), tuple(tour.steps)), ExitStatus.DONE, lambda: None)
 
 
 class _Tour:
@@ -54,7 +69,7 @@ class _Tour:
     def __init__(self, invocation: Invocation, store: Path) -> None:
         self._invocation = invocation
         self._store = store
-        self.steps: list[dict[str, object]] = []
+        self.steps: list[DemoStep] = []
 
     def say(self, text: str) -> None:
         """A remark, folded; a path in it stays whole."""
@@ -67,7 +82,7 @@ class _Tour:
         spelt = f"aml {shlex.join(line)}"
         self._write(f"\n$ {spelt}\n\n")
         status = self._invocation.run_other(line, show=not self._invocation.json)
-        self.steps.append({"command": spelt, "exit": status})
+        self.steps.append(DemoStep(spelt, status))
         if status not in (ExitStatus.DONE, ExitStatus.PARTIAL):
             raise AmlError(f"the demo stopped: {spelt} ended with exit status {status}")
 
