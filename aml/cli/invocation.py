@@ -283,8 +283,8 @@ class Invocation:
 
     def fail(self, error: AmlError) -> int:
         """Explain an error, in JSON or on standard error, and return its exit status."""
-        # wrong words may come before any command does
-        with suppress(AmlError):
+        # wrong words may come before any command does, or be no path at all
+        with suppress(AmlError, OSError, UnicodeEncodeError):
             self._begin_log()
         if self._log is not None:
             self._log.failed(error)

@@ -35,6 +35,8 @@ _LISTS = (
     "overwritten",
     "wrong",
     "archives",
+    "alerts",
+    "checks",
 )
 
 
@@ -120,6 +122,8 @@ def _told(name: str, one: Struct) -> Iterator[Outcome]:
         yield Outcome("file", "warning", file=any_one.path, what=name, message=any_one.reason)
     elif {"key", "problem"} <= fields:
         yield Outcome("file", "error", file=any_one.key, what="damaged", message=any_one.problem)
+    elif {"name", "state", "findings"} <= fields:
+        yield from outcomes(one)
     elif {"keep", "reasons"} <= fields and not any_one.keep:
         yield Outcome("backup", "info", subject=any_one.id, what="removed", message="; ".join(any_one.reasons))
     elif fields == _RESTORED:

@@ -27,7 +27,7 @@ User={user}
 ExecStart={command}
 {success}TimeoutStartSec=12h
 UMask=0077
-# 60 MiB and three times the largest file unpacked are enough:
+# 130 MiB and three times the largest record file, unpacked, are enough:
 #MemoryMax=1G
 
 # Hooks run in here too. What one of yours needs beyond this (the network, other folders) goes into a drop-in:

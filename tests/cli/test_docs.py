@@ -28,6 +28,7 @@ from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
+from aml.cli.event_log import Event
 from aml.cli.invocation import Streams
 from aml.cli.main import run
 from aml.config import (
@@ -35,6 +36,7 @@ from aml.config import (
     CompressSettings,
     GcSettings,
     HookSettings,
+    LogSettings,
     PruneSettings,
     RotateSettings,
     Setting,
@@ -189,6 +191,7 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "query.md",
         "settings.md",
         "optimize.md",
+        "operations.md",
         "json-output.md",
     }
     for page in PAGES:
@@ -360,6 +363,8 @@ FIELDS = [
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
     ("backup.md", HookSettings.__struct_fields__),
+    ("operations.md", LogSettings.__struct_fields__),
+    ("operations.md", Event.__struct_fields__),
     ("optimize.md", CompressSettings.__struct_fields__),
     ("optimize.md", GcSettings.__struct_fields__),
     ("optimize.md", GcOptions.__struct_fields__),
