@@ -59,6 +59,8 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/{name}"
+#: Where the alternatives of a field are remembered.
+_CHOICES = "choices"
 
 
 class AnswerError(msgspec.Struct):
@@ -182,9 +184,11 @@ def _structs_in(types: Iterable[Any]) -> list[Any]:
     while waiting:
         one = waiting.pop(0)
         waiting += get_args(one)
+        if isinstance(one, msgspec.Meta) and one.extra:
+            waiting += one.extra[_CHOICES]
         if isinstance(one, type) and issubclass(one, msgspec.Struct) and one not in found:
             found.append(one)
-            waiting += get_type_hints(one).values()
+            waiting += get_type_hints(one, include_extras=True).values()
     return found
 
 
@@ -195,7 +199,8 @@ def _name_alternatives(struct: Any) -> None:
         if len(choices) > 1:
             references: list[dict[str, Any]] = [{"$ref": _REFERENCE.format(name=one.__name__)} for one in choices]
             references += [{"type": "null"}] if NoneType in get_args(hint) else []
-            struct.__annotations__[name] = Annotated[Any, msgspec.Meta(extra_json_schema={"anyOf": references})]
+            told = msgspec.Meta(extra_json_schema={"anyOf": references}, extra={_CHOICES: choices})
+            struct.__annotations__[name] = Annotated[Any, told]
 
 
 if __name__ == "__main__":

@@ -295,3 +295,19 @@ def test_a_reader_that_went_away_is_told_as_a_failure(tmp_path: Path) -> None:
     os.close(write)
     assert done.returncode == 1
     assert (events(log)[-1]["event"], events(log)[-1]["exit"]) == ("ended", 1)
+
+
+def test_a_command_without_a_log_does_not_even_load_what_writes_it(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    script = (
+        "import sys\n"
+        "from aml.__main__ import main\n"
+        "sys.argv = ['aml', 'prune', '--dry-run', '-q']\n"
+        "status = main()\n"
+        "unwanted = {'aml.cli.event_log', 'aml.cli.log_outcomes', 'aml.fs.log_file', 'aml.cli.schedule'}\n"
+        "loaded = sorted(unwanted & set(sys.modules))\n"
+        "sys.exit(f'{status} {loaded}')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=project, env=environment, capture_output=True, timeout=60)
+    assert done.stderr == b"0 []\n"
