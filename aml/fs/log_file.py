@@ -63,8 +63,8 @@ class LogFile(Struct, frozen=True):
             # a power cut left half a line
             size = _append_whole(descriptor, b"\n", size)
         for number, line in enumerate(lines):
-            if self.max_bytes and size and size + len(line) > self.max_bytes:
-                self._rotate(state)
+            is_full = self.max_bytes and size and size + len(line) > self.max_bytes
+            if is_full and self._makes_way(state):
                 return lines[number:]
             size = _append_whole(descriptor, line, size)
         return []
@@ -108,15 +108,21 @@ class LogFile(Struct, frozen=True):
                 give_to_owner_of(self.path.parent, descriptor)
                 return descriptor
 
-    def _rotate(self, state: os.stat_result) -> None:
-        """Make way for a new file, with the rights of the one that was described. The lock on that one is held."""
-        for number in range(self.keep - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                os.rename(self._old(number), self._old(number + 1))
-        if self.keep:
-            os.rename(self.path, self._old(1))
-        else:
-            os.unlink(self.path)
+    def _makes_way(self, state: os.stat_result) -> bool:
+        """Make way for a new file, with the rights of the one that was described. The lock on that one is held.
+
+        Who may write the file but not its folder goes on with the one that there is, and others rotate it.
+        """
+        try:
+            for number in range(self.keep - 1, 0, -1):
+                with suppress(FileNotFoundError):
+                    os.rename(self._old(number), self._old(number + 1))
+            if self.keep:
+                os.rename(self.path, self._old(1))
+            else:
+                os.unlink(self.path)
+        except PermissionError:
+            return False
         descriptor = self._open()
         try:
             # whoever collects the log may read the new one as well
@@ -125,6 +131,7 @@ class LogFile(Struct, frozen=True):
                 os.fchown(descriptor, state.st_uid, state.st_gid)
         finally:
             os.close(descriptor)
+        return True
 
     def _old(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

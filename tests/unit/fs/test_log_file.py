@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -90,6 +91,27 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path, content: bytes) -> 
     with pytest.raises(FileAccessError, match=r"is no log"):
         LogFile(path, 1, 5).append([line(1)])
     assert path.read_bytes() == content
+
+
+def test_a_log_in_a_folder_that_may_not_be_written_goes_on_beyond_its_limit() -> None:
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from aml.fs.log_file import LogFile\n"
+        "if os.geteuid() == 0:\n"
+        "    os.chown(sys.argv[1], 65534, -1)\n"
+        "    os.setuid(65534)\n"
+        "LogFile(Path(sys.argv[1]), 10, 5).append([b'{1}\\n', b'{2, and more}\\n'])\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        log = Path(name, "log")
+        log.touch()
+        log.parent.chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", script, log], capture_output=True, text=True, timeout=30)
+        log.parent.chmod(0o755)
+        assert done.returncode == 0, done.stderr
+        assert log.read_bytes() == b"{1}\n{2, and more}\n"
+        assert os.listdir(name) == ["log"]
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
