@@ -34,7 +34,7 @@ _NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli in
 _INTRODUCTION = """\
 Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
 The tasks are explained in [prune.md](prune.md), [backup.md](backup.md) and [optimize.md](optimize.md), the settings in
-[settings.md](settings.md), the output of `--json` in [json-output.md](json-output.md). `aml PATH COMMAND` is an older
+[settings.md](settings.md), the output of `--json` in [cli-output.md](cli-output.md). `aml PATH COMMAND` is an older
 form of `aml --store PATH COMMAND`."""
 _TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
 _TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"

@@ -28,9 +28,12 @@ from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
+from aml.cli.config import Printed, SettingsFile, Shown, Written
+from aml.cli.demo import DemoReport, DemoStep
 from aml.cli.event_log import Event
 from aml.cli.invocation import Streams
 from aml.cli.main import run
+from aml.cli.schedule_files import ScheduleFile, ScheduleReport
 from aml.config import (
     BackupSettings,
     CompressSettings,
@@ -192,7 +195,7 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "settings.md",
         "optimize.md",
         "operations.md",
-        "json-output.md",
+        "cli-output.md",
     }
     for page in PAGES:
         commands = re.findall(r"```sh\n(?:[A-Z_]+=\S+ )*aml ", page.read_text(encoding="utf-8"))
@@ -341,15 +344,15 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 FIELDS = [
-    ("json-output.md", ["schema", "command", "status", "exit", "data", "warnings", "errors"]),
-    ("json-output.md", PruneReport.__struct_fields__),
-    ("json-output.md", FileReport.__struct_fields__),
-    ("json-output.md", RecordReport.__struct_fields__),
-    ("json-output.md", SpaceReport.__struct_fields__),
-    ("json-output.md", AgentBudget.__struct_fields__),
-    ("json-output.md", UndoReport.__struct_fields__),
-    ("json-output.md", FileUndo.__struct_fields__),
-    ("json-output.md", Setting.__struct_fields__),
+    ("cli-output.md", ["schema", "command", "status", "exit", "data", "warnings", "errors"]),
+    ("cli-output.md", PruneReport.__struct_fields__),
+    ("cli-output.md", FileReport.__struct_fields__),
+    ("cli-output.md", RecordReport.__struct_fields__),
+    ("cli-output.md", SpaceReport.__struct_fields__),
+    ("cli-output.md", AgentBudget.__struct_fields__),
+    ("cli-output.md", UndoReport.__struct_fields__),
+    ("cli-output.md", FileUndo.__struct_fields__),
+    ("cli-output.md", Setting.__struct_fields__),
     ("state.md", Run.__struct_fields__),
     ("state.md", RunFile.__struct_fields__),
     ("state.md", ArchivedRecord.__struct_fields__),
@@ -397,6 +400,8 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, AgentBudget)),
     ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
+    ("aml config", (Shown, Setting, SettingsFile, Written, Printed, ScheduleReport, ScheduleFile)),
+    ("aml demo", (DemoReport, DemoStep)),
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
@@ -405,7 +410,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
 
 @pytest.mark.parametrize(("command", "types"), ANSWERS, ids=lambda one: one if isinstance(one, str) else "")
 def test_every_field_of_an_answer_is_described_where_its_command_is(command: str, types: Sequence[type]) -> None:
-    text = (DOCS / "json-output.md").read_text(encoding="utf-8")
+    text = (DOCS / "cli-output.md").read_text(encoding="utf-8")
     section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
     names = {name for one in types for name in one.__struct_fields__}
     assert [name for name in sorted(names) if f"`{name}`" not in section] == []
@@ -446,7 +451,7 @@ def test_the_figures_of_each_rule_are_those_that_are_described(project: Path) ->
 
 
 def _figures_described() -> Iterator[tuple[str, set[str]]]:
-    text = (DOCS / "json-output.md").read_text(encoding="utf-8").partition("| rule | figures |")[2]
+    text = (DOCS / "cli-output.md").read_text(encoding="utf-8").partition("| rule | figures |")[2]
     for rules, figures in re.findall(r"^\| (.*?) \| (.*?) \|$", text.partition("\n\n")[0], re.MULTILINE):
         for rule in re.findall(r"`(\w+)`", rules):
             yield rule, set(re.findall(r"`(\w+)`", figures))
