@@ -134,7 +134,8 @@ def _rows_of(content: Content, file: int, first: int, schemas: _Schemas) -> Rows
     except DamagedError as error:
         rows.problem = error.message
         return rows
-    number = first
+    # looked up once, since the loop below runs for each record
+    records, tagged, encode, number = rows.records, rows.tags, msgspec.json.encode, first
     views = view_records(array, KIND_BY_PLURAL[content.file.kind].view)
     for one, (start, end), element in zip(views, array.spans, array.elements, strict=True):
         if isinstance(one, Unreadable):
@@ -144,8 +145,8 @@ def _rows_of(content: Content, file: int, first: int, schemas: _Schemas) -> Rows
             continue
         tags = one.tag_names if one.tags else ()
         if tags:
-            rows.tags += [(tag, number) for tag in tags]
-        rows.records.append(
+            tagged += [(tag, number) for tag in tags]
+        records.append(
             (
                 number,
                 file,
@@ -155,8 +156,8 @@ def _rows_of(content: Content, file: int, first: int, schemas: _Schemas) -> Rows
                 start,
                 end - start,
                 xxh3_128_digest(element),
-                msgspec.json.encode(tags) if tags else None,
-                one.active is False,
+                encode(tags) if tags else None,
+                1 if one.is_inactive else 0,  # a bool takes SQLite's adapter the long way round
                 schemas[one.schema_version],
             )
         )

@@ -21,7 +21,6 @@ from aml.index.index import CANNOT_KEEP, Index, open_kept, replace_database
 from aml.index.schema import (
     VERSION,
     WORDS,
-    connect_for_reading,
     connect_for_writing,
     copy_database,
     create_word_tables,
@@ -99,18 +98,14 @@ def match_words(index: Index, text: str) -> None:
 
 
 def words_are_current(index: Index, folder: Path) -> bool:
-    """Whether the words kept in ``folder`` are those of the present records; a search would find out whether the file
-    is whole."""
-    try:
-        connection = connect_for_reading(folder / WORDS)
-    except sqlite3.Error:
+    """Whether the words that are kept in ``folder`` are those of the present records, so that none need be added."""
+    base = open_kept(folder / WORDS)
+    if base is None:
         return False
     try:
-        return bool(index.seal) and _read_made(connection) == (VERSION, index.seal)
-    except (sqlite3.Error, TypeError):
-        return False
+        return bool(index.seal) and _read_made(base) == (VERSION, index.seal)
     finally:
-        connection.close()
+        base.close()
 
 
 def _expression(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from aml.errors import FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all, write_durably
 from aml.fs.files import stat_if_there
@@ -105,6 +106,8 @@ def append_sample(store: Store, sample: Sample) -> None:
             descriptor = os.open(path, flags, PRIVATE_FILE)
         try:
             with explained("write", path):
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise FileAccessError(f"cannot write {path}: it is not a regular file", advice="move it away")
                 give_to_owner_of(path.parent, descriptor)
                 size = _append(descriptor, _line(sample))
         finally:
