@@ -1,11 +1,14 @@
-"""``aml monitor metrics`` as it is typed: text, JSON, Prometheus, a file for others, stores that nobody may write to."""
+"""``aml monitor metrics`` as it is typed: text, JSON, Prometheus, a file, stores that nobody may write to."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,7 @@ def project(tmp_path: Path) -> Path:
         },
     )
     (memory / "beta" / "solutions.json").write_bytes(b'[{"id": 1},')
+    assert aml(tmp_path, "backup", "create").status == 0
     assert aml(tmp_path, "prune").status == 3
     return tmp_path
 
@@ -84,7 +88,7 @@ def test_json_is_one_envelope(project: Path, words: list[str]) -> None:
     assert metrics["time"] == "2026-11-20T12:00:00.000Z"
     assert metrics["counts"]["records"] == 7
     assert metrics["damaged"][0]["kind"] == "solutions"
-    assert metrics["backups"]["count"] == 1
+    assert metrics["backups"]["count"] == 2
     assert {one["operation"] for one in metrics["operations"]} == {"prune", "backup"}
 
 
@@ -207,34 +211,36 @@ def unprivileged(*words: str) -> Answer:
     return Answer(*json.loads(done.stdout))
 
 
+@pytest.fixture
+def checkout() -> Iterator[Path]:
+    """A folder that any user can get to, with a store in it."""
+    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
+    folder.chmod(0o755)
+    make_store(folder, {"alpha": {"patterns": [pattern(), pattern()]}})
+    yield folder
+    _set_modes(folder, 0o755)
+    shutil.rmtree(folder)
+
+
+def _set_modes(folder: Path, mode: int) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(mode)
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["nothing is known", "an index is there"])
 @pytest.mark.parametrize("words", [[], ["--no-record"]], ids=["record", "no record"])
-def test_a_checkout_that_is_read_only_has_figures(tmp_path: Path, words: list[str], *, known: bool) -> None:
-    project = tmp_path / "checkout"
-    make_store(project, {"alpha": {"patterns": [pattern(), pattern()]}})
+def test_a_checkout_that_is_read_only_has_figures(checkout: Path, words: list[str], *, known: bool) -> None:
     if known:
-        assert aml(project, *METRICS).status == 0
-        for path in (project / ".loom/memory.aml").rglob("*"):
-            path.chmod(0o755)
-    folders = [project, *(path for path in project.rglob("*") if path.is_dir())]
-    open_to_all = [path for path in (tmp_path, *tmp_path.parents) if path.stat().st_uid == os.geteuid()]
-    modes = [(path, path.stat().st_mode) for path in open_to_all]
-    for path, mode in modes:
-        path.chmod(mode | 0o055)
-    for path in folders:
-        path.chmod(0o555)
-    before = tree_digest(project)
-    try:
-        answer = unprivileged("--store", str(project / ".loom/memory"), *METRICS, "--json", *words)
-    finally:
-        for path, mode in [*modes, *((path, 0o755) for path in folders)]:
-            path.chmod(mode)
+        assert aml(checkout, *METRICS).status == 0
+    _set_modes(checkout, 0o555)
+    before = tree_digest(checkout)
+    answer = unprivileged("--store", str(checkout / ".loom/memory"), *METRICS, "--json", *words)
     assert answer.status == 0, answer
     assert answer.envelope["data"]["metrics"]["counts"]["records"] == 2
     assert answer.envelope["data"]["recorded"] is False
     told = [warning for warning in answer.envelope["warnings"] if "not added to the history" in warning]
     assert bool(told) == (not words)
-    assert tree_digest(project) == before
+    assert tree_digest(checkout) == before
 
 
 def test_json_does_not_wait_for_what_only_text_needs(tmp_path: Path) -> None:
