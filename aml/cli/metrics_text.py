@@ -178,7 +178,7 @@ def _write_values(invocation: Invocation, kinds: Sequence[KindFigures]) -> None:
 
 
 def _index(index: IndexState) -> list[tuple[str, str]]:
-    state = "fresh" if index.fresh else "was out of date"
+    state = "was up to date" if index.fresh else "brought up to date"
     kept = f"{size(index.bytes)}, written {_minute(index.built)}" if index.kept else "not kept on disk"
     words = "current" if index.words_current else "to be added to" if index.words else "none yet"
     filtered = "none for this state" if index.filter_capacity is None else f"for {index.filter_capacity:,} ids"

@@ -20,6 +20,7 @@ from aml.monitor.backups import BackupsSeen
 from aml.monitor.metrics import (
     AGE_DAYS,
     AgentFigures,
+    AgentKind,
     Ages,
     CacheFigures,
     Counts,
@@ -193,7 +194,9 @@ def _agents(sums: dict[tuple[str, str], _Sums], sizes: StoreSizes) -> tuple[Agen
                 records=total.records,
                 inactive=total.inactive,
                 unreadable=total.odd,
-                kinds=tuple(one.figures(kind) for kind, one in own),
+                kinds=tuple(
+                    AgentKind(kind, one.disk, one.unpacked, one.records, one.inactive, one.odd) for kind, one in own
+                ),
             )
         )
     return tuple(sorted(found, key=lambda one: (-one.bytes, one.agent)))

@@ -50,7 +50,7 @@ class Counts(Struct, frozen=True):
 
 
 class KindFigures(Struct, frozen=True):
-    """Records of one kind, of an agent or of all: bytes of their files on disk and unpacked, counts as in ``Counts``.
+    """Records of one kind, of all agents: bytes of their files on disk and unpacked, counts as in ``Counts``.
 
     ``values`` are how many have a value from 0 to 0.1, and so on in steps of a tenth; 1 belongs to the last.
     """
@@ -66,9 +66,20 @@ class KindFigures(Struct, frozen=True):
     values: tuple[int, ...]
 
 
+class AgentKind(Struct, frozen=True):
+    """One record file of an agent, likewise."""
+
+    kind: str
+    bytes: int
+    unpacked_bytes: int
+    records: int
+    inactive: int
+    unreadable: int
+
+
 class AgentFigures(Struct, frozen=True):
     """One agent: bytes of all its files, of those that hold no records, and of its texts unpacked; counts as in
-    ``Counts``, and its ``kinds``."""
+    ``Counts``, and its record files by kind."""
 
     agent: str
     bytes: int
@@ -77,7 +88,7 @@ class AgentFigures(Struct, frozen=True):
     records: int
     inactive: int
     unreadable: int
-    kinds: tuple[KindFigures, ...]
+    kinds: tuple[AgentKind, ...]
 
 
 class DamagedFile(Struct, frozen=True):
