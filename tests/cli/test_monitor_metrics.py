@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,22 @@ def test_prometheus_reads_what_is_written_for_it(project: Path) -> None:
     assert {one.labels["operation"] for one in found["aml_operation_last_success"].samples} == {"prune", "backup"}
     assert found["aml_collected_timestamp_seconds"].samples[0].value == NOW.timestamp()
     assert all("store" in one.labels for family in found.values() for one in family.samples)
+
+
+def test_every_name_for_prometheus_is_described(project: Path) -> None:
+    aml(project, *METRICS, now=NOW.timestamp() - 86_400)
+    aml(project, "query")
+    page = (PROJECT / "docs" / "monitor.md").read_text(encoding="utf-8")
+    written = set(re.findall(r"^# TYPE (\w+) ", aml(project, *METRICS, "--format", "prometheus").out, re.MULTILINE))
+    described = set(re.findall(r"`(aml_\w+)`", page.partition("| figures |")[2].partition("\n\n")[0]))
+    assert written <= described
+    # of what there is none here nothing is written
+    assert described - written <= {
+        "aml_cache_hit_ratio",
+        "aml_backup_verified_timestamp_seconds",
+        "aml_backup_drilled_timestamp_seconds",
+        "aml_backup_rotated_timestamp_seconds",
+    }
 
 
 # ---- to a file
