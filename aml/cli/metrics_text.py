@@ -16,6 +16,8 @@ from aml.workflows.metrics import MetricsReport
 _LARGEST = 10
 #: Longer names of agents are cut, so that the table keeps its width.
 _NAME_CHARACTERS = 24
+#: So many versions of the schema are shown, those that most records have.
+_VERSIONS = 4
 _MINUTE, _TO_SECONDS = 16, 19
 
 _AGES = {
@@ -76,20 +78,32 @@ def _summary(metrics: Metrics) -> list[tuple[str, str]]:
         ("on disk", f"records {size(total.records_bytes)}, documents {size(total.documents_bytes)}{copies}"),
         ("unpacked", f"records {size(total.unpacked_bytes)}{ratio}"),
         ("average", "none" if total.average_record_bytes is None else f"{size(total.average_record_bytes)} a record"),
-        ("schemas", ", ".join(f"{name}: {number:,}" for name, number in metrics.schemas.items()) or "none"),
-        ("growth", _growth(metrics)),
+        ("schemas", _schemas(metrics)),
+        *_growth(metrics),
         *_backups(metrics),
     ]
 
 
-def _growth(metrics: Metrics) -> str:
-    if not metrics.growth:
-        return "unknown: no sample of a day ago or more"
-    return "; ".join(
+def _schemas(metrics: Metrics) -> str:
+    """The versions that most records have."""
+    common = sorted(metrics.schemas.items(), key=lambda one: -one[1])[:_VERSIONS]
+    more = len(metrics.schemas) - len(common)
+    shown = ", ".join(f"{name}: {number:,}" for name, number in sorted(common))
+    return (shown or "none") + (f" and {count(more, 'version')} more" if more else "")
+
+
+def _growth(metrics: Metrics) -> list[tuple[str, str]]:
+    lines = [
         f"{_signed(size(one.bytes_per_day), one.bytes_per_day)} and {one.records_per_day:+,.1f} records a day "
         f"over {one.days:.1f} days"
         for one in metrics.growth
-    )
+    ]
+    return _named("growth", lines or ["unknown: no sample of a day ago or more"])
+
+
+def _named(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Lines of which the first has the name."""
+    return [(name if place == 0 else "", line) for place, line in enumerate(lines)]
 
 
 def _signed(text: str, number: float) -> str:
@@ -100,14 +114,15 @@ def _backups(metrics: Metrics) -> list[tuple[str, str]]:
     found = metrics.backups
     if found is None:
         return [("backups", "unknown")]
-    if not found.count:
+    if not (found.count or found.damaged):
         return [("backups", "none")]
     newest = "no complete one" if found.newest_time is None else f"newest {_minute(found.newest_time)}"
-    checked = f"verified {_minute(found.verified)}, last drill {_minute(found.drilled)}"
-    return [
-        ("backups", f"{found.count:,} ({found.complete:,} complete), {size(found.stored_bytes)}, {newest}"),
-        ("", checked + (f", damaged: {len(found.damaged):,}" if found.damaged else "")),
+    damaged = f", {len(found.damaged):,} damaged" if found.damaged else ""
+    lines = [
+        f"{found.count:,} ({found.complete:,} complete){damaged}, {size(found.stored_bytes)}, {newest}",
+        f"verified {_minute(found.verified)}, last drill {_minute(found.drilled)}",
     ]
+    return _named("backups", lines)
 
 
 def _write_kinds(invocation: Invocation, kinds: Sequence[KindFigures]) -> None:
@@ -183,23 +198,20 @@ def _index(index: IndexState) -> list[tuple[str, str]]:
     words = "current" if index.words_current else "to be added to" if index.words else "none yet"
     filtered = "none for this state" if index.filter_capacity is None else f"for {index.filter_capacity:,} ids"
     hot = "none" if index.hot_records is None else count(index.hot_records, "record")
-    return [
-        ("index", f"{state}, {kept}"),
-        ("", f"words: {words}; filter of ids: {filtered}; hot set: {hot}"),
-    ]
+    return _named("index", [f"{state}, {kept}", f"words: {words}; filter of ids: {filtered}; hot set: {hot}"])
 
 
 def _use(metrics: Metrics) -> list[tuple[str, str]]:
     cache, queries = metrics.cache, metrics.queries
     rate = "no look-ups yet" if cache.hit_rate is None else f"{cache.hit_rate:.0%} of look-ups at hand"
     asked = f"{cache.hits:,} hits, {cache.misses:,} misses, {cache.evictions:,} evictions"
-    facts = [("cache", f"{rate} ({asked})"), ("queries", f"{queries.count:,}")]
-    if queries.recent:
-        times = f"{queries.mean_ms:,.1f} ms on average, slowest {queries.slowest_ms:,.1f} ms"
-        facts[-1] = ("queries", f"{queries.count:,}, {times}")
+    times = [f"{queries.count:,}"]
+    if queries.mean_ms is not None:
+        times[0] += f", {queries.mean_ms:,.1f} ms on average, slowest {queries.slowest_ms:,.1f} ms"
+    if queries.p50_ms is not None:
         last = f"of the last {queries.recent:,}, half took up to {queries.p50_ms:,.1f} ms"
-        facts.append(("", f"{last}, 95% up to {queries.p95_ms:,.1f} ms"))
-    return facts
+        times.append(f"{last}, 95% up to {queries.p95_ms:,.1f} ms")
+    return [*_named("cache", [rate, asked] if cache.hit_rate is not None else [rate]), *_named("queries", times)]
 
 
 def _minute(moment: str | None) -> str:

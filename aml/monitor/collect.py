@@ -151,11 +151,16 @@ def sample_of(metrics: Metrics, now: float) -> Sample:
 
 
 def _sums_of_file(one: FileFigures, sizes: StoreSizes) -> _Sums:
-    disk = sizes.records.get((one.agent, one.kind), one.size)
+    disk = _on_disk(one, sizes)
     unpacked = one.unpacked or 0
     return _Sums(
         files=1, disk=disk, unpacked=unpacked, packed=one.size if unpacked else 0, odd=one.odd, too_new=one.too_new
     )
+
+
+def _on_disk(one: FileFigures, sizes: StoreSizes) -> int:
+    """What a record file takes; what is none, such as a link, takes nothing."""
+    return sizes.records.get((one.agent, one.kind), one.size if one.problem is None else 0)
 
 
 def _count_records(index: Index, sums: dict[tuple[str, str], _Sums], now: float) -> _Tables:
@@ -204,9 +209,7 @@ def _agents(sums: dict[tuple[str, str], _Sums], sizes: StoreSizes) -> tuple[Agen
 
 def _damaged(files: Sequence[FileFigures], sizes: StoreSizes) -> tuple[DamagedFile, ...]:
     return tuple(
-        DamagedFile(one.agent, one.kind, sizes.records.get((one.agent, one.kind), one.size), one.problem)
-        for one in files
-        if one.problem is not None
+        DamagedFile(one.agent, one.kind, _on_disk(one, sizes), one.problem) for one in files if one.problem is not None
     )
 
 

@@ -32,16 +32,18 @@ def sizes_in_store(store: Store) -> StoreSizes:
     with explained("list", store.root), os.scandir(store.root) as entries:
         found = list(entries)
     for entry in found:
-        if not entry.is_dir(follow_symlinks=False):
-            shared += _size(entry) if entry.is_file(follow_symlinks=False) else 0
-        elif is_copy(entry.name):
-            copies += size_below(Path(entry.path))
-        elif is_agent_name(entry.name) and is_text(entry.name):
+        if entry.is_symlink():
+            continue
+        size = _size(entry) if entry.is_file(follow_symlinks=False) else size_below(Path(entry.path))
+        if is_copy(entry.name):
+            copies += size
+        elif entry.is_dir(follow_symlinks=False) and is_agent_name(entry.name) and is_text(entry.name):
             own = _record_sizes(entry.path)
-            records.update({(entry.name, kind): size for kind, size in own.items()})
-            documents[entry.name] = max(0, size_below(Path(entry.path)) - sum(own.values()))
+            records.update({(entry.name, kind): one for kind, one in own.items()})
+            # somebody may have written to them between these two looks
+            documents[entry.name] = max(0, size - sum(own.values()))
         else:
-            shared += size_below(Path(entry.path))
+            shared += size
     return StoreSizes(records, documents, shared, copies)
 
 

@@ -19,6 +19,7 @@ from aml.monitor.metrics import Ages, Metrics
 from aml.store.open import open_store
 from aml.workflows.index import query, warm_cache
 from aml.workflows.metrics import MetricsReport, collect_metrics
+from tests.cli.running import aml
 from tests.contract.pruning import run_prune, stale
 from tests.support.counting import KINDS, Counted, count_store
 from tests.support.indexes import opened
@@ -305,3 +306,52 @@ def test_the_samples_are_those_of_the_figures(mixed: Path) -> None:
     assert sample["records"] == {one.kind: one.records for one in metrics.kinds}
     assert sample["agents"] == {one.agent: [one.bytes, one.records] for one in metrics.agents}
     assert (sample["unreadable"], sample["damaged"]) == (4, 3)
+
+
+HOSTILE = {
+    "statistics.json": [
+        b"{",
+        b'{"queries":-1}',
+        b'{"queries":0,"recent":[1.5]}',
+        b'{"queries":' + b"9" * 400 + b"}",
+        b'{"queries":5,"recent":[]}',
+        b'{"hits":1,"seconds":1e300}',
+    ],
+    "operations.json": [
+        b"[]",
+        b'{"last":{"x":{"operation":"x","started":"never","seconds":-1e300,"exit":' + b"9" * 400 + b"}}}",
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, one) for name, some in HOSTILE.items() for one in some])
+def test_hostile_notes_are_no_reason_to_fail(tmp_path: Path, name: str, content: bytes) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern()]}})
+    collect(memory)
+    state = memory.with_name("memory.aml")
+    (state / "index" / name if name == "statistics.json" else state / name).write_bytes(content)
+    for words in ([], ["--json"], ["--format", "prometheus"]):
+        answer = aml(tmp_path, "monitor", "metrics", *words)
+        assert (answer.status, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize("instead", ["a file", "a pipe", "a folder of others", "a link to nothing"])
+def test_whatever_stands_in_place_of_the_repository_the_figures_are_had(tmp_path: Path, instead: str) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern()]}})
+    repository = memory.with_name("memory-backup")
+    if instead == "a file":
+        repository.write_bytes(b"x")
+    elif instead == "a pipe":
+        os.mkfifo(repository)
+    elif instead == "a folder of others":
+        (repository / "snapshots").mkdir(parents=True)
+        (repository / "snapshots" / "holiday.json").write_bytes(b"{}")
+        (repository / "photo.jpg").write_bytes(b"x" * 100)
+    else:
+        repository.symlink_to("nothing")
+    report = collect(memory)
+    assert report.metrics.counts.records == 1
+    for words in ([], ["--json"], ["--format", "prometheus"]):
+        answer = aml(tmp_path, "monitor", "metrics", *words)
+        assert answer.status == report.status in (ExitStatus.DONE, ExitStatus.PARTIAL)
+        assert answer.status == 0 or "left out: the backups: " in (answer.err + answer.out) or "--format" in words

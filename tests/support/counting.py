@@ -47,7 +47,7 @@ def count_store(memory: Path, now: datetime) -> Counted:
             continue
         top, *rest = path.relative_to(memory).parts
         size = path.stat().st_size
-        if rest and (top in ("backup", "backups") or top.startswith("backup-")):
+        if top in ("backup", "backups") or top.startswith("backup-"):
             found.copies += size
         elif len(rest) == 1 and path.stem in KINDS and path.suffix == ".json" and _is_agent(top):
             _count_file(found, (top, path.stem), path.read_bytes(), now)
