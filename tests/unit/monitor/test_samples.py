@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from aml.errors import LockedError
+from aml.errors import FileAccessError, LockedError
 from aml.ledger.operations import state_lock
 from aml.monitor import samples as history
 from aml.monitor.samples import MOST_BYTES, MOST_SAMPLES, Growth, Sample, append_sample, growth, read_samples, thinned
@@ -74,6 +75,23 @@ def test_writers_at_the_same_time_lose_nothing(store: Store) -> None:
     assert sorted(one.bytes for one in read_samples(store)) == sorted(
         first * 100 + place for first in range(4) for place in range(20)
     )
+
+
+def test_where_there_is_no_room_the_history_is_as_it_was(store: Store) -> None:
+    append_sample(store, sample(1))
+    path = store.state / history.FILE_NAME
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # half of the line can be written, and the rest cannot
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with pytest.raises(FileAccessError, match="cannot write"):
+            append_sample(store, sample())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    append_sample(store, sample())
+    assert read_samples(store) == [sample(1), sample()]
 
 
 def test_nobody_waits_long_for_the_history(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
