@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aml.index.statistics import Statistics as Statistics
     from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
+    from aml.monitor.metrics import Metrics as Metrics
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
     from aml.optimize.garbage import Pins as Pins
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from aml.workflows.index import query as query
     from aml.workflows.index import show_record as show_record
     from aml.workflows.index import warm_cache as warm_cache
+    from aml.workflows.metrics import MetricsReport as MetricsReport
+    from aml.workflows.metrics import collect_metrics as collect_metrics
     from aml.workflows.optimize import OptimizeReport as OptimizeReport
     from aml.workflows.optimize import optimize as optimize
     from aml.workflows.prune import prune as prune
@@ -112,6 +115,7 @@ _HOMES = {
     "aml.index.reading": ("StoredRecord",),
     "aml.index.statistics": ("Statistics",),
     "aml.ledger.undo": ("UndoReport",),
+    "aml.monitor.metrics": ("Metrics",),
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),
@@ -123,6 +127,7 @@ _HOMES = {
     "aml.workflows.compress": ("compress",),
     "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.gc": ("collect_garbage",),
+    "aml.workflows.metrics": ("MetricsReport", "collect_metrics"),
     "aml.workflows.optimize": ("OptimizeReport", "optimize"),
     "aml.optimize.gc_plan": ("GcOptions",),
     "aml.optimize.gc_report": ("GcReport",),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tests.bench.backup_rows import BACKUP_ROWS
 from tests.bench.index_rows import INDEX_ROWS
 from tests.bench.model import Row, StoreSpec, Target, aml_sides
+from tests.bench.monitor_rows import MONITOR_ROWS
 from tests.bench.optimize_rows import OPTIMIZE_ROWS
 
 _PRUNE = ("--store", "{store}", "prune", "--strategy", "time", "--max-loss", "100%", "--yes")
@@ -61,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     *BACKUP_ROWS,
     *INDEX_ROWS,
     *OPTIMIZE_ROWS,
+    *MONITOR_ROWS,
 )
 
 

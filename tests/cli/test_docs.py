@@ -49,13 +49,30 @@ from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.index.index import Unread as UnreadByIndex
 from aml.index.query import Query
+from aml.index.state import IndexState
 from aml.index.statistics import Statistics
 from aml.ledger.archive import ArchivedRecord
 from aml.ledger.budget import AgentBudget, Limits, budget
+from aml.ledger.latest import LastRun
 from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
+from aml.monitor.backups import BackupsSeen
+from aml.monitor.metrics import (
+    AgentFigures,
+    AgentKind,
+    Ages,
+    CacheFigures,
+    Counts,
+    DamagedFile,
+    HistoryState,
+    KindFigures,
+    Metrics,
+    QueryTimes,
+    StoreSize,
+)
+from aml.monitor.samples import Growth, Sample
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.optimize.garbage import Pins
@@ -70,6 +87,7 @@ from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
 from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
+from aml.workflows.metrics import MetricsReport
 from aml.workflows.optimize import OptimizePart, OptimizeReport
 from aml.workflows.upkeep import AutoReport, VerifyReport
 from tests.support.records import NOW
@@ -196,6 +214,7 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "optimize.md",
         "operations.md",
         "cli-output.md",
+        "monitor.md",
     }
     for page in PAGES:
         commands = re.findall(r"```sh\n(?:[A-Z_]+=\S+ )*aml ", page.read_text(encoding="utf-8"))
@@ -362,6 +381,7 @@ FIELDS = [
     ("state.md", Checked.__struct_fields__),
     ("state.md", Staged.__struct_fields__),
     ("state.md", Statistics.__struct_fields__),
+    ("state.md", Sample.__struct_fields__),
     ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
@@ -385,6 +405,11 @@ def test_every_name_is_described(page: str, names: Sequence[str]) -> None:
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
+METRICS = (
+    *(MetricsReport, Metrics, StoreSize, Counts, KindFigures, AgentFigures, AgentKind, DamagedFile, Ages, Growth),
+    *(HistoryState, IndexState, CacheFigures, QueryTimes, LastRun, BackupsSeen),
+)
+
 ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml prune explain", (ExplainReport, Explanation, Verdict, Condition, Guard, Purse, Removed, Unread)),
     ("aml backup create", (BackupReport, OddPath)),
@@ -405,6 +430,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
+    ("aml monitor metrics", METRICS),
 ]
 
 
