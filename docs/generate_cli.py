@@ -29,8 +29,8 @@ Every command and every option, as the program itself tells them. `aml COMMAND -
 The tasks are explained in [prune.md](prune.md), [backup.md](backup.md) and [optimize.md](optimize.md), the settings in
 [settings.md](settings.md), the output of `--json` in [json-output.md](json-output.md). `aml PATH COMMAND` is an older
 form of `aml --store PATH COMMAND`."""
-_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
-_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"
+_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/sections.py: begin -->"
+_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/sections.py: end -->"
 
 #: Every group offers these by itself; they make sense for ``aml`` alone.
 _ROOT_ONLY = ("--install-completion", "--show-completion")

@@ -1,0 +1,90 @@
+"""What ``aml monitor health`` prints for people: trouble first, each with what mends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from textwrap import wrap
+from typing import Any
+
+import msgspec
+
+from aml.cli.invocation import Invocation
+from aml.cli.text import count, printable
+from aml.errors import ExitStatus
+from aml.monitor.findings import Finding, Level
+from aml.monitor.health import NOT_RUN, OK, SKIPPED, CheckResult, HealthReport
+
+_WIDTH = 80
+_INDENT = " " * 10
+#: The plain command line has room for so many details of a finding.
+_DETAILS = 3
+
+
+def health_document(report: HealthReport) -> dict[str, Any]:
+    """The report as JSON shows it: with levels by their words."""
+    document: dict[str, Any] = msgspec.to_builtins(report)
+    for check in document["checks"]:
+        for finding in check["findings"]:
+            finding["level"] = Level(finding["level"]).word
+    return document
+
+
+def write_health(invocation: Invocation, report: HealthReport) -> None:
+    """Every finding and a summary; nothing where nothing reaches the level that fails and quiet is wanted."""
+    if invocation.quiet and report.status is ExitStatus.DONE:
+        return
+    # in a mail from cron, what does not fail would hide what does
+    lowest = Level[report.fail_on.upper()] if invocation.quiet else Level.INFO
+    for finding in report.findings:
+        if finding.level >= lowest:
+            _write_finding(invocation, finding)
+    if invocation.verbose:
+        _write_passed(invocation, report)
+    invocation.out.write(_summary(report) + "\n")
+
+
+def _write_finding(invocation: Invocation, finding: Finding) -> None:
+    about = finding.check + (f" ({finding.subject})" if finding.subject else "")
+    _write(invocation, f"{finding.level.word:<{len(_INDENT)}}", f"{about}: {finding.message}")
+    details = finding.details if invocation.verbose else finding.details[:_DETAILS]
+    for line in details:
+        _write(invocation, f"{_INDENT}- ", line)
+    if len(details) < len(finding.details):
+        _write(invocation, f"{_INDENT}- ", f"and {len(finding.details) - len(details)} more: -v names them")
+    if finding.advice:
+        _write(invocation, f"{_INDENT}mend: ", finding.advice)
+
+
+def _write_passed(invocation: Invocation, report: HealthReport) -> None:
+    for check in report.checks:
+        if check.state in (OK, SKIPPED):
+            _write(invocation, f"{check.state:<{len(_INDENT)}}", f"{check.name}: {check.about}{_measured(check)}")
+
+
+def _measured(check: CheckResult) -> str:
+    if check.value is None:
+        return ""
+    limit = "" if check.threshold is None else f" of {check.threshold:,.10g}"
+    return f" ({check.value:,.10g}{limit} {check.unit})"
+
+
+def _write(invocation: Invocation, head: str, text: str) -> None:
+    """One entry, its lines below each other. A word that is longer than a line, such as a path, stays whole."""
+    room = _WIDTH - len(head)
+    lines = wrap(printable(text), room, break_long_words=False, break_on_hyphens=False) or [""]
+    invocation.out.write(f"{head}{lines[0]}\n")
+    for line in lines[1:]:
+        invocation.out.write(f"{' ' * len(head)}{line}\n")
+
+
+def _summary(report: HealthReport) -> str:
+    levels = Counter(finding.level for finding in report.findings)
+    found = [f"{levels[level]:,} {level.word}" for level in reversed(Level) if levels[level]]
+    ran = sum(check.state != SKIPPED for check in report.checks)
+    broken = sum(check.state == NOT_RUN for check in report.checks)
+    parts = [f"health: {', '.join(found) if found else 'all is well'}", f"{count(ran, 'check')} run"]
+    if broken:
+        parts.append(f"{broken} could not")
+    if report.agents is not None and report.records is not None:
+        parts.append(f"{count(report.agents, 'agent')}, {count(report.records, 'record')}")
+    return "; ".join(parts)
