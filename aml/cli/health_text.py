@@ -9,15 +9,14 @@ from typing import Any
 import msgspec
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable
+from aml.cli.text import count, printable, size
 from aml.errors import ExitStatus
+from aml.model.moments import format_age
 from aml.monitor.findings import Finding, Level
 from aml.monitor.health import NOT_RUN, OK, SKIPPED, CheckResult, HealthReport
 
 _WIDTH = 80
 _INDENT = " " * 10
-#: The plain command line has room for so many details of a finding.
-_DETAILS = 3
 
 
 def health_document(report: HealthReport) -> dict[str, Any]:
@@ -46,11 +45,8 @@ def write_health(invocation: Invocation, report: HealthReport) -> None:
 def _write_finding(invocation: Invocation, finding: Finding) -> None:
     about = finding.check + (f" ({finding.subject})" if finding.subject else "")
     _write(invocation, f"{finding.level.word:<{len(_INDENT)}}", f"{about}: {finding.message}")
-    details = finding.details if invocation.verbose else finding.details[:_DETAILS]
-    for line in details:
+    for line in finding.details if invocation.verbose else ():
         _write(invocation, f"{_INDENT}- ", line)
-    if len(details) < len(finding.details):
-        _write(invocation, f"{_INDENT}- ", f"and {len(finding.details) - len(details)} more: -v names them")
     if finding.advice:
         _write(invocation, f"{_INDENT}mend: ", finding.advice)
 
@@ -64,8 +60,16 @@ def _write_passed(invocation: Invocation, report: HealthReport) -> None:
 def _measured(check: CheckResult) -> str:
     if check.value is None:
         return ""
-    limit = "" if check.threshold is None else f" of {check.threshold:,.10g}"
-    return f" ({check.value:,.10g}{limit} {check.unit})"
+    limit = f", limit {_amount(check.threshold, check.unit)}" if check.threshold else ""
+    return f" ({_amount(check.value, check.unit)}{limit})"
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return size(value)
+    if unit == "seconds":
+        return format_age(value)
+    return f"{value:.0%}" if unit.startswith("share") else f"{value:,.10g} {unit}"
 
 
 def _write(invocation: Invocation, head: str, text: str) -> None:
@@ -77,9 +81,14 @@ def _write(invocation: Invocation, head: str, text: str) -> None:
         invocation.out.write(f"{' ' * len(head)}{line}\n")
 
 
+def _found(level: Level, number: int) -> str:
+    plural = "s" if number > 1 and level in (Level.WARNING, Level.ERROR) else ""
+    return f"{number:,} {level.word}{plural}"
+
+
 def _summary(report: HealthReport) -> str:
     levels = Counter(finding.level for finding in report.findings)
-    found = [f"{levels[level]:,} {level.word}" for level in reversed(Level) if levels[level]]
+    found = [_found(level, levels[level]) for level in reversed(Level) if levels[level]]
     ran = sum(check.state != SKIPPED for check in report.checks)
     broken = sum(check.state == NOT_RUN for check in report.checks)
     parts = [f"health: {', '.join(found) if found else 'all is well'}", f"{count(ran, 'check')} run"]

@@ -34,6 +34,7 @@ from aml.config import (
     BackupSettings,
     CompressSettings,
     GcSettings,
+    HealthSettings,
     HookSettings,
     PruneSettings,
     RotateSettings,
@@ -54,6 +55,9 @@ from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
 from aml.monitor.backups import BackupsSeen
+from aml.monitor.checks import CHECKS
+from aml.monitor.findings import Finding as HealthFinding
+from aml.monitor.health import CheckResult, HealthReport
 from aml.monitor.metrics import (
     AgentFigures,
     AgentKind,
@@ -404,6 +408,8 @@ FIELDS = [
     ("optimize.md", CLASSES),
     ("optimize.md", get_args(Reason)),
     ("prune.md", [rule.name for rule in RULES]),
+    ("monitor.md", [check.name for check in CHECKS]),
+    ("monitor.md", HealthSettings.__struct_fields__),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
 ]
 
@@ -438,6 +444,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
     ("aml monitor metrics", METRICS),
+    ("aml monitor health", (HealthReport, CheckResult, HealthFinding)),
 ]
 
 

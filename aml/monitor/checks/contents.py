@@ -58,8 +58,7 @@ def _faults_of(facts: FileFacts) -> Iterator[Finding]:
     odd = len(facts.odd) - facts.too_new
     if odd:
         details = tuple(f"position {position}: {reason}" for position, reason in facts.odd[:_NAMED])
-        elements = "1 element is no record" if odd == 1 else f"{odd:,} elements are no records"
-        message = f"{elements} that could be read, of {facts.records:,}"
+        message = f"{odd:,} of {facts.records:,} elements cannot be read as records"
         advice = "aml optimize gc takes nulls away; what else is odd stays, and is to be mended by hand"
         yield _unwhole(subject, Level.WARNING, message, advice, odd, 0, "elements", details)
 
@@ -91,7 +90,7 @@ def _refusals(facts: FileFacts) -> Finding:
     """What the runtime would refuse of one file, the most frequent fault first."""
     faults = sorted(facts.refused.items(), key=lambda item: -item[1].count)
     number = sum(one.count for _, one in faults)
-    reasons = [f"{reason} ({one.count:,})" for reason, one in faults[:3]]
+    reasons = [f"{reason} ({one.count:,}, first at {one.first[0][0]})" for reason, one in faults[:3]]
     more = f" and {len(faults) - 3} more faults" if len(faults) > 3 else ""
     message = (
         f"the agents' runtime would refuse {number:,} of {_records(facts.records)}, and with them each query of that "
@@ -102,7 +101,7 @@ def _refusals(facts: FileFacts) -> Finding:
         + ", ".join(f"{position} ({ident})" if ident else str(position) for position, ident in one.first)
         for reason, one in faults[:_NAMED]
     )
-    advice = "mend them in the file, or let no agent of that runtime use it"
+    advice = "mend them in the file; aml optimize gc takes nulls away" if facts.odd else "mend them in the file"
     if facts.versions[_UNREAD_BY_RUNTIME]:
         advice = "aml migrate down --to 1.2.0 makes them readable again"
     return _refused(facts.file.subject, Level.WARNING, message, advice, number, 0, "records", details)
