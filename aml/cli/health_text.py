@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from aml.cli.invocation import Invocation
 from aml.cli.text import count, printable, size
@@ -15,17 +16,59 @@ from aml.model.moments import format_age
 from aml.monitor.findings import Finding, Level
 from aml.monitor.health import NOT_RUN, OK, SKIPPED, CheckResult, HealthReport
 
+LevelWord = Literal["info", "warning", "error", "critical"]
+
 _WIDTH = 80
 _INDENT = " " * 10
 
 
-def health_document(report: HealthReport) -> dict[str, Any]:
-    """The report as JSON shows it: with levels by their words."""
+class ShownFinding(Struct, frozen=True):
+    """A finding, with its level by its word."""
+
+    check: str
+    subject: str
+    level: LevelWord
+    message: str
+    advice: str
+    value: float | None
+    threshold: float | None
+    unit: str
+    details: tuple[str, ...]
+
+
+class ShownCheck(Struct, frozen=True):
+    """What one check came to."""
+
+    name: str
+    about: str
+    state: Literal["ok", "info", "warning", "error", "critical", "not_run", "skipped"]
+    seconds: float
+    value: float | None
+    threshold: float | None
+    unit: str
+    findings: tuple[ShownFinding, ...]
+
+
+class ShownHealth(Struct, frozen=True):
+    """The report as JSON shows it."""
+
+    time: str
+    level: Literal["ok", "info", "warning", "error", "critical"]
+    fail_on: LevelWord
+    agents: int | None
+    records: int | None
+    checks: tuple[ShownCheck, ...]
+    notes: tuple[str, ...]
+    status: ExitStatus
+
+
+def health_document(report: HealthReport) -> ShownHealth:
+    """The report with levels by their words."""
     document: dict[str, Any] = msgspec.to_builtins(report)
     for check in document["checks"]:
         for finding in check["findings"]:
             finding["level"] = Level(finding["level"]).word
-    return document
+    return msgspec.convert(document, ShownHealth)
 
 
 def write_health(invocation: Invocation, report: HealthReport) -> None:

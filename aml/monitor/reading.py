@@ -16,7 +16,8 @@ from msgspec import UNSET, Struct, field
 
 from aml.codec.json_array import DamagedArrayError, RecordArray, split
 from aml.codec.views import Unreadable, is_utf8, view_records
-from aml.errors import AmlError, DamagedError
+from aml.errors import AmlError, DamagedError, FileAccessError
+from aml.fs.files import is_there
 from aml.ledger.history import AgentHistory, RemovedKeys
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
 from aml.model.schema import is_too_new, version_by_marks
@@ -67,14 +68,15 @@ class FileFacts(Struct):
 
 
 def read_files(store: Store, files: Sequence[StoreFile], history: Mapping[str, AgentHistory]) -> tuple[FileFacts, ...]:
-    """What each of ``files`` holds; ``history`` by agent tells which records were removed before."""
+    """What each of ``files`` holds, but of those that have just gone; ``history`` by agent tells what was removed."""
     by_path = {file.path: file for file in files}
     wanted = [RecordFile(file.folder, file.name, store.root / file.path) for file in files]
     facts = []
     with _no_collections():
         for source, content in read_ahead(wanted, store.max_unpacked_bytes, hashed=False):
             file = by_path[source.path.relative_to(store.root).as_posix()]
-            facts.append(_judged(file, content, history.get(file.folder)))
+            if not isinstance(content, FileAccessError) or is_there(source.path):
+                facts.append(_judged(file, content, history.get(file.folder)))
             del content
     return tuple(facts)
 

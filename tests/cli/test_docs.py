@@ -28,6 +28,7 @@ from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
+from aml.cli.health_text import ShownCheck, ShownFinding, ShownHealth
 from aml.cli.invocation import Streams
 from aml.cli.main import run
 from aml.config import (
@@ -56,8 +57,6 @@ from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
 from aml.monitor.backups import BackupsSeen
 from aml.monitor.checks import CHECKS
-from aml.monitor.findings import Finding as HealthFinding
-from aml.monitor.health import CheckResult, HealthReport
 from aml.monitor.metrics import (
     AgentFigures,
     AgentKind,
@@ -444,7 +443,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
     ("aml monitor metrics", METRICS),
-    ("aml monitor health", (HealthReport, CheckResult, HealthFinding)),
+    ("aml monitor health", (ShownHealth, ShownCheck, ShownFinding)),
 ]
 
 

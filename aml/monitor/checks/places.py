@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -165,16 +166,13 @@ def _unwritable(seen: Inspection) -> Iterator[Finding]:
 
 def _open_to_others(seen: Inspection) -> Iterator[Finding]:
     """Folders and files of AML's own that others may enter: they hold text that the store no longer has."""
-    state, keep = seen.store.state, seen.store.keep
-    folders = [state, state / "runs", keep / "archives", keep / "quarantine"]
-    repository = seen.destination.root
-    if is_there(repository / DESCRIPTION_KEY):
-        folders.append(repository)
+    folders = [seen.store.state]
+    if is_there(seen.destination.root / DESCRIPTION_KEY):
+        folders.append(seen.destination.root)
+    # the runtime may have made that folder, for copies of its own
+    folders += [seen.store.keep / name for name in ("archives", "quarantine") if _is_open(seen.store.keep)]
     for folder in folders:
-        found = stat_if_there(folder)
-        if found is None or not folder.is_dir():
-            continue
-        if found.st_mode & _OTHERS:
+        if _is_open(folder):
             message = "others than its owner may enter, and it holds text that the store no longer has"
             yield _barred(str(folder), Level.WARNING, message, f"chmod 700 {folder}")
     for path in seen.secrets:
@@ -182,6 +180,12 @@ def _open_to_others(seen: Inspection) -> Iterator[Finding]:
         if found is not None and found.st_mode & _OTHERS:
             message = "others than its owner may read the secret in it"
             yield _barred(str(path), Level.ERROR, message, f"chmod 600 {path}, and use another secret")
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether it is a folder that others than its owner may enter."""
+    found = stat_if_there(folder)
+    return found is not None and stat.S_ISDIR(found.st_mode) and bool(found.st_mode & _OTHERS)
 
 
 def _disk_space(seen: Inspection) -> Measure:
