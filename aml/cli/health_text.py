@@ -82,7 +82,7 @@ def write_health(invocation: Invocation, report: HealthReport) -> None:
             _write_finding(invocation, finding)
     if invocation.verbose:
         _write_passed(invocation, report)
-    invocation.out.write(_summary(report) + "\n")
+    _write(invocation, "", _summary(report))
 
 
 def _write_finding(invocation: Invocation, finding: Finding) -> None:

@@ -276,3 +276,14 @@ def test_a_missing_right_is_named_with_what_gives_it(
     assert checks["integrity"]["state"] == ("ok" if level == "warning" else "error"), "what was not read is not well"
     assert checks["collapse"]["state"] == "ok"
     assert os.geteuid() != 0 or "nobody lacks the right" in finding["advice"]
+
+
+def test_odd_names_are_told_so_that_they_can_be_typed(tmp_path: Path) -> None:
+    memory = store_with(tmp_path)
+    for name in (b"caf\xe9.json", b"two words.json"):
+        (memory / "alpha" / os.fsdecode(name)).write_bytes(b"[")
+    answer = aml(tmp_path, "monitor", "health", "--json")
+    assert answer.status == 5
+    advice = [one["advice"] for one in answer.envelope["data"]["checks"][0]["findings"]]
+    assert "aml backup restore --path 'alpha/two words.json' brings it back from a backup" in advice
+    assert "alpha/caf\\udce9.json" in aml(tmp_path, "monitor", "health").out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from shlex import quote
 
 import msgspec
 from msgspec import Struct
@@ -64,7 +65,7 @@ def _faults_of(facts: FileFacts) -> Iterator[Finding]:
 
 
 def _mended(facts: FileFacts) -> str:
-    restore = f"aml backup restore --path {facts.file.path} brings it back from a backup"
+    restore = f"aml backup restore --path {quote(facts.file.path)} brings it back from a backup"
     if facts.file.role is not Role.RECORDS:
         return restore
     if not facts.file.size:
@@ -198,7 +199,7 @@ def _caps(seen: Inspection) -> Measure:
         message = f"{facts.records:,} {kind}, and the agents' runtime keeps {cap:,}: "
         message += "at its next write it" if over else "beyond that it"
         message += " drops the least confident, without an archive"
-        advice = f"aml prune --agent {facts.file.folder} --dry-run, or raise the cap in config.json of the store"
+        advice = f"aml prune --agent {quote(facts.file.folder)} --dry-run, or raise the cap in config.json of the store"
         level = Level.ERROR if over else Level.WARNING
         findings.append(_full(facts.file.subject, level, message, advice, facts.records, cap, "records"))
     return Measure(tuple(findings), round(worst, 4), limits.near_cap, "share of the cap")

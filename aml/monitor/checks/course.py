@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -158,7 +159,9 @@ def _collapsed(seen: Inspection, agent: str, base: Baseline, before: int, now: i
         f"{lost:,} went without a run of AML's"
     )
     backup = base.backup or "ID"
-    advice = f"aml backup diff {backup} shows what went; aml backup restore {backup} --agent {agent} brings it back"
+    advice = (
+        f"aml backup diff {backup} shows what went; aml backup restore {backup} --agent {quote(agent)} brings it back"
+    )
     limit = budget(before, 0, False, seen.thresholds.loss).limit
     return Finding("collapse", agent, Level.CRITICAL, message, advice, lost, limit, "records")
 

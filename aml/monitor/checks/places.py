@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from aml.fs.access import explained, lack_of
 from aml.fs.files import is_there, stat_if_there
@@ -105,7 +106,7 @@ def _limits(seen: Inspection) -> Measure:
         if octets < limits.near_limit * limit:
             continue
         subject = f"agent {name}" if name else "the store"
-        words = ("aml prune --strategy space", *([f"--agent {name}"] if name else []), "--dry-run")
+        words = ("aml prune --strategy space", *([f"--agent {quote(name)}"] if name else []), "--dry-run")
         message = f"{subject} holds {size(octets)} of {size(limit)}"
         level = Level.CRITICAL if octets >= limit else Level.WARNING
         findings.append(_large(name, level, message, " ".join(words), octets, limit, "bytes"))
@@ -122,7 +123,7 @@ def _locks(seen: Inspection) -> Measure:
             findings.append(_left(lock.path, Level.ERROR, message, "find out what made it, and move it away"))
         elif age > _STALE_SECONDS:
             message = f"nobody has touched this lock for {format_age(age)}"
-            advice = f"agents take it over by themselves; if none runs: rmdir {seen.store.root / lock.path}"
+            advice = f"agents take it over by themselves; if none runs: rmdir {quote(str(seen.store.root / lock.path))}"
             findings.append(_left(lock.path, Level.WARNING, message, advice, round(age, 3), _STALE_SECONDS, "seconds"))
             stale += 1
     for file in seen.survey.of(Role.UNFINISHED, Role.TEMPORARY):
@@ -174,12 +175,12 @@ def _open_to_others(seen: Inspection) -> Iterator[Finding]:
     for folder in folders:
         if _is_open(folder):
             message = "others than its owner may enter, and it holds text that the store no longer has"
-            yield _barred(str(folder), Level.WARNING, message, f"chmod 700 {folder}")
+            yield _barred(str(folder), Level.WARNING, message, f"chmod 700 {quote(str(folder))}")
     for path in seen.secrets:
         found = stat_if_there(path)
         if found is not None and found.st_mode & _OTHERS:
             message = "others than its owner may read the secret in it"
-            yield _barred(str(path), Level.ERROR, message, f"chmod 600 {path}, and use another secret")
+            yield _barred(str(path), Level.ERROR, message, f"chmod 600 {quote(str(path))}, and use another secret")
 
 
 def _is_open(folder: Path) -> bool:
