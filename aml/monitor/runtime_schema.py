@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from aml.codec.json_array import Element
 from aml.model.kinds import DECISION, PATTERN, SOLUTION, Kind
+from aml.model.undecodable import UNDECODABLE, encodable
 
 _Uuid = Annotated[str, Meta(pattern="^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -181,15 +182,14 @@ def why_refused(element: Element, kind: Kind) -> str | None:
 
 def _why_refused_by_javascript(element: Element, kind: Kind) -> str | None:
     """The same, with numbers and doubled keys read as JavaScript does: 5.0 is a whole number, the last key counts."""
+    raw = bytes(element)
     try:
-        found = json.loads(bytes(element), parse_float=_number, parse_constant=float)
-    except (ValueError, RecursionError):
-        return None
-    try:
-        msgspec.convert(found, type=_VALID[kind])
+        found = json.loads(raw, parse_float=_number, parse_constant=float)
+        # half a surrogate pair is text to the runtime, and none here
+        msgspec.convert(encodable(found) if b"\\u" in raw else found, type=_VALID[kind])
     except msgspec.ValidationError as error:
         return _told(str(error))
-    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError):
+    except UNDECODABLE:
         return None
     return None
 
