@@ -157,7 +157,7 @@ def changed_records(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
         holder = draw(st.sampled_from(holders(record)))
         name = draw(st.sampled_from(sorted({*holder, *_OPTIONAL, "other"})))
         if draw(st.booleans()):
-            holder[name] = draw(_values)
+            holder[name] = copy.deepcopy(draw(_values))
         else:
             holder.pop(name, None)
     return kind, record
