@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from aml.index.statistics import Statistics as Statistics
     from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
+    from aml.monitor.findings import Finding as Finding
+    from aml.monitor.findings import Level as Level
+    from aml.monitor.health import CheckResult as CheckResult
+    from aml.monitor.health import HealthReport as HealthReport
     from aml.monitor.metrics import Metrics as Metrics
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.explain import prune_explain as prune_explain
     from aml.workflows.gc import collect_garbage as collect_garbage
+    from aml.workflows.health import health as health
     from aml.workflows.index import IndexReport as IndexReport
     from aml.workflows.index import QueryReport as QueryReport
     from aml.workflows.index import WarmReport as WarmReport
@@ -128,9 +133,12 @@ _HOMES = {
     "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.gc": ("collect_garbage",),
     "aml.workflows.metrics": ("MetricsReport", "collect_metrics"),
+    "aml.workflows.health": ("health",),
     "aml.workflows.optimize": ("OptimizeReport", "optimize"),
     "aml.optimize.gc_plan": ("GcOptions",),
     "aml.optimize.gc_report": ("GcReport",),
+    "aml.monitor.findings": ("Finding", "Level"),
+    "aml.monitor.health": ("CheckResult", "HealthReport"),
     "aml.workflows.prune": ("prune",),
     "aml.workflows.undo": ("prune_history", "prune_undo"),
     "aml.workflows.explain": ("prune_explain",),

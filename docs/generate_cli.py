@@ -36,8 +36,8 @@ Every command and every option, as the program itself tells them. `aml COMMAND -
 The tasks are explained in [prune.md](prune.md), [backup.md](backup.md) and [optimize.md](optimize.md), the settings in
 [settings.md](settings.md), the output of `--json` in [cli-output.md](cli-output.md). `aml PATH COMMAND` is an older
 form of `aml --store PATH COMMAND`."""
-_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
-_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"
+_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/sections.py: begin -->"
+_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/sections.py: end -->"
 
 #: Every group offers these by itself; they make sense for ``aml`` alone.
 _ROOT_ONLY = ("--install-completion", "--show-completion")
@@ -47,8 +47,8 @@ _MEANINGS = {
     ExitStatus.FAILED: "failed, and the message says why",
     ExitStatus.USAGE: "wrong words on the command line, or a setting that is not allowed",
     ExitStatus.PARTIAL: "partial: the loss budget was used up, some files were left alone, or a backup is incomplete",
-    ExitStatus.HEALTH_WARNING: "health warning (reserved)",
-    ExitStatus.HEALTH_CRITICAL: "health critical (reserved)",
+    ExitStatus.HEALTH_WARNING: "`aml monitor health` found a warning or an info, and `--fail-on` asks for those",
+    ExitStatus.HEALTH_CRITICAL: "`aml monitor health` found an error, or what is critical",
     ExitStatus.NO_STORE: "no store where one was looked for",
     ExitStatus.LOCKED: "nothing could be done because of a lock",
     ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, a backup, or the run journal",

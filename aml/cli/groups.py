@@ -18,7 +18,7 @@ COMMANDS = {
     "query": ("aml.cli.query", "Find records by agent, kind, tags, words and figures."),
     "show": ("aml.cli.show", "Print one record."),
     "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
-    "monitor": ("aml.cli.monitor", "Know that memory is healthy: figures about a store."),
+    "monitor": ("aml.cli.monitor", "Know that memory is healthy without looking: figures, checks, alerts."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
@@ -32,9 +32,9 @@ PARTS_OF_OPTIMIZE = {
     "all": ("aml.cli.optimize_all", "All of these, each reported."),
 }
 
-
 #: The same for the parts of ``aml monitor``.
 PARTS_OF_MONITOR = {
+    "health": ("aml.cli.monitor_health", "Check all that can go wrong with a store, its backups and AML itself."),
     "metrics": ("aml.cli.monitor_metrics", "Figures: sizes, counts, ages, growth, backups, the index."),
 }
 

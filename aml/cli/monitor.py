@@ -10,10 +10,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    epilog=examples("  aml monitor metrics              figures about the store"),
+    epilog=examples(
+        "  aml monitor health               what is wrong, and how to mend it\n"
+        "  aml monitor metrics              figures about the store"
+    ),
 )
 
 
 @app.callback()
 def monitor_command() -> None:
-    """Know that memory is healthy: figures about a store."""
+    """Know that memory is healthy without looking: figures, checks, alerts."""

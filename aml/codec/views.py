@@ -31,7 +31,7 @@ _NULL = Unreadable("it is null, not an object")
 
 def view_records(array: RecordArray, view: type[RecordView]) -> Sequence[Seen]:
     """A view, or the reason why there is none, for each element of ``array`` in order."""
-    if _is_utf8(array.text):
+    if is_utf8(array.text):
         try:
             views: list[RecordView | None] = _array_decoder(view).decode(array.text)
         except (msgspec.MsgspecError, RecursionError, ValueError):
@@ -43,7 +43,7 @@ def view_records(array: RecordArray, view: type[RecordView]) -> Sequence[Seen]:
 
 def view_record(raw: bytes, view: type[RecordView]) -> Seen:
     """The view of one element, read as leniently as bytes can be read without guessing."""
-    if not _is_utf8(raw):
+    if not is_utf8(raw):
         return Unreadable("it is not valid UTF-8")
     try:
         return _check_version(_record_decoder(view).decode(raw))
@@ -126,8 +126,8 @@ def _check_version(seen: RecordView) -> Seen:
     return seen
 
 
-def _is_utf8(data: bytes) -> bool:
-    # msgspec does not look at the bytes of strings that it skips
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text at all; decoders here do not look at the bytes of strings that they skip."""
     if data.isascii():
         return True
     # slice by slice: one character beyond the basic plane would make a text take four times its bytes

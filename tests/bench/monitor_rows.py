@@ -17,4 +17,13 @@ MONITOR_ROWS: tuple[Row, ...] = (
         peer_a=0.71,
         store=StoreSpec(items=50_000),
     ),
+    Row(
+        name="health-50k",
+        group="monitor",
+        work="health, all checks, 50,000 items",
+        sides=aml_sides((*_STORE, "monitor", "health"), prepare=(_INDEX,)),
+        targets=(Target("seconds", 0.35),),
+        peer_a=1.22,
+        store=StoreSpec(items=50_000),
+    ),
 )

@@ -31,6 +31,7 @@ from aml.backup.staging import Staged
 from aml.cli.config import Printed, SettingsFile, Shown, Written
 from aml.cli.demo import DemoReport, DemoStep
 from aml.cli.event_log import Event
+from aml.cli.health_text import ShownCheck, ShownFinding, ShownHealth
 from aml.cli.invocation import Streams
 from aml.cli.main import run
 from aml.cli.schedule_files import ScheduleFile, ScheduleReport
@@ -38,6 +39,7 @@ from aml.config import (
     BackupSettings,
     CompressSettings,
     GcSettings,
+    HealthSettings,
     HookSettings,
     LogSettings,
     PruneSettings,
@@ -59,6 +61,7 @@ from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
 from aml.monitor.backups import BackupsSeen
+from aml.monitor.checks import CHECKS
 from aml.monitor.metrics import (
     AgentFigures,
     AgentKind,
@@ -395,6 +398,8 @@ FIELDS = [
     ("optimize.md", CLASSES),
     ("optimize.md", get_args(Reason)),
     ("prune.md", [rule.name for rule in RULES]),
+    ("monitor.md", [check.name for check in CHECKS]),
+    ("monitor.md", HealthSettings.__struct_fields__),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
 ]
 
@@ -431,6 +436,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
     ("aml monitor metrics", METRICS),
+    ("aml monitor health", (ShownHealth, ShownCheck, ShownFinding)),
 ]
 
 
