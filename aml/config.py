@@ -185,6 +185,40 @@ class CompressSettings(Struct, frozen=True):
     age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
 
 
+class AlertSettings(Struct, frozen=True):
+    min_level: Annotated[
+        Literal["info", "warning", "error", "critical"],
+        Meta(description="findings from this level on become alerts: info, warning, error or critical"),
+    ] = "warning"
+    keep_days: Annotated[Days, Meta(description="how long an alert is kept after it was resolved")] = 7.0
+
+
+class WebhookSettings(Struct, frozen=True):
+    url: Annotated[
+        str,
+        Meta(description="where alerts are sent, https://... without user or password; shown without its path"),
+    ] = ""
+    secret_file: Annotated[
+        str,
+        Meta(
+            description="file with the secret that signs them, mode 0600, from the folder that holds the store; "
+            "AML_WEBHOOK_SECRET wins over it"
+        ),
+    ] = ""
+    name: Annotated[str, Meta(description="what the store is called there; empty means the project's folder")] = ""
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=300, description="how long one answer of the receiver is waited for")
+    ] = 10.0
+    retries: Annotated[int, Meta(ge=0, le=20, description="how often one run tries a message again")] = 2
+    retry_seconds: Annotated[
+        float, Meta(ge=0, le=300, description="the first pause before that; each further one is twice as long")
+    ] = 1.0
+    total_seconds: Annotated[
+        float, Meta(ge=0.1, le=3600, description="how long one run sends in all; the next one sends the rest")
+    ] = 60.0
+    keep_days: Annotated[Days, Meta(description="how long a message waits for a receiver that does not take it")] = 7.0
+
+
 class Settings(Struct, frozen=True):
     store: StoreSettings = StoreSettings()
     locks: LockSettings = LockSettings()
@@ -197,6 +231,12 @@ class Settings(Struct, frozen=True):
     hooks: HookSettings = HookSettings()
     compress: CompressSettings = CompressSettings()
     cache: CacheSettings = CacheSettings()
+    alerts: AlertSettings = AlertSettings()
+    webhook: WebhookSettings = WebhookSettings()
+
+
+#: Addresses: checked, and shown without the part that is often a secret.
+_ADDRESSES = ("webhook.url",)
 
 
 class Setting(Struct, frozen=True):
@@ -220,7 +260,7 @@ class Effective(Struct, frozen=True):
         return tuple(
             Setting(
                 f"{section}.{key}",
-                getattr(getattr(self.settings, section), key),
+                _presentable(f"{section}.{key}", getattr(getattr(self.settings, section), key)),
                 self.origins.get(f"{section}.{key}", "default"),
                 getattr(getattr(defaults, section), key),
                 describe(section, key),
@@ -321,6 +361,8 @@ def _field_type(section: str, key: str) -> Any:
 
 def _checked(section: str, key: str, value: Any, origin: str) -> Any:
     field = _field_type(section, key)
+    if f"{section}.{key}" in _ADDRESSES:
+        return _checked_address(f"{section}.{key}", value, origin)
     if isinstance(value, str) and value.strip().endswith("%") and get_args(field)[0] is float:
         value = _share_or_text(value)
     try:
@@ -329,6 +371,31 @@ def _checked(section: str, key: str, value: Any, origin: str) -> Any:
         raise SettingsError(
             f"{origin}: {section}.{key} = {_toml(value)} is not allowed", advice=f"allowed: {_allowed(field)}"
         ) from error
+
+
+def _checked_address(name: str, value: Any, origin: str) -> str:
+    """An address, or nothing. What is wrong with it is told without quoting it."""
+    from aml.monitor.address import parse_address
+
+    if not isinstance(value, str):
+        raise SettingsError(f"{origin}: {name} is not allowed", advice="allowed: a text")
+    try:
+        if value:
+            parse_address(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{origin}: {name} is not allowed: {error}", advice="write it as https://HOST/PATH, or leave it empty"
+        ) from error
+    return value
+
+
+def _presentable(name: str, value: Any) -> Any:
+    """A value as it may be shown."""
+    if name not in _ADDRESSES or not value:
+        return value
+    from aml.monitor.address import shown_address
+
+    return shown_address(value)
 
 
 def _allowed(field: Any) -> str:
@@ -398,7 +465,8 @@ def as_toml(effective: Effective) -> str:
         lines.append(f"[{section}]")
         for one in effective.listed():
             if one.name.startswith(f"{section}."):
-                mark = "# " if one.value == one.default else ""
+                # an address is shown without its path, and so is none to be used
+                mark = "# " if one.value == one.default or one.name in _ADDRESSES else ""
                 lines += [f"# {one.description}", f"{mark}{one.name.removeprefix(section + '.')} = {_toml(one.value)}"]
         lines.append("")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ COMMANDS = {
     "query": ("aml.cli.query", "Find records by agent, kind, tags, words and figures."),
     "show": ("aml.cli.show", "Print one record."),
     "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
+    "monitor": ("aml.cli.monitor", "Know that memory is healthy without looking: figures, checks, alerts."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
@@ -29,6 +30,11 @@ PARTS_OF_OPTIMIZE = {
     "index": ("aml.cli.optimize_index", "Bring the index up to date: read the files that changed."),
     "warm-cache": ("aml.cli.optimize_index", "Write the hot set, with which a loader begins."),
     "all": ("aml.cli.optimize_all", "All of these, each reported."),
+}
+
+#: The same for the parts of ``aml monitor``.
+PARTS_OF_MONITOR = {
+    "alerts": ("aml.cli.monitor_alerts", "What checks found, from when it is first seen until it has passed."),
 }
 
 
@@ -59,6 +65,10 @@ class RootGroup(LazyGroup):
 
 class OptimizeGroup(LazyGroup):
     lazily = PARTS_OF_OPTIMIZE
+
+
+class MonitorGroup(LazyGroup):
+    lazily = PARTS_OF_MONITOR
 
 
 # a process that runs several command lines, as the demo does, builds each command once
