@@ -86,7 +86,7 @@ def _paragraph(alert: Alert, now: float) -> Iterator[str]:
     about = f"{alert.level}  {alert.check}" + (f"  {alert.subject}" if alert.subject else "")
     yield printable(about)
     yield from _wrapped(alert.message)
-    times = f"{alert.id}, {_age(alert.opened, now)}, seen {'once' if alert.count == 1 else f'{alert.count:,} times'}"
+    times = f"{alert.id}, {_lasting(alert, now)}, seen {'once' if alert.count == 1 else f'{alert.count:,} times'}"
     yield from _wrapped(times)
     if seen := _acknowledged(alert, now):
         yield from _wrapped(f"acknowledged {seen}")
@@ -107,9 +107,11 @@ def _wrapped(text: str) -> list[str]:
     )
 
 
-def _age(time: str, now: float) -> str:
-    moment = parse_timestamp(time)
-    return f"since {time}" if moment is None else f"for {format_age(max(0.0, now - moment))}"
+def _lasting(alert: Alert, now: float) -> str:
+    """How long it has been open, or was."""
+    began = parse_timestamp(alert.opened)
+    end = now if alert.resolved is None else parse_timestamp(alert.resolved.when)
+    return f"since {alert.opened}" if began is None or end is None else f"for {format_age(max(0.0, end - began))}"
 
 
 def _moment(time: str, now: float) -> str:
