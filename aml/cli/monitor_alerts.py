@@ -18,9 +18,6 @@ from aml.workflows.alerts import (
     try_webhook,
 )
 
-#: What signs the messages. It is no setting, so that ``aml config show`` cannot show it.
-SECRET_VARIABLE = "AML_WEBHOOK_SECRET"  # noqa: S105  (the name of a variable)
-
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -97,7 +94,7 @@ def resolve_command(ctx: typer.Context, ident: _Wanted) -> int:
         ident,
         now=invocation.now,
         settings=invocation.settings,
-        secret=invocation.environment.get(SECRET_VARIABLE),
+        secret=invocation.webhook_secret,
         warn=invocation.warn,
     )
     for problem in report.problems:
@@ -118,13 +115,14 @@ def test_command(ctx: typer.Context) -> int:
     """Send one trial message to the webhook, and tell what the receiver answers.
 
     Exit status 1 where it does not accept the message. Nothing is written, and messages that wait stay where they are.
+    The address is the setting webhook.url, the secret comes from AML_WEBHOOK_SECRET or the file webhook.secret_file.
     """
     invocation = Invocation.of(ctx)
     trial = try_webhook(
         invocation.open_store(),
         now=invocation.now,
         settings=invocation.settings,
-        secret=invocation.environment.get(SECRET_VARIABLE),
+        secret=invocation.webhook_secret,
     )
     for note in trial.notes:
         invocation.warn(note)

@@ -63,10 +63,16 @@ def queue(alerts: Alerts, events: Sequence[Event], sender: Sender, now: float) -
 
 
 def drop_stale(alerts: Alerts, now: float, keep_seconds: float) -> tuple[Alerts, int]:
-    """Without messages that have waited for too long, and without the oldest beyond MOST_WAITING; and how many went."""
-    left = [one for one in alerts.queue if not is_older(one.made, now, keep_seconds)][-MOST_WAITING:]
+    """Without messages that have waited for too long, and without the oldest beyond MOST_WAITING; and how many went.
+
+    Of those made at once, what matters most stands first, and goes last.
+    """
+    recent = [one for one in alerts.queue if not is_older(one.made, now, keep_seconds)]
+    by_age = sorted(range(len(recent)), key=lambda place: (recent[place].made, -place))
+    excess = set(by_age[: max(0, len(recent) - MOST_WAITING)])
+    left = tuple(one for place, one in enumerate(recent) if place not in excess)
     dropped = len(alerts.queue) - len(left)
-    return (structs.replace(alerts, queue=tuple(left)) if dropped else alerts), dropped
+    return (structs.replace(alerts, queue=left) if dropped else alerts), dropped
 
 
 def settle(alerts: Alerts, delivery: str, attempts: int, outcome: Literal["accepted", "refused", "failed"]) -> Alerts:

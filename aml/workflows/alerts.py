@@ -19,7 +19,7 @@ from aml.monitor.address import Address, parse_address
 from aml.monitor.alert_file import Warn, change_alerts, read_alerts
 from aml.monitor.alerts import Alert, Alerts, Change, Event, acknowledge, forget, level_of, resolve
 from aml.monitor.alerts import take_up as taken_up
-from aml.monitor.deliveries import Sender, drop_stale, message, new_id, queue
+from aml.monitor.deliveries import MOST_WAITING, Sender, drop_stale, message, new_id, queue
 from aml.monitor.findings import Finding
 from aml.monitor.sending import Patience, Sent, send_waiting
 from aml.monitor.signing import Key, read_key
@@ -211,6 +211,12 @@ def try_webhook(
     )
 
 
+def secret_file(store: Store, settings: Settings) -> Path | None:
+    """Where the secret of the webhook lies, if a file is named for it."""
+    name = settings.webhook.secret_file
+    return store.root.parent / name if name else None
+
+
 def _change_and_tell(
     store: Store,
     change: Callable[[Alerts], tuple[Alerts, list[Event]]],
@@ -231,7 +237,7 @@ def _change_and_tell(
         return forget(after, now, settings.alerts.keep_days * SECONDS_PER_DAY), (events, dropped)
 
     after, (events, dropped) = change_alerts(store, whole, now=now, warn=warn)
-    problems = [f"{dropped} messages about alerts waited too long for the webhook and were given up"] if dropped else []
+    problems = [_given_up(dropped, webhook.keep_days)] if dropped else []
     sent = Sent(left=len(after.queue))
     if webhook.url and after.queue:
         sent = _send(store, now, settings, secret, warn, sleep)
@@ -244,6 +250,11 @@ def _change_and_tell(
         waiting=sent.left,
         problems=(*problems, *sent.problems),
     )
+
+
+def _given_up(number: int, days: float) -> str:
+    what = "1 message about an alert was" if number == 1 else f"{number:,} messages about alerts were"
+    return f"{what} given up: one waits for the webhook for {days:g} days at most, and {MOST_WAITING} in all"
 
 
 def _those(events: Sequence[Event], change: Change) -> tuple[Alert, ...]:
@@ -273,14 +284,14 @@ def _receiver(store: Store, settings: Settings, secret: str | None) -> Receiver:
     address = parse_address(webhook.url)
     if secret:
         return Receiver(address, Key(os.fsencode(secret)), agent)
-    if not webhook.secret_file:
+    file = secret_file(store, settings)
+    if file is None:
         raise SettingsError(
             "there is no secret to sign them with",
             advice="set AML_WEBHOOK_SECRET, or name a file with webhook.secret_file",
         )
-    path = store.root.parent / webhook.secret_file
     # root may do the upkeep of a store that somebody else owns, with its owner's settings
-    return Receiver(address, read_key(path, (os.stat(store.root).st_uid,)), agent)
+    return Receiver(address, read_key(file, (os.stat(store.root).st_uid,)), agent)
 
 
 def _doubts(address: Address) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from aml.backup.staging import Staged
 from aml.cli.invocation import Streams
 from aml.cli.main import run
 from aml.config import (
+    AlertSettings,
     BackupSettings,
     CompressSettings,
     GcSettings,
@@ -38,6 +39,7 @@ from aml.config import (
     PruneSettings,
     RotateSettings,
     Setting,
+    WebhookSettings,
     load_settings,
 )
 from aml.demo.sample import write_sample_store
@@ -51,6 +53,8 @@ from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
+from aml.monitor.alerts import Acknowledged, Alert, Alerts, Delivery, Resolved
+from aml.monitor.deliveries import Message
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.optimize.garbage import Pins
@@ -63,6 +67,7 @@ from aml.prune.rules import RULES
 from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
+from aml.workflows.alerts import AlertList, ResolveReport, WebhookTrial
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
 from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
 from aml.workflows.optimize import OptimizePart, OptimizeReport
@@ -373,6 +378,11 @@ FIELDS = [
     ("state.md", Checked.__struct_fields__),
     ("state.md", Staged.__struct_fields__),
     ("state.md", Statistics.__struct_fields__),
+    ("state.md", Alerts.__struct_fields__),
+    ("state.md", Delivery.__struct_fields__),
+    ("monitor.md", AlertSettings.__struct_fields__),
+    ("webhook.md", WebhookSettings.__struct_fields__),
+    ("webhook.md", Message.__struct_fields__),
     ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
@@ -409,6 +419,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize gc", (GcReport, GcFile, FileStep, OddElement, GarbageRecord, LeftoverReport, AgentBudget)),
     ("aml optimize all", (OptimizeReport, OptimizePart)),
     ("aml optimize compress", (CompressReport, CompressedFile)),
+    ("aml monitor alerts", (AlertList, Alert, Acknowledged, Resolved, ResolveReport, WebhookTrial)),
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import socket
 import ssl
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from aml.config import Settings, load_settings
 from aml.monitor.alert_file import read_alerts
-from aml.monitor.deliveries import MOST_REFUSALS
+from aml.monitor.deliveries import MOST_REFUSALS, Message
 from aml.monitor.findings import Finding, Level
 from aml.store.open import Store, open_store
 from aml.workflows.alerts import AlertChanges, list_alerts, resolve_alert, take_up, try_webhook
-from tests.cli.running import Answer, aml, aml_child, small_store
+from tests.cli.running import PROJECT, Answer, aml, aml_child, small_store
 from tests.support.receiver import PATH, SECRET, closed_port, drip, raw, receiving, slowly
 from tests.support.records import NOW
 
@@ -139,6 +147,28 @@ def test_a_host_without_a_name_is_told_and_waited_for_no_longer_than_is_said(sto
     assert time.monotonic() - began < 5
 
 
+def are_gone(name: str, seconds: float = 0.8) -> bool:
+    """Whether no thread of that name is left within that time."""
+    until = time.monotonic() + seconds
+    while any(one.name == name for one in threading.enumerate()):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_receiver_that_takes_a_connection_and_says_nothing_is_waited_for_no_longer_than_is_said(
+    store: Store,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"https://127.0.0.1:{deaf.getsockname()[1]}/x"
+        began = time.monotonic()
+        changes = tell(store, url, finding(), AML_WEBHOOK_TIMEOUT_SECONDS="0.2", **ONCE)
+        assert 0.15 < time.monotonic() - began < 0.7
+        assert "no answer within 0.2 s" in changes.problems[0]
+        assert are_gone("aml-webhook")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -153,6 +183,7 @@ def test_a_slow_receiver_is_waited_for_no_longer_than_is_said(answer: object, st
         began = time.monotonic()
         changes = tell(store, receiver.url, finding(), AML_WEBHOOK_TIMEOUT_SECONDS="0.3", **ONCE)
         took = time.monotonic() - began
+        assert are_gone("aml-webhook"), "what waits for the receiver is left behind"
     assert 0.25 < took < 0.8
     assert changes.waiting == 1
     assert "no answer within 0.3 s" in changes.problems[0]
@@ -217,7 +248,7 @@ def test_messages_that_waited_too_long_are_given_up_with_a_warning(store: Store)
     settings = settings_for(dead, **ONCE)
     changes = take_up(store, [finding("a")], CHECKS, now=T + 8 * 86_400, settings=settings, secret=SECRET)
     assert changes.waiting == 0
-    assert "waited too long" in changes.problems[0]
+    assert "1 message about an alert was given up" in changes.problems[0]
 
 
 def test_without_a_webhook_nothing_waits(store: Store) -> None:
@@ -374,3 +405,62 @@ def test_the_queue_in_the_file_is_the_message_itself(store: Store) -> None:
     (waiting,) = read_alerts(store).queue
     assert json.loads(waiting.body)["alert"]["subject"] == "a"
     assert (waiting.attempts, waiting.refusals) == (1, 0)
+
+
+def test_the_ways_to_verify_that_are_shown_accept_what_is_genuine_and_nothing_else(
+    store: Store, tmp_path: Path
+) -> None:
+    page = (PROJECT / "docs" / "webhook.md").read_text(encoding="utf-8").partition("## Verify it")[2]
+    python, shell = (re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)[0] for language in ("python", "sh"))
+    with receiving(200) as receiver:
+        settings = settings_for(receiver.url)
+        take_up(store, [finding()], CHECKS, now=time.time(), settings=settings, secret=SECRET)
+    (got,) = receiver.got
+    headers = {"X-AML-Timestamp": got.headers["x-aml-timestamp"], "X-AML-Signature": got.headers["x-aml-signature"]}
+    names: dict[str, Any] = {}
+    exec(python, names)  # noqa: S102  (what the page shows)
+    is_genuine = names["is_genuine"]
+    assert is_genuine(SECRET.encode(), headers, got.body)
+    assert not is_genuine(b"other", headers, got.body)
+    assert not is_genuine(SECRET.encode(), headers, got.body + b" ")
+    late = headers | {"X-AML-Timestamp": str(int(headers["X-AML-Timestamp"]) + 1)}
+    assert not is_genuine(SECRET.encode(), late, got.body)
+    assert not is_genuine(SECRET.encode(), headers, got.body, tolerance=-1)
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    (tmp_path / ".loom").mkdir()
+    (tmp_path / ".loom" / "webhook.secret").write_text(f"{SECRET}\n", encoding="utf-8")
+    for body, status in ((got.body, 0), (got.body + b" ", 1)):
+        (tmp_path / "body").write_bytes(body)
+        given = {"timestamp": headers["X-AML-Timestamp"], "signature": headers["X-AML-Signature"]}
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, env={"PATH": os.environ["PATH"]} | given)
+        assert done.returncode == status
+
+
+def test_the_message_that_is_shown_has_every_field() -> None:
+    page = (PROJECT / "docs" / "webhook.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    assert msgspec.to_builtins(msgspec.convert(shown, type=Message)) == shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_while_it_sends_leaves_the_message_to_the_next(
+    number: signal.Signals, store: Store
+) -> None:
+    (alert,) = take_up(store, [finding()], CHECKS, now=T).opened
+    with receiving(slowly(20.0), 200) as receiver:
+        environment = {"PYTHONPATH": str(PROJECT), "AML_WEBHOOK_URL": receiver.url, "AML_WEBHOOK_SECRET": SECRET}
+        words = [sys.executable, "-m", "aml", "--store", str(store.root), "monitor", "alerts", "resolve", alert.id]
+        running = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 30
+        while not receiver.got and time.monotonic() < until:
+            time.sleep(0.01)
+        running.send_signal(number)
+        said = running.communicate(timeout=5)[1]
+        assert running.returncode == (130 if number is signal.SIGTERM else -number)
+        assert "Traceback" not in said
+        (waiting,) = read_alerts(store).queue
+        assert list_alerts(store).alerts == ()
+        changes = tell(store, receiver.url)
+    assert (changes.sent, changes.waiting) == (1, 0)
+    assert [one.headers["x-aml-delivery"] for one in receiver.got] == [waiting.id] * 2

@@ -185,6 +185,8 @@ def test_the_queue_is_bounded_in_number_and_in_age() -> None:
     known, events = take_up(Alerts(), [finding(subject=str(one)) for one in range(MOST_WAITING + 7)], ["backup"], T)
     known = queue(known, events, SENDER, T)
     left, dropped = drop_stale(known, T, DAY)
-    assert (left.queue, dropped) == (known.queue[7:], 7)
+    assert (left.queue, dropped) == (known.queue[:-7], 7), "of those made at once the first matter most"
+    later = queue(left, events[:3], SENDER, T + HOUR)
+    assert drop_stale(later, T + HOUR, DAY)[0].queue == (*left.queue[:-3], *later.queue[-3:])
     assert drop_stale(left, T + DAY, DAY) == (left, 0)
     assert drop_stale(left, T + DAY + 1, DAY)[1] == MOST_WAITING
