@@ -69,6 +69,8 @@ def receiving(
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) != int(self.headers["Content-Length"]):
+                return  # whoever sent it was killed half-way
             with turn:
                 receiver.got.append(Got(self.path, {name.lower(): text for name, text in self.headers.items()}, body))
                 answer = receiver.answers[0] if len(receiver.answers) == 1 else receiver.answers.pop(0)
