@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aml.index.statistics import Statistics as Statistics
     from aml.ledger.budget import Limits as Limits
     from aml.ledger.undo import UndoReport as UndoReport
+    from aml.monitor.alerts import Alert as Alert
     from aml.monitor.findings import Finding as Finding
     from aml.monitor.findings import Level as Level
     from aml.monitor.health import CheckResult as CheckResult
@@ -56,6 +57,13 @@ if TYPE_CHECKING:
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
     from aml.store.open import open_store as open_store
+    from aml.workflows.alerts import AlertList as AlertList
+    from aml.workflows.alerts import acknowledge_alert as acknowledge_alert
+    from aml.workflows.alerts import alert_history as alert_history
+    from aml.workflows.alerts import list_alerts as list_alerts
+    from aml.workflows.alerts import resolve_alert as resolve_alert
+    from aml.workflows.alerts import show_alert as show_alert
+    from aml.workflows.alerts import try_webhook as try_webhook
     from aml.workflows.backup import BackupDetails as BackupDetails
     from aml.workflows.backup import BackupList as BackupList
     from aml.workflows.backup import backup as backup
@@ -121,6 +129,16 @@ _HOMES = {
     "aml.index.statistics": ("Statistics",),
     "aml.ledger.undo": ("UndoReport",),
     "aml.monitor.metrics": ("Metrics",),
+    "aml.monitor.alerts": ("Alert",),
+    "aml.workflows.alerts": (
+        "AlertList",
+        "acknowledge_alert",
+        "alert_history",
+        "list_alerts",
+        "resolve_alert",
+        "show_alert",
+        "try_webhook",
+    ),
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),

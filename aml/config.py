@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from aml.errors import FileAccessError, SettingsError
 from aml.fs.files import is_there, read_regular
+from aml.sections import AlertSettings as AlertSettings
 from aml.sections import BackupSettings as BackupSettings
 from aml.sections import CacheSettings as CacheSettings
 from aml.sections import ClockSettings as ClockSettings
@@ -33,6 +34,10 @@ from aml.sections import RotateSettings as RotateSettings
 from aml.sections import Settings as Settings
 from aml.sections import SpaceSettings as SpaceSettings
 from aml.sections import StoreSettings as StoreSettings
+from aml.sections import WebhookSettings as WebhookSettings
+
+#: Addresses: checked, and shown without the part that is often a secret.
+_ADDRESSES = ("webhook.url",)
 
 
 class Setting(Struct, frozen=True):
@@ -56,7 +61,7 @@ class Effective(Struct, frozen=True):
         return tuple(
             Setting(
                 f"{section}.{key}",
-                getattr(getattr(self.settings, section), key),
+                _presentable(f"{section}.{key}", getattr(getattr(self.settings, section), key)),
                 self.origins.get(f"{section}.{key}", "default"),
                 getattr(getattr(defaults, section), key),
                 describe(section, key),
@@ -157,6 +162,8 @@ def _field_type(section: str, key: str) -> Any:
 
 def _checked(section: str, key: str, value: Any, origin: str) -> Any:
     field = _field_type(section, key)
+    if f"{section}.{key}" in _ADDRESSES:
+        return _checked_address(f"{section}.{key}", value, origin)
     if isinstance(value, str) and value.strip().endswith("%") and get_args(field)[0] is float:
         value = _share_or_text(value)
     try:
@@ -165,6 +172,31 @@ def _checked(section: str, key: str, value: Any, origin: str) -> Any:
         raise SettingsError(
             f"{origin}: {section}.{key} = {_toml(value)} is not allowed", advice=f"allowed: {_allowed(field)}"
         ) from error
+
+
+def _checked_address(name: str, value: Any, origin: str) -> str:
+    """An address, or nothing. What is wrong with it is told without quoting it."""
+    from aml.monitor.address import parse_address
+
+    if not isinstance(value, str):
+        raise SettingsError(f"{origin}: {name} is not allowed", advice="allowed: a text")
+    try:
+        if value:
+            parse_address(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{origin}: {name} is not allowed: {error}", advice="write it as https://HOST/PATH, or leave it empty"
+        ) from error
+    return value
+
+
+def _presentable(name: str, value: Any) -> Any:
+    """A value as it may be shown."""
+    if name not in _ADDRESSES or not value:
+        return value
+    from aml.monitor.address import shown_address
+
+    return shown_address(value)
 
 
 def _allowed(field: Any) -> str:
@@ -234,7 +266,8 @@ def as_toml(effective: Effective) -> str:
         lines.append(f"[{section}]")
         for one in effective.listed():
             if one.name.startswith(f"{section}."):
-                mark = "# " if one.value == one.default else ""
+                # an address is shown without its path, and so is none to be used
+                mark = "# " if one.value == one.default or one.name in _ADDRESSES else ""
                 lines += [f"# {one.description}", f"{mark}{one.name.removeprefix(section + '.')} = {_toml(one.value)}"]
         lines.append("")
     return "\n".join(lines)

@@ -202,6 +202,40 @@ class CompressSettings(Struct, frozen=True):
     age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
 
 
+class AlertSettings(Struct, frozen=True):
+    min_level: Annotated[
+        Literal["info", "warning", "error", "critical"],
+        Meta(description="findings from this level on become alerts: info, warning, error or critical"),
+    ] = "warning"
+    keep_days: Annotated[Days, Meta(description="how long an alert is kept after it was resolved")] = 7.0
+
+
+class WebhookSettings(Struct, frozen=True):
+    url: Annotated[
+        str,
+        Meta(description="where alerts are sent, https://... without user or password; shown without its path"),
+    ] = ""
+    secret_file: Annotated[
+        str,
+        Meta(
+            description="file with the secret that signs them, mode 0600, from the folder that holds the store; "
+            "AML_WEBHOOK_SECRET wins over it"
+        ),
+    ] = ""
+    name: Annotated[str, Meta(description="what the store is called there; empty means the project's folder")] = ""
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=300, description="how long one answer of the receiver is waited for")
+    ] = 10.0
+    retries: Annotated[int, Meta(ge=0, le=20, description="how often one run tries a message again")] = 2
+    retry_seconds: Annotated[
+        float, Meta(ge=0, le=300, description="the first pause before that; each further one is twice as long")
+    ] = 1.0
+    total_seconds: Annotated[
+        float, Meta(ge=0.1, le=3600, description="how long one run sends in all; the next one sends the rest")
+    ] = 60.0
+    keep_days: Annotated[Days, Meta(description="how long a message waits for a receiver that does not take it")] = 7.0
+
+
 class LogSettings(Struct, frozen=True):
     file: Annotated[
         str,
@@ -227,3 +261,5 @@ class Settings(Struct, frozen=True):
     compress: CompressSettings = CompressSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
+    alerts: AlertSettings = AlertSettings()
+    webhook: WebhookSettings = WebhookSettings()

@@ -36,6 +36,7 @@ PARTS_OF_OPTIMIZE = {
 PARTS_OF_MONITOR = {
     "health": ("aml.cli.monitor_health", "Check all that can go wrong with a store, its backups and AML itself."),
     "metrics": ("aml.cli.monitor_metrics", "Figures: sizes, counts, ages, growth, backups, the index."),
+    "alerts": ("aml.cli.monitor_alerts", "What checks found, from when it is first seen until it has passed."),
 }
 
 

@@ -103,6 +103,11 @@ class Invocation:
         # a relative path there is to be ignored, says the specification of these variables
         return Path(named) if named.startswith("/") else Path(home, ".cache") if home.startswith("/") else None
 
+    @property
+    def webhook_secret(self) -> str | None:
+        """What signs messages to the webhook. It is no setting, so that no list of settings can show it."""
+        return self.environment.get("AML_WEBHOOK_SECRET")
+
     def open_place(self) -> Store:
         """The store, or where it was: backups can be looked at and restored when the store itself is gone."""
         try:

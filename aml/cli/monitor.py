@@ -12,7 +12,8 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog=examples(
         "  aml monitor health               what is wrong, and how to mend it\n"
-        "  aml monitor metrics              figures about the store"
+        "  aml monitor metrics              figures about the store\n"
+        "  aml monitor alerts               what was found, and since when"
     ),
 )
 

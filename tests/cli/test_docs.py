@@ -36,6 +36,7 @@ from aml.cli.invocation import Streams
 from aml.cli.main import run
 from aml.cli.schedule_files import ScheduleFile, ScheduleReport
 from aml.config import (
+    AlertSettings,
     BackupSettings,
     CompressSettings,
     GcSettings,
@@ -45,6 +46,7 @@ from aml.config import (
     PruneSettings,
     RotateSettings,
     Setting,
+    WebhookSettings,
     load_settings,
 )
 from aml.demo.sample import write_sample_store
@@ -60,8 +62,10 @@ from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
 from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport
+from aml.monitor.alerts import Acknowledged, Alert, Alerts, Delivery, Resolved
 from aml.monitor.backups import BackupsSeen
 from aml.monitor.checks import CHECKS
+from aml.monitor.deliveries import Message
 from aml.monitor.metrics import (
     AgentFigures,
     AgentKind,
@@ -88,6 +92,7 @@ from aml.prune.rules import RULES
 from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
+from aml.workflows.alerts import AlertList, ResolveReport, WebhookTrial
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
 from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
 from aml.workflows.metrics import MetricsReport
@@ -385,6 +390,11 @@ FIELDS = [
     ("state.md", Staged.__struct_fields__),
     ("state.md", Statistics.__struct_fields__),
     ("state.md", Sample.__struct_fields__),
+    ("state.md", Alerts.__struct_fields__),
+    ("state.md", Delivery.__struct_fields__),
+    ("monitor.md", AlertSettings.__struct_fields__),
+    ("webhook.md", WebhookSettings.__struct_fields__),
+    ("webhook.md", Message.__struct_fields__),
     ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
@@ -432,6 +442,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize compress", (CompressReport, CompressedFile)),
     ("aml config", (Shown, Setting, SettingsFile, Written, Printed, ScheduleReport, ScheduleFile)),
     ("aml demo", (DemoReport, DemoStep)),
+    ("aml monitor alerts", (AlertList, Alert, Acknowledged, Resolved, ResolveReport, WebhookTrial)),
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
