@@ -19,6 +19,7 @@ from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
 from aml.store.layout import is_agent_name
 from aml.store.open import Store
+from aml.store.sizes import size_of_store
 
 Value = TypeVar("Value")
 
@@ -130,6 +131,11 @@ class Inspection:
     def statistics(self) -> Statistics:
         """What queries and loaders counted."""
         return Statistics() if self.index_folder is None else read_statistics(self.index_folder)
+
+    @_Part
+    def size(self) -> int:
+        """Bytes on disk of all that counts as memory."""
+        return size_of_store(self.store)
 
     @_Part
     def memory_files(self) -> list[StoreFile]:

@@ -26,10 +26,13 @@ from aml.monitor.runtime_schema import ValidRecord, valid_records, why_refused
 from aml.monitor.survey import Role, StoreFile
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead
+from aml.store.read import Content, read_ahead, read_content
 
 #: What is read and judged.
 JUDGED = (Role.RECORDS, Role.DOCUMENT, Role.PACKED)
+
+#: Files under this size (bytes) are read more quickly than a thread is told to.
+_SMALL_BYTES = 1 << 16
 
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -69,16 +72,36 @@ class FileFacts(Struct):
 
 def read_files(store: Store, files: Sequence[StoreFile], history: Mapping[str, AgentHistory]) -> tuple[FileFacts, ...]:
     """What each of ``files`` holds, but of those that have just gone; ``history`` by agent tells what was removed."""
-    by_path = {file.path: file for file in files}
-    wanted = [RecordFile(file.folder, file.name, store.root / file.path) for file in files]
-    facts = []
+    facts = {}
     with _no_collections():
-        for source, content in read_ahead(wanted, store.max_unpacked_bytes, hashed=False):
-            file = by_path[source.path.relative_to(store.root).as_posix()]
-            if not isinstance(content, FileAccessError) or is_there(source.path):
-                facts.append(_judged(file, content, history.get(file.folder)))
+        for file, content in _contents(store, files):
+            if not isinstance(content, FileAccessError) or is_there(store.root / file.path):
+                facts[file.path] = _judged(file, content, history.get(file.folder))
             del content
-    return tuple(facts)
+    return tuple(facts[file.path] for file in files if file.path in facts)
+
+
+def _contents(store: Store, files: Sequence[StoreFile]) -> Iterator[tuple[StoreFile, Content | AmlError]]:
+    """The content of each file, or why there is none; the large ones first, which a thread reads ahead."""
+    limit = store.max_unpacked_bytes
+    large = [file for file in files if file.size >= _SMALL_BYTES]
+    ahead = read_ahead([_source(store, file) for file in large], limit, hashed=False)
+    for file, (_, content) in zip(large, ahead, strict=True):
+        yield file, content
+        del content
+    for file in files:
+        if file.size < _SMALL_BYTES:
+            try:
+                content = read_content(_source(store, file), limit)
+                content.prepare(hashed=False)
+            except AmlError as error:
+                yield file, error
+            else:
+                yield file, content
+
+
+def _source(store: Store, file: StoreFile) -> RecordFile:
+    return RecordFile(file.folder, file.name, store.root / file.path)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from aml.monitor.findings import Finding, Level
 from aml.monitor.inspection import Inspection
 from aml.monitor.survey import Role
 from aml.repository.description import DESCRIPTION_KEY
-from aml.store.sizes import size_below, size_of_store
+from aml.store.sizes import size_below
 
 _MIB = 1 << 20
 #: Mode bits that let others than the owner in.
@@ -100,7 +100,7 @@ def _without_memory(seen: Inspection) -> list[str]:
 def _limits(seen: Inspection) -> Measure:
     limits = seen.thresholds
     sizes = [(name, size_below(seen.store.root / name), limits.agent_mb * _MIB) for name in seen.survey.agents]
-    total = size_of_store(seen.store)
+    total = seen.size
     findings = []
     for name, octets, limit in (*sizes, ("", total, limits.store_mb * _MIB)):
         if octets < limits.near_limit * limit:
@@ -191,7 +191,7 @@ def _is_open(folder: Path) -> bool:
 
 def _disk_space(seen: Inspection) -> Measure:
     largest = max((file.size for file in seen.memory_files), default=0)
-    total = size_of_store(seen.store)
+    total = seen.size
     findings: list[Finding] = []
     known: set[int] = set()
     least: float | None = None
