@@ -14,7 +14,7 @@ from aml.cli.text import count, printable, size
 from aml.errors import ExitStatus
 from aml.model.moments import format_age
 from aml.monitor.findings import Finding, Level
-from aml.monitor.health import NOT_RUN, OK, SKIPPED, CheckResult, HealthReport
+from aml.monitor.health import NOT_RUN, OK, SKIPPED, AlertTally, CheckResult, HealthReport
 
 LevelWord = Literal["info", "warning", "error", "critical"]
 
@@ -60,6 +60,7 @@ class ShownHealth(Struct, frozen=True):
     checks: tuple[ShownCheck, ...]
     notes: tuple[str, ...]
     status: ExitStatus
+    alerts: AlertTally | None
 
 
 def health_document(report: HealthReport) -> ShownHealth:
@@ -139,4 +140,7 @@ def _summary(report: HealthReport) -> str:
         parts.append(f"{broken} could not")
     if report.agents is not None and report.records is not None:
         parts.append(f"{count(report.agents, 'agent')}, {count(report.records, 'record')}")
+    if report.alerts is not None and report.alerts.open:
+        new = f", {report.alerts.opened:,} of them new" if report.alerts.opened else ""
+        parts.append(f"{count(report.alerts.open, 'alert')} open{new}")
     return "; ".join(parts)

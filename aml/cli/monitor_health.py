@@ -37,7 +37,7 @@ def health_command(
         typer.Option("--fail-on", metavar="LEVEL", help="From which level on the exit status tells of a finding."),
     ] = "error",
     no_record: Annotated[
-        bool, typer.Option("--no-record", help="Write nothing at all, not even that this was checked.")
+        bool, typer.Option("--no-record", help="Write nothing at all: no alert, no note that this was checked.")
     ] = False,
 ) -> int:
     """Check all that can go wrong with a store, its backups and AML itself, and say how to mend it.
@@ -56,12 +56,13 @@ def health_command(
         skip=_names("--skip", skip),
         fail_on=Level[fail_on.upper()],
         record=not no_record,
+        secret=invocation.webhook_secret,
+        warn=invocation.warn,
         user_cache=invocation.user_cache,
     )
     for note in report.notes:
         invocation.warn(note)
-    data = health_document(report) if invocation.json else None
-    return invocation.answer(data, report.status, lambda: write_health(invocation, report))
+    return invocation.answer(health_document(report), report.status, lambda: write_health(invocation, report))
 
 
 def _names(option: str, words: list[str] | None) -> tuple[str, ...]:

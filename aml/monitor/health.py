@@ -33,10 +33,24 @@ class CheckResult(Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
+class AlertTally(Struct, frozen=True):
+    """What the findings did to the alerts: how many were opened, rose in level, were resolved, and are open now.
+
+    ``waiting`` is how many messages wait for the webhook.
+    """
+
+    opened: int
+    escalated: int
+    resolved: int
+    open: int
+    waiting: int
+
+
 class HealthReport(Struct, frozen=True):
     """The health of a store at ``time`` (ISO 8601 UTC): ``level`` is ok or the worst level of all findings.
 
     ``agents`` and ``records`` say how much was looked at; None where no check needed that. ``notes`` are worth knowing.
+    ``alerts`` is None where the findings were not to be taken up, or could not be.
     """
 
     time: str
@@ -47,6 +61,7 @@ class HealthReport(Struct, frozen=True):
     checks: tuple[CheckResult, ...]
     notes: tuple[str, ...]
     status: ExitStatus
+    alerts: AlertTally | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aml.config import HealthSettings, Settings, SpaceSettings
+from aml.config import HealthSettings, Settings, SpaceSettings, WebhookSettings
 from aml.workflows.conditions import Conditions
 from tests.cli.running import aml
 from tests.contract.checking import DAY, HOUR, checked, health, only_finding, store_with, subjects
@@ -131,14 +131,20 @@ def test_what_aml_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
         path.chmod(0o700)
 
 
+def signed(secret: Path) -> Settings:
+    """Settings that name a file for the secret of the webhook."""
+    return Settings(webhook=WebhookSettings(secret_file=str(secret)))
+
+
 def test_a_secret_in_the_open_is_an_error(tmp_path: Path) -> None:
     memory = store_with(tmp_path)
     secret = tmp_path / "secret"
+    assert checked(memory, "permissions", settings=signed(secret)).state == "ok"
     secret.write_text("hush")
     secret.chmod(0o600)
-    assert checked(memory, "permissions", secrets=[secret, tmp_path / "none"]).state == "ok"
+    assert checked(memory, "permissions", settings=signed(secret)).state == "ok"
     secret.chmod(0o640)
-    finding = only_finding(memory, "permissions", secrets=[secret])
+    finding = only_finding(memory, "permissions", settings=signed(secret))
     assert (finding.level.word, finding.subject) == ("error", str(secret))
     assert "hush" not in str(finding)
 
