@@ -66,6 +66,16 @@ ANSWERED = [
     "optimize index --rebuild",
     "optimize warm-cache",
     "optimize all",
+    "monitor health",
+    "monitor health --no-record --checks integrity,caps",
+    "monitor metrics",
+    "monitor alerts",
+    "monitor alerts list --all",
+    "monitor alerts history",
+    "monitor alerts show ALERT",
+    "monitor alerts ack ALERT --note seen",
+    "monitor alerts resolve ALERT",
+    "monitor alerts test",
     "config show",
     "config path",
     "config init --print",
@@ -73,6 +83,13 @@ ANSWERED = [
     "config init --schedule cron --print",
     "config init --schedule systemd",
 ]
+#: A webhook that no answer comes from.
+NOBODY_LISTENS = {
+    "AML_WEBHOOK_URL": "http://127.0.0.1:9/",
+    "AML_WEBHOOK_SECRET": "a secret of some length",
+    "AML_WEBHOOK_RETRIES": "0",
+}
+
 #: Takes seconds.
 LONG = ["demo"]
 
@@ -126,6 +143,7 @@ def used_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for moment, words in ((4 * DAY, "backup create"), (DAY, f"prune --agent {AGENT}"), (3600, "backup auto")):
         assert aml(project, *words.split(), now=NOW.timestamp() - moment).status in (0, 3)
     spoil(project / STORE)
+    assert aml(project, "monitor", "health").status == 5
     (project / STORE / AGENT / "solutions.json.tmp").write_bytes(b"[")
     return project
 
@@ -139,11 +157,15 @@ def asked(project: Path, line: str) -> Answer:
     """The answer to a command line, with what the store has for the words in capitals."""
     if "RECORD" in line:
         line = line.replace("RECORD", aml(project, "query", "--agent", AGENT, "--limit", "1", "--ids").out.strip())
+    if "ALERT" in line:
+        line = line.replace(
+            "ALERT", json.loads(aml(project, "monitor", "alerts", "--json").out)["data"]["alerts"][0]["id"]
+        )
     if re.search(r"\b(RUN|ID)\b", line):
         run = json.loads(aml(project, "prune", "history", "--json").out)["data"]["runs"][0]
         ident = next(key[0] for file in run["files"] for key in file["removed"] if key[0])
         line = re.sub(r"\bID\b", ident, re.sub(r"\bRUN\b", run["id"], line))
-    return aml(project, *line.split(), "--json")
+    return aml(project, *line.split(), "--json", environment=NOBODY_LISTENS)
 
 
 @pytest.mark.parametrize("line", [*ANSWERED, *(pytest.param(line, marks=pytest.mark.slow) for line in LONG)])
