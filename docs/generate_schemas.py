@@ -44,6 +44,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "optimize index": ("aml.workflows.index:IndexReport",),
     "optimize warm-cache": ("aml.workflows.index:WarmReport",),
     "optimize all": ("aml.workflows.optimize:OptimizeReport",),
+    "monitor metrics": ("aml.workflows.metrics:MetricsReport",),
     "config show": ("aml.cli.config:Shown",),
     "config path": ("aml.cli.config:SettingsFile",),
     "config init": ("aml.cli.config:Written", "aml.cli.config:Printed", "aml.cli.schedule_files:ScheduleReport"),

@@ -66,6 +66,8 @@ ANSWERED = [
     "optimize index --rebuild",
     "optimize warm-cache",
     "optimize all",
+    "monitor metrics",
+    "monitor metrics --no-record",
     "config show",
     "config path",
     "config init --print",
