@@ -69,6 +69,7 @@ ANSWERED = [
     "monitor health",
     "monitor health --no-record --checks integrity,caps",
     "monitor metrics",
+    "monitor metrics --no-record",
     "monitor alerts",
     "monitor alerts list --all",
     "monitor alerts history",
