@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from aml.monitor.health import CheckResult as CheckResult
     from aml.monitor.health import HealthReport as HealthReport
     from aml.monitor.metrics import Metrics as Metrics
+    from aml.monitor.report.data import ReportData as ReportData
+    from aml.monitor.report.page import html_report as html_report
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
     from aml.optimize.garbage import Pins as Pins
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from aml.workflows.prune import prune as prune
     from aml.workflows.prune_plans import prune_apply as prune_apply
     from aml.workflows.prune_plans import prune_plan as prune_plan
+    from aml.workflows.report import report as report
     from aml.workflows.restore import restore as restore
     from aml.workflows.undo import prune_history as prune_history
     from aml.workflows.undo import prune_undo as prune_undo
@@ -130,6 +133,9 @@ _HOMES = {
     "aml.ledger.undo": ("UndoReport",),
     "aml.monitor.metrics": ("Metrics",),
     "aml.monitor.alerts": ("Alert",),
+    "aml.monitor.report.data": ("ReportData",),
+    "aml.monitor.report.page": ("html_report",),
+    "aml.workflows.report": ("report",),
     "aml.workflows.alerts": (
         "AlertList",
         "acknowledge_alert",

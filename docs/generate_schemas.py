@@ -46,6 +46,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "optimize all": ("aml.workflows.optimize:OptimizeReport",),
     "monitor health": ("aml.cli.health_text:ShownHealth",),
     "monitor metrics": ("aml.workflows.metrics:MetricsReport",),
+    "monitor report": ("aml.cli.monitor_report:ShownReport",),
     "monitor alerts": ("aml.workflows.alerts:AlertList",),
     "monitor alerts list": ("aml.workflows.alerts:AlertList",),
     "monitor alerts history": ("aml.workflows.alerts:AlertList",),

@@ -20,6 +20,7 @@ from aml.workflows.undo import prune_history
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_FOLDER = "aml-demo"
+_REPORT = "report.html"
 _WIDTH = 80
 
 
@@ -31,9 +32,10 @@ class DemoStep(Struct, frozen=True):
 
 
 class DemoReport(Struct, frozen=True):
-    """Path of the sample store, and the tour over it."""
+    """Paths of the sample store and of the report about it, and the tour over it."""
 
     store: str
+    report: str
     commands: tuple[DemoStep, ...]
 
 
@@ -59,8 +61,10 @@ def demo_command(
     tour.say(f"Wrote a sample store: {store}")
     _show_prune(tour, store)
     _show_backup(tour, store)
+    report = _show_report(tour, project)
     tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
-    return invocation.answer(DemoReport(str(store), tuple(tour.steps)), ExitStatus.DONE, lambda: None)
+    answer = DemoReport(str(store), str(report), tuple(tour.steps))
+    return invocation.answer(answer, ExitStatus.DONE, lambda: None)
 
 
 class _Tour:
@@ -118,6 +122,14 @@ def _show_backup(tour: _Tour, store: Path) -> None:
     tour.show("backup", "verify")
     tour.say("... and a drill restores one into a scratch folder and compares each file.")
     tour.show("backup", "drill")
+
+
+def _show_report(tour: _Tour, project: Path) -> Path:
+    report = project / _REPORT
+    tour.say("All that AML knows of the store, on one page for people.")
+    tour.show("monitor", "report", "--html", str(report))
+    tour.say(f"Open it in a browser: {report}")
+    return report
 
 
 def _new_project(invocation: Invocation, folder: Path | None) -> Path:

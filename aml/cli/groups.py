@@ -18,7 +18,7 @@ COMMANDS = {
     "query": ("aml.cli.query", "Find records by agent, kind, tags, words and figures."),
     "show": ("aml.cli.show", "Print one record."),
     "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
-    "monitor": ("aml.cli.monitor", "Know that memory is healthy without looking: figures, checks, alerts."),
+    "monitor": ("aml.cli.monitor", "Know that memory is healthy: checks, figures, alerts, a report for people."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
@@ -37,6 +37,8 @@ PARTS_OF_MONITOR = {
     "health": ("aml.cli.monitor_health", "Check all that can go wrong with a store, its backups and AML itself."),
     "metrics": ("aml.cli.monitor_metrics", "Figures: sizes, counts, ages, growth, backups, the index."),
     "alerts": ("aml.cli.monitor_alerts", "What checks found, from when it is first seen until it has passed."),
+    "report": ("aml.cli.monitor_report", "All of it for people: text, Markdown, or one HTML file with plots."),
+    "watch": ("aml.cli.monitor_watch", "A live view in the terminal."),
 }
 
 

@@ -54,6 +54,7 @@ class Invocation:
         self._rerun = rerun
         self.out, self.err, self.stdin = streams.out, streams.err, streams.stdin
         self.environment = environment
+        self.clock = clock
         self.now = clock()
         self._clock = clock
         self.folder = folder

@@ -47,6 +47,7 @@ def check_health(
     skip: Sequence[str] = (),
     fail_on: Level = Level.ERROR,
     record: bool = True,
+    writes: bool | None = None,
     secret: str | None = None,
     user_cache: Path | None = None,
     warn: Callable[[str], None] = lambda _: None,
@@ -55,8 +56,9 @@ def check_health(
 
     ``now`` in seconds since 1970 UTC. Levels from ``fail_on`` on count in the exit status. With ``record`` what was
     found becomes alerts and the run is noted as the last of its kind, where that can be done, and the webhook is told,
-    signed with ``secret`` or that of the settings' file; without it nothing is written at all. Raises UsageError for an
-    unknown check, and where none is left.
+    signed with ``secret`` or that of the settings' file; without it nothing is written at all. ``writes`` is whether
+    AML is meant to write here, where that is not the same. Raises UsageError for an unknown check, and where none is
+    left.
     """
     settings = settings or Settings()
     conditions = conditions or Conditions()
@@ -69,7 +71,7 @@ def check_health(
         destination_of(store, conditions, writes=False),
         moment,
         thresholds_of(settings),
-        writes=record,
+        writes=record if writes is None else writes,
         tells_what_came_back="resurrected" in wanted,
         clock_doubt=lambda: doubt_about(store, Journal(store), moment, conditions),
         unfinished_restore=lambda: unfinished_restore(store),

@@ -46,18 +46,20 @@ def collect_metrics(
     conditions: Conditions | None = None,
     record: bool = True,
     user_cache: Path | None = None,
+    index: Index | None = None,
 ) -> MetricsReport:
     """The figures of a store, ``now`` (seconds since 1970 UTC).
 
     The index is brought up to date, and a sample of the figures added to their history, where they can be kept; without
     ``record`` nothing at all is written. What cannot be looked at is left out and told (status PARTIAL). ``user_cache``
-    is the folder for the index of a store on a network file system. Raises AmlError where the store cannot be listed.
+    is the folder for the index of a store on a network file system. Who asks again and again gives an ``index``, which
+    stays open. Raises AmlError where the store cannot be listed.
     """
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
     left_out: list[str] = []
     folder = index_folder(store, user_cache)
-    index = Index(store, folder, keep=record)
+    given, index = index, index or Index(store, folder, keep=record)
     try:
         with told_of_damage(index):
             done = index.refresh()
@@ -73,7 +75,8 @@ def collect_metrics(
             metrics = collect(store, index, told, moment)
         notes = [index.trouble] if index.trouble else []
     finally:
-        index.close()
+        if given is None:
+            index.close()
     left_out += [f"left out: {one.agent}/{one.kind}: {one.problem}" for one in metrics.damaged]
     problem = _try_to_record(store, conditions, sample_of(metrics, moment)) if record else None
     notes += [*stranger_notes(store), *left_out]
@@ -114,7 +117,9 @@ def _try_to_record(store: Store, conditions: Conditions, sample: Sample) -> str 
     return None
 
 
-def write_for_others(store: Store, path: Path, data: bytes, conditions: Conditions) -> None:
+def write_for_others(
+    store: Store, path: Path, data: bytes, conditions: Conditions, *, mode: int = _PUBLIC_FILE
+) -> None:
     """Write figures to a file that any user may read, in one step: whoever reads it sees the old or the new ones.
 
     Raises UsageError where the file would lie in the store or in AML's own folders, or where something else than a
@@ -128,5 +133,5 @@ def write_for_others(store: Store, path: Path, data: bytes, conditions: Conditio
             raise UsageError(f"{path} lies in {what}", advice="name a file outside the store and what belongs to it")
     found = stat_if_there(real)
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path} is not a file", advice="name a file, or leave --output out and redirect the answer")
-    write_durably(real, data, mode=_PUBLIC_FILE)
+        raise UsageError(f"{path} is not a file", advice="name a file, or one that is not there yet")
+    write_durably(real, data, mode=mode)

@@ -26,4 +26,12 @@ MONITOR_ROWS: tuple[Row, ...] = (
         peer_a=1.22,
         store=StoreSpec(items=50_000),
     ),
+    Row(
+        name="report-50k",
+        group="monitor",
+        work="report as HTML, 50,000 items",
+        sides=aml_sides((*_STORE, "monitor", "report", "--html", "{project}/report.html"), prepare=(_INDEX,)),
+        targets=(Target("seconds", 0.60),),
+        store=StoreSpec(items=50_000),
+    ),
 )

@@ -34,6 +34,7 @@ from aml.cli.event_log import Event
 from aml.cli.health_text import ShownCheck, ShownFinding, ShownHealth
 from aml.cli.invocation import Streams
 from aml.cli.main import run
+from aml.cli.monitor_report import ShownReport
 from aml.cli.schedule_files import ScheduleFile, ScheduleReport
 from aml.config import (
     AlertSettings,
@@ -79,6 +80,8 @@ from aml.monitor.metrics import (
     QueryTimes,
     StoreSize,
 )
+from aml.monitor.removals import Removal
+from aml.monitor.report.data import BackupPoint, Overall, SizePoint
 from aml.monitor.samples import Growth, Sample
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
@@ -448,6 +451,7 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml optimize warm-cache", (WarmReport,)),
     ("aml monitor metrics", METRICS),
     ("aml monitor health", (ShownHealth, ShownCheck, ShownFinding)),
+    ("aml monitor report", (ShownReport, Overall, SizePoint, Removal, BackupPoint)),
 ]
 
 
