@@ -8,7 +8,7 @@ unreadable. What is not one whole array is damage: truncated, glued together, or
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -88,6 +88,20 @@ class RecordArray:
                 pieces.append(text[spans[first - 1][1] : spans[first][0]])
             pieces.append(text[spans[first][0] : spans[last][1]])
         pieces.append(text[spans[-1][1] :])
+        return b"".join(pieces)
+
+    def with_replaced(self, replacements: Mapping[int, bytes]) -> bytes:
+        """The text with the elements at those ordinals replaced, and no other byte changed."""
+        if not replacements:
+            return self.text
+        spans, text = self.spans, self.text
+        pieces: list[bytes] = []
+        done = 0
+        for ordinal in sorted(replacements):
+            start, end = spans[ordinal]
+            pieces += (text[done:start], replacements[ordinal])
+            done = end
+        pieces.append(text[done:])
         return b"".join(pieces)
 
     def with_inserted(self, insertions: Sequence[tuple[int, bytes]]) -> bytes:

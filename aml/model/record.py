@@ -167,14 +167,14 @@ class PatternView(RecordView, gc=False):
     @property
     def created(self) -> float | None:
         life, past = self.lifecycle, self.evolution
-        if life is None and past is not None and past.created is not None:
+        if life is None and past is not None and past.created is not None and past.created_at is None:
             return first_time(past.created, self.timestamp)
         return first_time(life and life.begun, past and past.begun, self.timestamp)
 
     @property
     def last_used(self) -> float | None:
         life, past = self.lifecycle, self.evolution
-        if life is None and past is not None and past.lastUsed is not None:
+        if life is None and past is not None and past.lastUsed is not None and past.last_used_at is None:
             return parse_timestamp(past.lastUsed)
         return first_time(life and life.used, past and past.used)
 

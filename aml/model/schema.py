@@ -22,6 +22,11 @@ def is_too_new(version: object) -> bool:
     return match is not None and tuple(int(part) for part in match.groups()) > NEWEST
 
 
+def states_version(value: object) -> bool:
+    """Whether the value of a field ``version`` names a version of the schema, and is not somebody's own."""
+    return isinstance(value, str) and _VERSION.fullmatch(value) is not None
+
+
 def version_of(record: Mapping[str, object]) -> str:
     """The schema version of a record, told by its own ``version`` from 2.0.0 on, and before that by its fields.
 
@@ -33,7 +38,7 @@ def version_of(record: Mapping[str, object]) -> str:
 
 def version_by_marks(version: object, has_metadata: bool, has_tags_and_active: bool) -> str:
     """The same by what marks a version: the field of that name, ``metadata``, ``tags`` with ``active``."""
-    if version is not None and isinstance(version, str) and _VERSION.fullmatch(version):
+    if isinstance(version, str) and states_version(version):
         return version
     if has_metadata:
         return "1.2.0"

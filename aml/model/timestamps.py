@@ -44,6 +44,15 @@ def parse_timestamp(value: object) -> float | None:
     return seconds if seconds is not None and seconds >= EARLIEST else None
 
 
+def is_naive(text: str) -> bool:
+    """Whether a text that ``parse_timestamp`` reads states no offset, neither ``Z`` nor another."""
+    try:
+        return _from_iso(text).tzinfo is None
+    except ValueError:
+        rare = _parse_rare_iso(text)
+        return rare is not None and rare.tzinfo is None
+
+
 def _seconds(moment: datetime) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
