@@ -117,7 +117,7 @@ class _Migration:
         self._versions[version] += 1
         moves = self._ways.get(version)
         if moves:
-            self._move(ordinal, version, moves, ident)
+            self._move(ordinal, version, moves, seen)
         elif version in VERSIONS:
             self._kept += 1
         else:
