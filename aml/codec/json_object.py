@@ -48,25 +48,37 @@ class DuplicateKeyError(DamagedError):
 
 
 class Member(NamedTuple):
-    """One pair: its key as it is spelled, with quotes, and its value; ``colon`` and the rest with the blanks around."""
+    """One pair: its name, its key as it is spelled, with quotes, and its value; the rest is what stands around them.
 
+    The ``lead`` of the first pair of an object and the ``tail`` of its last are not written, but its start and end.
+    """
+
+    name: str
     key: bytes
     value: bytes
     lead: bytes
     colon: bytes
     tail: bytes = b""
 
-    @property
-    def name(self) -> str:
-        return name_of(self.key)
+    def with_value(self, value: bytes) -> Member:
+        """The same pair with another value."""
+        return Member(self.name, self.key, value, self.lead, self.colon, self.tail)
+
+    def with_key(self, key: bytes) -> Member:
+        """The same pair with another key, as it is to be spelled, with quotes."""
+        return Member(name_of(key), key, self.value, self.lead, self.colon, self.tail)
 
 
 class Layout(NamedTuple):
-    """What stands between the parts of an object: after ``{``, before further keys, around ``:``, before ``}``."""
+    """What stands between the parts of an object: after ``{``, around ``,`` and ``:``, before ``}``.
+
+    ``lead`` follows a comma, ``tail`` stands before it, ``unit`` sets an object in within another one.
+    """
 
     start: bytes
     lead: bytes
     colon: bytes
+    tail: bytes
     end: bytes
     unit: bytes
 
@@ -76,7 +88,7 @@ class Layout(NamedTuple):
         if b"\n" not in self.lead:
             return self
         lead = self.lead + self.unit
-        return Layout(lead, lead, self.colon, self.lead, self.unit)
+        return Layout(lead, lead, self.colon, self.tail, self.lead, self.unit)
 
     def object(self, pairs: Tree) -> bytes:
         """An object of the pairs, keys with quotes; objects within it are laid out as they would be here."""
@@ -86,7 +98,7 @@ class Layout(NamedTuple):
             key + self.colon + (self.inner.object(value) if isinstance(value, Mapping) else value)
             for key, value in pairs.items()
         ]
-        return b"{" + self.start + (b"," + self.lead).join(told) + self.end + b"}"
+        return b"{" + self.start + (self.tail + b"," + self.lead).join(told) + self.end + b"}"
 
 
 class JsonObject:
@@ -135,7 +147,10 @@ class JsonObject:
 
     def get(self, name: str) -> bytes | None:
         """The exact bytes of the value; of several, the last."""
-        return next((member.value for member in reversed(self.members) if member.name == name), None)
+        for member in reversed(self.members):
+            if member.name == name:
+                return member.value
+        return None
 
     def values(self, name: str) -> list[bytes]:
         """All values of that name in order."""
@@ -158,12 +173,12 @@ class JsonObject:
         if place is None:
             self.insert(len(self.members), key_of(name), value)
         else:
-            self.members[place] = self.members[place]._replace(value=value)
+            self.members[place] = self.members[place].with_value(value)
 
     def insert(self, place: int, key: bytes, value: bytes) -> None:
         """Put a pair in before the one now at ``place``; the key as it is to be spelled, with quotes."""
         layout = self.layout
-        self.members.insert(place, Member(key, value, layout.lead, layout.colon))
+        self.members.insert(place, Member(name_of(key), key, value, layout.lead, layout.colon, layout.tail))
 
     def insert_after(self, name: str, key: bytes, value: bytes) -> None:
         """Put a pair in after the one of that name. Raises KeyError where there is none."""
@@ -174,7 +189,7 @@ class JsonObject:
         place = self._sole(name)
         if place is None:
             raise KeyError(name)
-        self.members[place] = self.members[place]._replace(key=key_of(new))
+        self.members[place] = self.members[place].with_key(key_of(new))
 
     def remove(self, name: str) -> bytes | None:
         """Take a pair out; its value, None where there is none. Raises DuplicateKeyError."""
@@ -190,22 +205,28 @@ class JsonObject:
         """The object's text: what was read, where nothing was changed since."""
         if not self.members:
             return b"{" + self.start + self.end + b"}"
-        told = [member.lead + member.key + member.colon + member.value + member.tail for member in self.members]
-        told[0] = self.start + told[0][len(self.members[0].lead) :]
-        return b"{" + b",".join(told) + self.end + b"}"
+        told = [lead + key + colon + value + tail for _, key, value, lead, colon, tail in self.members]
+        first, last = self.members[0], self.members[-1]
+        told[0] = told[0][len(first.lead) :]
+        told[-1] = told[-1][: len(told[-1]) - len(last.tail)]
+        return b"{" + self.start + b",".join(told) + self.end + b"}"
 
     def _sole(self, name: str) -> int | None:
-        places = [place for place, member in enumerate(self.members) if member.name == name]
-        if len(places) > 1:
-            raise DuplicateKeyError(name)
-        return places[0] if places else None
+        found = None
+        for place, member in enumerate(self.members):
+            if member.name == name:
+                if found is not None:
+                    raise DuplicateKeyError(name)
+                found = place
+        return found
 
     def _find_layout(self) -> Layout:
         colon = self.members[0].colon if self.members else b":"
-        lead = self.members[1].lead if len(self.members) > 1 else self._lead_of_few(colon)
+        several = len(self.members) > 1
+        lead, tail = (self.members[1].lead, self.members[0].tail) if several else (self._lead_of_few(colon), b"")
         inside, outside = (blanks.rpartition(b"\n")[2] for blanks in (lead, self.end))
         deeper = b"\n" in self.end and len(inside) > len(outside) and inside.startswith(outside)
-        return Layout(self.start, lead, colon, self.end, inside[len(outside) :] if deeper else _USUAL_UNIT)
+        return Layout(self.start, lead, colon, tail, self.end, inside[len(outside) :] if deeper else _USUAL_UNIT)
 
     def _lead_of_few(self, colon: bytes) -> bytes:
         if b"\n" in self.start:
@@ -215,7 +236,10 @@ class JsonObject:
 
 def key_of(name: str) -> bytes:
     """A key of that name, with quotes."""
-    return json.dumps(name, ensure_ascii=False).encode()
+    try:
+        return json.dumps(name, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no other spelling than its escape
+        return json.dumps(name).encode()
 
 
 def name_of(key: bytes) -> str:
@@ -256,10 +280,10 @@ def _parse_regular(raw: bytes, pairs: Mapping[str, msgspec.Raw]) -> JsonObject |
     if after is None:
         return None
     next_key = _KEY.match(raw, after.end()) if after[2] == b"," else None
-    lead = next_key[1] if next_key else start
+    lead, tail = (next_key[1], after[1]) if next_key else (start, b"")
     # a key with escapes, or one that is there twice, is not what is put together here
     members = [
-        Member(b'"' + name.encode(errors="surrogatepass") + b'"', value, lead, colon)
+        Member(name, b'"' + name.encode(errors="surrogatepass") + b'"', value, lead, colon, tail)
         for name, value in zip(pairs, values, strict=True)
     ]
     end = raw[len(raw[:-1].rstrip(_WHITESPACE)) : -1]
@@ -293,7 +317,7 @@ def _members(raw: bytes) -> JsonObject:
         after = _AFTER.match(raw, stop)
         if after is None:
             break
-        members.append(Member(key[2], raw[key.end() : stop], key[1], key[3], after[1]))
+        members.append(Member(name_of(key[2]), key[2], raw[key.end() : stop], key[1], key[3], after[1]))
         position = after.end()
         if after[2] == b"}":
             return _with_ends(members)
@@ -305,11 +329,15 @@ def _members(raw: bytes) -> JsonObject:
 
 def _with_ends(members: list[Member]) -> JsonObject:
     """What stands after ``{`` and before ``}`` belongs to the object, whichever pairs stand there."""
-    start, end = members[0].lead, members[-1].tail
-    members[-1] = members[-1]._replace(tail=b"")
-    found = JsonObject(members, start, end)
-    members[0] = members[0]._replace(lead=found.layout.lead)
+    found = JsonObject(members, start=members[0].lead, end=members[-1].tail)
+    lead, tail = found.layout.lead, found.layout.tail
+    members[0] = _with_blanks(members[0], lead, members[0].tail)
+    members[-1] = _with_blanks(members[-1], members[-1].lead, tail)
     return found
+
+
+def _with_blanks(member: Member, lead: bytes, tail: bytes) -> Member:
+    return Member(member.name, member.key, member.value, lead, member.colon, tail)
 
 
 def _end_of_value(raw: bytes, start: int) -> int:

@@ -19,7 +19,7 @@ from aml.codec.json_array import MAX_DEPTH, is_deeper_than
 from aml.codec.json_object import JsonObject, parse_object
 from aml.errors import AmlError, DamagedError
 from aml.migrate.marks import version_of
-from aml.migrate.notes import Notes, Used, text_note
+from aml.migrate.notes import KEY, Notes, Used, text_note
 from aml.migrate.patch import Patch, UnfitError, apply_patch, find_patch, read_patch
 from aml.migrate.registry import Change, Move
 
@@ -44,14 +44,13 @@ def move_record(raw: bytes, kind: str, move: Move) -> bytes:
     if is_deeper_than(raw, MAX_DEPTH):
         raise BadRecordError(f"it is nested to more than {MAX_DEPTH} levels")
     try:
-        moved = _moved(raw, kind, move)
-        found = parse_object(moved)
-        if version_of(found) != move.end:
-            raise BadRecordError(f"the step to {move.end} would make it {version_of(found)}")
+        record = parse_object(raw)
+        moved = _without_note(record, raw, kind, move)
+        if moved is None:
+            moved = _with_note(record, raw, kind, move)
+            _check(moved, raw, kind, move)
         if is_deeper_than(moved, MAX_DEPTH):
             raise BadRecordError(f"it would be nested to more than {MAX_DEPTH} levels")
-        if _moved(moved, kind, move.back) != raw:
-            raise BadRecordError(f"the way back to {move.start} would not give it back as it is")
     except BadRecordError:
         raise
     except DamagedError as error:
@@ -59,14 +58,37 @@ def move_record(raw: bytes, kind: str, move: Move) -> bytes:
     return moved
 
 
-def _moved(raw: bytes, kind: str, move: Move) -> bytes:
-    record = parse_object(raw)
+def _without_note(record: JsonObject, raw: bytes, kind: str, move: Move) -> bytes | None:
+    """An ordinary record, which the opposite rule gives back as it is; None for any other."""
+    if record.has(KEY):
+        return None
+    moved = _changed(record, kind, move.change)
+    told = moved.to_bytes()
+    if version_of(moved) != move.end:
+        raise BadRecordError(f"the step to {move.end} would make it {version_of(moved)}")
+    back = parse_object(told)
+    move.back.change(back, kind)
+    return told if back.to_bytes() == raw else None
+
+
+def _check(moved: bytes, raw: bytes, kind: str, move: Move) -> None:
+    record = parse_object(moved)
+    if version_of(record) != move.end:
+        raise BadRecordError(f"the step to {move.end} would make it {version_of(record)}")
+    back = _without_note(record, moved, kind, move.back)
+    if (_with_note(record, moved, kind, move.back) if back is None else back) != raw:
+        raise BadRecordError(f"the way back to {move.start} would not give it back as it is")
+
+
+def _with_note(record: JsonObject, raw: bytes, kind: str, move: Move) -> bytes:
     whole = Notes(record).text(move.note)
     if whole is not None and _is_made_of(raw, whole, kind, move.back):
         return whole
     found = _with_patch(record, kind, move)
-    if found is not None and _with_patch(parse_object(found), kind, move.back) == raw:
-        return found
+    if found is not None:
+        back = parse_object(found)
+        if (_without_note(back, found, kind, move.back) or _with_patch(back, kind, move.back)) == raw:
+            return found
     return _with_text(raw, kind, move)
 
 

@@ -81,7 +81,7 @@ class Notes:
             return whole
         if self._member is not None:
             if raw is not None:
-                whole.members.append(self._member._replace(value=raw))
+                whole.members.append(self._member.with_value(raw))
         elif raw is None:
             whole.remove(KEY)
         elif self._raw is not None:

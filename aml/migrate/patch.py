@@ -125,7 +125,7 @@ def apply_patch(record: JsonObject, patch: Patch) -> JsonObject:
         place = _place(changed, old)
         if place is None or _place(changed, new) is not None:
             raise UnfitError("a name is not there, or its other one is")
-        members[place] = members[place]._replace(key=new)
+        members[place] = members[place].with_key(new)
     for key in patch.gone:
         place = _place(changed, key)
         if place is None:
@@ -136,9 +136,9 @@ def apply_patch(record: JsonObject, patch: Patch) -> JsonObject:
         if place is None:
             changed.insert(len(changed), key, value)
         else:
-            members[place] = members[place]._replace(value=value)
+            members[place] = members[place].with_value(value)
     for key, value in ((key, _patched(changed, key, inner)) for key, inner in patch.inside):
-        members[_known(changed, key)] = members[_known(changed, key)]._replace(value=value)
+        members[_known(changed, key)] = members[_known(changed, key)].with_value(value)
     _arrange(changed, patch)
     return changed
 

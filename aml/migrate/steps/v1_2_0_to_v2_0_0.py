@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aml.codec.json_object import JsonObject, key_of, parse_object
-from aml.migrate.marks import follow_version, has_metadata, set_version
+from aml.migrate.marks import follow_version, has_metadata, own_version, set_version
 
 FROM, TO = "1.2.0", "2.0.0"
 #: Keys that a rule of this step, up or down, puts into a record.
@@ -46,7 +46,8 @@ def upgrade(record: JsonObject, kind: str) -> None:
         for old, new, names in PARTS:
             _move(record, old, new, names)
     _follow_in_metadata(record, FROM, TO)
-    record.remove("version")
+    if own_version(record) != FROM:
+        record.remove("version")  # somebody's own
     set_version(record, TO)
 
 
@@ -56,8 +57,9 @@ def downgrade(record: JsonObject, kind: str) -> None:
         for old, new, names in PARTS:
             _move(record, new, old, {spellings[0]: (name,) for name, spellings in names.items()})
     _follow_in_metadata(record, TO, FROM)
-    record.remove("version")
-    if not has_metadata(record):
+    if has_metadata(record):
+        record.remove("version")
+    else:
         set_version(record, FROM)
 
 
