@@ -94,6 +94,10 @@ class RecordArray:
         """The text with the elements at those ordinals replaced, and no other byte changed."""
         if not replacements:
             return self.text
+        regular = self._regular_ends()
+        if regular is not None:
+            before, gap, after = regular
+            return before + gap.join([replacements.get(*pair) for pair in enumerate(self.elements)]) + after
         spans, text = self.spans, self.text
         pieces: list[bytes] = []
         done = 0
@@ -146,6 +150,17 @@ class RecordArray:
         lead, tail = (_RUNTIME_LEAD, _RUNTIME_TAIL) if spread else (b"", b"")
         inside = lead + (b"," + lead).join(raws) + tail
         return text[: _opening(text) + 1] + inside + text[self._closing() :]
+
+    def _regular_ends(self) -> tuple[bytes, bytes, bytes] | None:
+        """What stands before, between and after the elements, where one gap stands between all of them."""
+        text, few = self.text, self.elements[:2]
+        if len(few) < 2:
+            return None
+        (start, end), (after_gap, _) = _locate(text, few)
+        gap = text[end:after_gap]
+        closing = text[len(text[: self._closing()].rstrip(_WHITESPACE)) :]
+        before = text[:start]
+        return (before, gap, closing) if before + gap.join(self.elements) + closing == text else None
 
     def _closing(self) -> int:
         return self.text.rindex(b"]")

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+
+import msgspec
 
 from aml.codec.json_object import JsonObject, key_of
 from aml.model.schema import states_version, version_by_marks
+from aml.model.undecodable import UNDECODABLE
+
+#: The pairs of a record that any reader of JSON can read.
+Raws = Mapping[str, msgspec.Raw]
 
 NULL = b"null"
 _QUOTE = b'"'
+
+_RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def version_of(record: JsonObject) -> str:
     """The version of a record, told as by its view."""
     has_both = is_stated(record, "tags") and is_stated(record, "active")
     return version_by_marks(own_version(record), has_metadata(record), has_both)
+
+
+def read_pairs(raw: bytes | msgspec.Raw) -> Raws | None:
+    """The pairs of a record, of several of one name the last; None where it takes a more patient reader, if any."""
+    try:
+        return _RAW_OBJECT.decode(raw)
+    except UNDECODABLE:
+        return None
+
+
+def version_of_pairs(pairs: Raws) -> str:
+    """The same for a record by its pairs."""
+    metadata, tags, active = pairs.get("metadata"), pairs.get("tags"), pairs.get("active")
+    has_both = tags is not None and active is not None and bytes(tags) != NULL != bytes(active)
+    stated = pairs.get("version")
+    version = None if stated is None else _text(bytes(stated))
+    return version_by_marks(version, metadata is not None and bytes(metadata)[:1] == b"{", has_both)
 
 
 def is_stated(record: JsonObject, name: str) -> bool:
@@ -28,8 +54,7 @@ def has_metadata(record: JsonObject) -> bool:
 
 def own_version(record: JsonObject) -> str | None:
     """The version that the record states by its field ``version``; None where that is missing or somebody's own."""
-    raw = record.get("version")
-    found = json.loads(raw) if raw is not None and raw[:1] == _QUOTE else None
+    found = _text(record.get("version") or NULL)
     return found if states_version(found) else None
 
 
@@ -41,3 +66,7 @@ def follow_version(record: JsonObject, left: str, reached: str) -> None:
     """A record that states the version it leaves, by its own field, states the one it reaches."""
     if own_version(record) == left:
         set_version(record, reached)
+
+
+def _text(raw: bytes) -> str | None:
+    return json.loads(raw) if raw[:1] == _QUOTE else None

@@ -17,20 +17,24 @@ Change = Callable[[JsonObject, str], None]
 
 
 class Step(NamedTuple):
-    """The change from one version to the next one, and back; ``adds`` names keys that a rule puts in."""
+    """The change from one version to the next one, and back.
+
+    ``adds`` names keys that a rule puts in, ``opens`` objects within which something may change.
+    """
 
     start: str
     end: str
     upgrade: Change
     downgrade: Change
     adds: Sequence[str] = ()
+    opens: Sequence[str] = ()
     summary: str = ""
 
     @classmethod
     def of(cls, module: ModuleType) -> Step:
         """The step that a module of aml.migrate.steps defines; its summary is the module's first line."""
         summary = (module.__doc__ or "").strip().partition("\n")[0]
-        return cls(module.FROM, module.TO, module.upgrade, module.downgrade, module.ADDS, summary)
+        return cls(module.FROM, module.TO, module.upgrade, module.downgrade, module.ADDS, module.OPENS, summary)
 
 
 class Move(NamedTuple):

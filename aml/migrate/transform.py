@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from aml.codec.json_array import RecordArray
 from aml.codec.json_object import JsonObject, parse_object
-from aml.codec.views import Unreadable, view_records
+from aml.codec.views import is_utf8, view_record
 from aml.errors import DamagedError
-from aml.migrate.marks import version_of
+from aml.migrate.marks import NULL, Raws, read_pairs, version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError, move_record
+from aml.migrate.ordinary import OrdinaryWays
 from aml.migrate.registry import VERSIONS, Direction, Move, way
 from aml.model.kinds import Kind
-from aml.model.record import RecordView
 from aml.model.schema import is_too_new
 
 
@@ -81,30 +81,39 @@ class _Migration:
 
     def __init__(self, array: RecordArray, kind: Kind, target: str, direction: Direction) -> None:
         self._array, self._kind = array, kind
-        self._ways = {
-            version: moves
-            for version in VERSIONS
-            if (moves := way(version, target)) and moves[0].direction == direction
-        }
+        ways = {version: way(version, target) for version in VERSIONS}
+        self._moves = {version: moves for version, moves in ways.items() if moves and moves[0].direction == direction}
+        self._ordinary = {move: OrdinaryWays(kind.plural, move) for moves in self._moves.values() for move in moves}
         self._new: dict[int, bytes] = {}
         self._versions: Counter[str] = Counter()
-        self._moved: Counter[tuple[str, str]] = Counter()
+        self._changed: Counter[str] = Counter()
         self._kept = self._odd = self._too_new = 0
         self._bad: list[BadRecordAt] = []
         self._notes: list[RecordNote] = []
 
     def run(self) -> None:
-        for ordinal, seen in enumerate(view_records(self._array, self._kind.view)):
-            if isinstance(seen, Unreadable):
-                self._take_unreadable(ordinal, seen)
+        is_text = is_utf8(self._array.text)
+        for ordinal, element in enumerate(self._array.elements):
+            raw = bytes(element)
+            pairs = read_pairs(element) if is_text else None
+            if pairs is not None:
+                self._take(ordinal, raw, version_of_pairs(pairs), pairs)
+            elif raw[:1] == b"{":
+                self._take_odd(ordinal, raw)
             else:
-                self._take(ordinal, seen.schema_version, seen)
+                seen = view_record(raw, self._kind.view)
+                self._odd += 1
+                self._notes.append(RecordNote(ordinal, None, getattr(seen, "reason", "it is no record")))
 
     def result(self) -> MigratedArray:
+        moved: Counter[tuple[str, str]] = Counter()
+        for version, count in self._changed.items():
+            for move in self._moves[version]:
+                moved[move.start, move.end] += count
         return MigratedArray(
             text=self._array.with_replaced(self._new),
             versions=self._versions,
-            moved=self._moved,
+            moved=moved,
             changed=len(self._new),
             kept=self._kept,
             odd=self._odd,
@@ -113,70 +122,69 @@ class _Migration:
             notes=tuple(self._notes),
         )
 
-    def _take(self, ordinal: int, version: str, seen: RecordView | JsonObject) -> None:
-        self._versions[version] += 1
-        moves = self._ways.get(version)
-        if moves:
-            self._move(ordinal, version, moves, seen)
-        elif version in VERSIONS:
-            self._kept += 1
-        else:
-            self._bad.append(BadRecordAt(ordinal, _ident(seen), version, f"there is no schema version {version!r}"))
-
-    def _move(self, ordinal: int, version: str, moves: Sequence[Move], seen: RecordView | JsonObject) -> None:
-        raw = self._array.raw(ordinal)
-        try:
-            new = raw
-            for move in moves:
-                new = move_record(new, self._kind.plural, move)
-        except BadRecordError as error:
-            self._bad.append(BadRecordAt(ordinal, _ident(seen), version, error.reason))
-            return
-        self._new[ordinal] = new
-        self._moved.update((move.start, move.end) for move in moves)
-        for name in duplicate_keys(parse_object(raw)):
-            self._notes.append(
-                RecordNote(ordinal, _ident(seen), f"the key {name!r} is there more than once, and stays so")
-            )
-
-    def _take_unreadable(self, ordinal: int, seen: Unreadable) -> None:
-        raw = self._array.raw(ordinal)
-        if seen.too_new:
-            self._too_new += 1
-            self._versions[version_of(parse_object(raw))] += 1
-        elif raw[:1] != b"{":
-            self._odd += 1
-            self._notes.append(RecordNote(ordinal, None, seen.reason))
-        else:
-            self._take_odd_record(ordinal, raw, seen)
-
-    def _take_odd_record(self, ordinal: int, raw: bytes, seen: Unreadable) -> None:
-        """What no view is made of may still be told apart, such as a record with NaN in it."""
+    def _take_odd(self, ordinal: int, raw: bytes) -> None:
+        """What the fast reader refuses may be read all the same, such as a record with NaN in it."""
         try:
             record = parse_object(raw)
-        except DamagedError:
-            self._bad.append(BadRecordAt(ordinal, None, None, seen.reason))
-            return
-        version = version_of(record)
-        if is_too_new(version):
-            self._too_new += 1
-            self._versions[version] += 1
+        except DamagedError as error:
+            self._bad.append(BadRecordAt(ordinal, None, None, str(error)))
         else:
-            self._take(ordinal, version, record)
+            self._take(ordinal, raw, version_of(record), None)
+
+    def _take(self, ordinal: int, raw: bytes, version: str, pairs: Raws | None) -> None:
+        self._versions[version] += 1
+        moves = self._moves.get(version)
+        if moves is not None:
+            self._move(ordinal, raw, version, moves, pairs)
+        elif version in VERSIONS:
+            self._kept += 1
+        elif is_too_new(version):
+            self._too_new += 1
+        else:
+            self._refuse(ordinal, raw, version, f"there is no schema version {version!r}")
+
+    def _move(self, ordinal: int, raw: bytes, version: str, moves: Sequence[Move], pairs: Raws | None) -> None:
+        new, is_ordinary = raw, True
+        try:
+            for move in moves:
+                made = None if pairs is None else self._ordinary[move].made(new, pairs)
+                if made is None:
+                    made, is_ordinary = move_record(new, self._kind.plural, move), False
+                new, pairs = made, None if move is moves[-1] else read_pairs(made)
+        except BadRecordError as error:
+            self._refuse(ordinal, raw, version, error.reason)
+            return
+        self._new[ordinal] = new
+        self._changed[version] += 1
+        if not is_ordinary:
+            self._note_duplicates(ordinal, raw, moves)
+
+    def _refuse(self, ordinal: int, raw: bytes, version: str, reason: str) -> None:
+        self._bad.append(BadRecordAt(ordinal, _ident(parse_object(raw)), version, reason))
+
+    def _note_duplicates(self, ordinal: int, raw: bytes, moves: Sequence[Move]) -> None:
+        record = parse_object(raw)
+        opened = {name for move in moves for name in move.step.opens}
+        for name in duplicate_keys(record, opened):
+            text = f"the key {name!r} is there more than once, and stays so"
+            self._notes.append(RecordNote(ordinal, _ident(record), text))
 
 
-def duplicate_keys(record: JsonObject) -> list[str]:
-    """The names that are there more than once, also in objects right within it: as ``metrics.successRate``."""
+def duplicate_keys(record: JsonObject, opened: Collection[str] = ()) -> list[str]:
+    """The names that are there more than once, also in those objects within it that are ``opened``: metrics.x."""
     found = list(record.duplicates)
     for member in record:
-        if member.value[:1] == b"{":
+        if member.name in opened and member.value[:1] == b"{":
             found += [f"{member.name}.{name}" for name in parse_object(member.value).duplicates]
     return found
 
 
-def _ident(record: RecordView | JsonObject) -> str | None:
-    if isinstance(record, RecordView):
-        return record.ident
-    raw = record.get("id")
-    value = json.loads(raw) if raw is not None and raw[:1] == b'"' else None
-    return value.encode(errors="backslashreplace").decode() or None if isinstance(value, str) else None
+def _ident(record: JsonObject) -> str | None:
+    """The record's id, told as by its view."""
+    try:
+        value = json.loads(record.get("id") or NULL)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode() or None
+    return str(value) if type(value) is int else None

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aml.codec.json_object import parse_object
-from aml.codec.views import view_record
 from aml.migrate.marks import version_of
 from aml.migrate.moving import BadRecordError
 from aml.migrate.transform import migrate_record
-from aml.model.kinds import KIND_BY_PLURAL, KINDS
-from aml.model.record import RecordView
 from tests.property.migrating import PLURALS, VERSIONS, records
 
 by_kind = pytest.mark.parametrize("kind", PLURALS)

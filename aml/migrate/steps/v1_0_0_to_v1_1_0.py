@@ -18,6 +18,8 @@ from aml.migrate.times import with_offset
 FROM, TO = "1.0.0", "1.1.0"
 #: Keys that a rule of this step, up or down, puts into a record.
 ADDS = ("tags", "active", "version")
+#: Keys of objects within which this step may change something.
+OPENS = ("evolution", "lifecycle")
 
 _TAGS, _ACTIVE = b'"tags"', b'"active"'
 _NO_TAGS, _IS_ACTIVE, _IS_INACTIVE = b"[]", b"true", b"false"

@@ -17,6 +17,8 @@ from aml.migrate.times import is_time
 FROM, TO = "1.1.0", "1.2.0"
 #: Keys that a rule of this step, up or down, puts into a record.
 ADDS = ("metadata", "variations", "tags", "active")
+#: Keys of objects within which this step may change something.
+OPENS: tuple[str, ...] = ()
 
 _METADATA, _VARIATIONS = b'"metadata"', b'"variations"'
 

@@ -19,6 +19,8 @@ from aml.migrate.marks import follow_version, has_metadata, own_version, set_ver
 FROM, TO = "1.2.0", "2.0.0"
 #: Keys that a rule of this step, up or down, puts into a record.
 ADDS = ("version",)
+#: Keys of objects within which this step may change something.
+OPENS = ("metrics", "performance", "evolution", "lifecycle", "metadata")
 
 _FIGURES = {
     "success_rate": ("successRate",),
