@@ -94,11 +94,13 @@ class RecordArray:
         """The text with the elements at those ordinals replaced, and no other byte changed."""
         if not replacements:
             return self.text
-        regular = self._regular_ends()
-        if regular is not None:
-            before, gap, after = regular
-            return before + gap.join([replacements.get(*pair) for pair in enumerate(self.elements)]) + after
-        spans, text = self.spans, self.text
+        frame = self._frame()
+        if frame is not None:
+            before, gap, after = frame
+            elements = [replacements.get(*pair) for pair in enumerate(self.elements)]
+            return b"".join((before, gap.join(elements), after))
+        text = self.text
+        spans = self.spans
         pieces: list[bytes] = []
         done = 0
         for ordinal in sorted(replacements):
@@ -151,16 +153,20 @@ class RecordArray:
         inside = lead + (b"," + lead).join(raws) + tail
         return text[: _opening(text) + 1] + inside + text[self._closing() :]
 
-    def _regular_ends(self) -> tuple[bytes, bytes, bytes] | None:
-        """What stands before, between and after the elements, where one gap stands between all of them."""
-        text, few = self.text, self.elements[:2]
-        if len(few) < 2:
+    def _frame(self) -> tuple[bytes, bytes, bytes] | None:
+        """What stands before, between and after the elements, if the same stands between all of them."""
+        text = self.text
+        if len(self.elements) < 2:
             return None
-        (start, end), (after_gap, _) = _locate(text, few)
-        gap = text[end:after_gap]
-        closing = text[len(text[: self._closing()].rstrip(_WHITESPACE)) :]
-        before = text[:start]
-        return (before, gap, closing) if before + gap.join(self.elements) + closing == text else None
+        (start, position), (end, _) = _locate(text, self.elements[:2])
+        gap, width, position = text[position:end], end - position, start
+        for size in map(len, self.elements):
+            position += size
+            if text[position : position + width] != gap or text[position + width] in _WHITESPACE:
+                break
+            position += width
+        is_last = text[_skip_blank(text, position)] == ord("]")
+        return (text[:start], gap, text[position:]) if is_last else None
 
     def _closing(self) -> int:
         return self.text.rindex(b"]")

@@ -11,237 +11,214 @@ For whatever is not ordinary, by a key or by a value, there is None here; it goe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from aml.codec.json_array import MAX_DEPTH
 from aml.codec.json_object import Layout, key_of, parse_object
-from aml.migrate.marks import NULL, Raws, read_pairs
+from aml.errors import DamagedError
+from aml.migrate.marks import NULL, Raws
 from aml.migrate.moving import BadRecordError, move_record
 from aml.migrate.registry import Move
 from aml.migrate.steps import v1_0_0_to_v1_1_0, v1_1_0_to_v1_2_0, v1_2_0_to_v2_0_0
 from aml.model.timestamps import parse_timestamp
 
-Values = tuple[bytes | msgspec.Raw, ...]
+Names = tuple[str, ...]
+Values = Sequence[bytes | msgspec.Raw]
+#: A value after the step; None where it is not an ordinary one.
+Change = Callable[[bytes], bytes | None]
 
 _COURSE, _METADATA = "evolution", "metadata"
 #: Names by which a record of schema 1.x says something that is not ordinary.
 _STRANGE = frozenset({"version", "x_aml", "lifecycle", "performance", "reviewed_at"})
 _STRANGE_TIMES = frozenset({"createdAt", "created_at", "last_used", "last_used_at"})
-_COURSE_TIMES = ("created", "lastUsed")
 _NO_TAGS, _UTC = b"[]", b'Z"'
+
+_SCALAR = rb'"[^"\\]*"|-?[0-9][0-9.eE+-]*|true|false|null'
+_UTC_TIME = rb'"[^"\\]*Z"'
 
 #: A store has one layout for each of its writers: the agents' runtime, and somebody's script.
 _MOST_LAYOUTS = 3
+#: In how many ways the keys of an object within a record may be ordered, and which of them are there.
+_MOST_VARIANTS = 8
 
 
-class _Shape(NamedTuple):
-    """Templates of all records with the same keys in the same order. ``places`` are those of parts to be changed."""
+class Shape:
+    """All records with the same keys in the same order and layout: their text before and after, around the values.
 
-    before: bytes
-    after: bytes
-    places: tuple[int, ...] = ()
+    ``changes`` belong to the values at those places, ``added`` makes the values that are put after the last one.
+    """
+
+    def __init__(
+        self,
+        before: bytes,
+        after: bytes,
+        changes: Mapping[int, Change],
+        added: Callable[[Values], Values | None] | None = None,
+    ) -> None:
+        self._before, self._after = before, after
+        self._changes, self._added = tuple(changes.items()), added
+
+    def made(self, raw: bytes, pairs: Raws) -> bytes | None:
+        """The migrated record; None where it is not ordinary."""
+        values = tuple(pairs.values())
+        if self._before % values != raw or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+            return None
+        changed: list[bytes | msgspec.Raw] = list(values)
+        for place, change in self._changes:
+            new = change(bytes(values[place]))
+            if new is None:
+                return None
+            changed[place] = new
+        if self._added is not None:
+            more = self._added(values)
+            if more is None:
+                return None
+            changed += more
+        return self._after % tuple(changed)
+
+
+class OrdinaryWays:
+    """One step for all ordinary records of one kind, in whichever few layouts they are written."""
+
+    def __init__(self, kind: str, move: Move) -> None:
+        self._kind, self._move = kind, move
+        self._ways: dict[Layout, _Way] = {}
+        self._shapes: dict[Names, Shape | None] = {}
+
+    def shape(self, names: Names) -> Shape | None:
+        """The shape of most records with those keys, once there was one."""
+        return self._shapes.get(names)
+
+    def made(self, raw: bytes, pairs: Raws) -> bytes | None:
+        """The migrated record; None where it is not ordinary. ``pairs`` are those of ``raw``."""
+        names = tuple(pairs)
+        usual = self._shapes.get(names)
+        made = usual.made(raw, pairs) if usual else None
+        if made is not None or not _STRANGE.isdisjoint(names):
+            return made
+        for way in self._ways.values():
+            made = self._made_by(way, names, raw, pairs)
+            if made is not None:
+                return made
+        way_of_step = _WAYS.get(self._move.end) if self._move.direction == "up" else None
+        if way_of_step is None or len(self._ways) == _MOST_LAYOUTS:
+            return None
+        layout = parse_object(raw).layout
+        if layout in self._ways:
+            return None
+        self._ways[layout] = way_of_step(self._kind, self._move, layout)
+        return self._made_by(self._ways[layout], names, raw, pairs)
+
+    def _made_by(self, way: _Way, names: Names, raw: bytes, pairs: Raws) -> bytes | None:
+        if names not in way.shapes:
+            way.shapes[names] = way.shape(names)
+            way.unproven.add(names)
+        shape = way.shapes[names]
+        made = shape.made(raw, pairs) if shape is not None else None
+        if made is None:
+            return None
+        if names in way.unproven:
+            way.unproven.remove(names)
+            if not self._is_made_the_long_way(raw, made):
+                way.shapes[names] = None
+                return None
+        self._shapes[names] = shape
+        return made
+
+    def _is_made_the_long_way(self, raw: bytes, made: bytes) -> bool:
+        try:
+            return move_record(raw, self._kind, self._move) == made
+        except BadRecordError:
+            return False
 
 
 class _Way:
-    """One step up for the ordinary records of one kind and layout."""
+    """One step up, for records of one kind and layout."""
 
     def __init__(self, kind: str, move: Move, layout: Layout) -> None:
         self.kind, self.move, self.layout = kind, move, layout
-        self._shapes: dict[tuple[str, ...], _Shape | None] = {}
+        self.shapes: dict[Names, Shape | None] = {}
+        self.unproven: set[Names] = set()
 
-    def __call__(self, raw: bytes, pairs: Raws) -> bytes | None:
-        """The migrated record; None where it is not ordinary."""
-        names = tuple(pairs)
-        shape = self._shapes.get(names)
-        if shape is None:
-            if names in self._shapes:
-                return None
-            return self._first(raw, pairs, names)
-        return self._made(shape, raw, pairs)
-
-    def _first(self, raw: bytes, pairs: Raws, names: tuple[str, ...]) -> bytes | None:
-        shape = self._shape(names) if _STRANGE.isdisjoint(names) else None
-        made = self._made(shape, raw, pairs) if shape else None
-        if shape is not None and made is None:
-            return None  # this one is not ordinary; the next one of its shape may be
-        try:
-            as_well = made is not None and move_record(raw, self.kind, self.move) == made
-        except BadRecordError:
-            as_well = False
-        self._shapes[names] = shape if as_well else None
-        return made if as_well else None
-
-    def _made(self, shape: _Shape, raw: bytes, pairs: Raws) -> bytes | None:
-        values = tuple(pairs.values())
-        if shape.before % values != raw or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-            return None
-        changed = self._changed(pairs, values, shape.places)
-        return None if changed is None else shape.after % changed
-
-    def _shape(self, names: Sequence[str]) -> _Shape | None:
-        """The templates for records of these keys, none of which is strange; None where they cannot be ordinary."""
-        raise NotImplementedError
-
-    def _changed(self, pairs: Raws, values: Values, places: Sequence[int]) -> Values | None:
-        """The values of the migrated record; None where one of them makes the record other than ordinary."""
+    def shape(self, names: Names) -> Shape | None:
+        """What is ordinary for records of these keys, none of which is strange; None where nothing is."""
         raise NotImplementedError
 
 
 class _To110(_Way):
     """``tags`` and ``active`` are added; no time has to be changed."""
 
-    def __init__(self, kind: str, move: Move, layout: Layout) -> None:
-        super().__init__(kind, move, layout)
-        self._courses: dict[tuple[str, ...], bytes | None] = {}
-        self._times = ("timestamp", "reviewedAt") if kind == "decisions" else ("timestamp",)
-
-    def _shape(self, names: Sequence[str]) -> _Shape | None:
+    def shape(self, names: Names) -> Shape | None:
         if _METADATA in names or {"tags", "active"} <= set(names):
             return None
         after = list(names)
+        changes: dict[str, Change] = {"timestamp": _in_utc}
+        if self.kind == "decisions":
+            changes["reviewedAt"] = _in_utc
+        elif self.kind == "patterns":
+            changes[_COURSE] = _Part(self.layout.inner, {"created": _UTC_TIME, "lastUsed": _UTC_TIME}, _STRANGE_TIMES)
         if "tags" in names:
             after.insert(after.index("tags") + 1, "active")
+            # beside an empty list that was there, the place would not tell that ``active`` was added
+            changes["tags"] = _unless(NULL, _NO_TAGS)
         elif "active" in names:
             after.insert(after.index("active"), "tags")
+            changes["active"] = _unless(NULL)
         else:
             after += ("active", "tags")
-        added = {name: value for name, value in (("tags", b"[]"), ("active", b"true")) if name not in names}
-        return _Shape(_template(names, self.layout), _template(after, self.layout, added))
-
-    def _changed(self, pairs: Raws, values: Values, places: Sequence[int]) -> Values | None:  # noqa: ARG002 - as above
-        # beside an empty list that was there, the place would not tell that ``active`` was added
-        if bytes(pairs.get("tags", b"?")) in (NULL, _NO_TAGS) or bytes(pairs.get("active", b"?")) == NULL:
-            return None
-        for name in self._times:
-            if name in pairs and bytes(pairs[name])[-2:] != _UTC:
-                return None
-        if self.kind == "patterns" and _COURSE in pairs and not self._is_usual_course(bytes(pairs[_COURSE])):
-            return None
-        return values
-
-    def _is_usual_course(self, raw: bytes) -> bool:
-        pairs = read_pairs(raw)
-        if pairs is None:
-            return False
-        names = tuple(pairs)
-        if names not in self._courses:
-            usual = _STRANGE_TIMES.isdisjoint(names)
-            self._courses[names] = _template(names, self.layout.inner) if usual else None
-        usual_text = self._courses[names]
-        if usual_text is None or usual_text % tuple(pairs.values()) != raw:
-            return False
-        return all(bytes(pairs[name])[-2:] == _UTC for name in _COURSE_TIMES if name in pairs)
+        added = {name: value for name, value in (("tags", _NO_TAGS), ("active", b"true")) if name not in names}
+        return Shape(_template(names, self.layout), _template(after, self.layout, added), _placed(changes, names))
 
 
 class _To120(_Way):
     """``metadata`` is added, and ``variations`` to patterns."""
 
-    def __init__(self, kind: str, move: Move, layout: Layout) -> None:
-        super().__init__(kind, move, layout)
-        names = ("created_by", "last_modified", "version")
-        self._metadata = _template(names, layout.inner, {"version": key_of(move.end)})
-
-    def _shape(self, names: Sequence[str]) -> _Shape | None:
-        known = set(names)
-        if not {"tags", "active", "agent", "timestamp"} <= known or known & {_METADATA, "variations"}:
+    def shape(self, names: Names) -> Shape | None:
+        used = {"patterns": _COURSE, "decisions": "reviewedAt"}.get(self.kind, "timestamp")
+        if used not in names and self.kind == "decisions":
+            used = "timestamp"
+        if not {"tags", "active", "agent", used} <= set(names) or not {_METADATA, "variations"}.isdisjoint(names):
             return None
-        added = {"variations": b"[]"} if self.kind == "patterns" else {}
-        after = [*names, *added, _METADATA]
-        return _Shape(_template(names, self.layout), _template(after, self.layout, added))
+        changes = {"tags": _unless(NULL), "active": _unless(NULL)}
+        variations = {"variations": _NO_TAGS} if self.kind == "patterns" else {}
+        after = [*names, *variations, _METADATA]
+        metadata = _template(
+            ("created_by", "last_modified", "version"), self.layout.inner, {"version": key_of(self.move.end)}
+        )
+        moment: Change = _as_it_is
+        if used == _COURSE:
+            moment = _Part(self.layout.inner, {"lastUsed": _UTC_TIME}, _STRANGE_TIMES, wanted="lastUsed")
+        agent, place = names.index("agent"), names.index(used)
 
-    def _changed(self, pairs: Raws, values: Values, places: Sequence[int]) -> Values | None:  # noqa: ARG002 - as above
-        agent, used = bytes(pairs["agent"]), self._last_used(pairs)
-        if agent[:1] != b'"' or used is None or bytes(pairs["tags"]) == NULL or bytes(pairs["active"]) == NULL:
-            return None
-        return (*values, self._metadata % (agent, used))
+        def added(values: Values) -> Values | None:
+            author, time = bytes(values[agent]), moment(bytes(values[place]))
+            return (metadata % (author, time),) if author[:1] == b'"' and time and _is_usual_time(time) else None
 
-    def _last_used(self, pairs: Raws) -> bytes | None:
-        if self.kind == "patterns":
-            course = (read_pairs(pairs[_COURSE]) if _COURSE in pairs else None) or {}
-            raw = bytes(course.get("lastUsed", b"")) if _STRANGE_TIMES.isdisjoint(course) else b""
-        else:
-            raw = bytes(pairs["reviewedAt" if self.kind == "decisions" and "reviewedAt" in pairs else "timestamp"])
-        is_usual = raw[-2:] == _UTC and b"\\" not in raw
-        return raw if is_usual and parse_timestamp(raw[1:-1].decode()) is not None else None
-
-
-class _Part:
-    """An object within a record, in which keys get other names."""
-
-    def __init__(self, layout: Layout, names: Mapping[str, Sequence[str]]) -> None:
-        self._layout = layout
-        self._new_names = {spellings[0]: name for name, spellings in names.items()}
-        self._odd = {odd for name, spellings in names.items() for odd in (name, *spellings[1:])}
-        self._shapes: dict[tuple[str, ...], _Shape | None] = {}
-
-    def __call__(self, raw: bytes) -> bytes | None:
-        """The object after the step; None where it is not ordinary."""
-        pairs = read_pairs(raw)
-        if pairs is None:
-            return None
-        names = tuple(pairs)
-        if names not in self._shapes:
-            self._shapes[names] = self._shape(names)
-        shape, values = self._shapes[names], tuple(pairs.values())
-        if shape is None or shape.before % values != raw:
-            return None
-        changed = self._changed(pairs, values)
-        return None if changed is None else shape.after % changed
-
-    def _shape(self, names: tuple[str, ...]) -> _Shape | None:
-        if not self._odd.isdisjoint(names):
-            return None
-        after = [self._new_names.get(name, name) for name in names]
-        return _Shape(_template(names, self._layout), _template(after, self._layout))
-
-    def _changed(self, pairs: Raws, values: Values) -> Values | None:  # noqa: ARG002 - metadata look
-        return values
-
-
-class _Metadata(_Part):
-    """``metadata``, whose version follows."""
-
-    def __init__(self, layout: Layout, move: Move) -> None:
-        super().__init__(layout, {})
-        self._left, self._reached = key_of(move.start), key_of(move.end)
-
-    def _changed(self, pairs: Raws, values: Values) -> Values | None:
-        if bytes(pairs.get("version", b"")) != self._left:
-            return None
-        place = list(pairs).index("version")
-        return (*values[:place], self._reached, *values[place + 1 :])
+        before = _template(names, self.layout)
+        return Shape(before, _template(after, self.layout, variations), _placed(changes, names), added)
 
 
 class _To200(_Way):
     """Parts of patterns get other names, and so do keys within; ``version`` is added, and the metadata's follows."""
 
-    def __init__(self, kind: str, move: Move, layout: Layout) -> None:
-        super().__init__(kind, move, layout)
-        parts = v1_2_0_to_v2_0_0.PARTS if kind == "patterns" else ()
-        self._new_names = {old: new for old, new, _ in parts}
-        self._parts: dict[str, _Part] = {old: _Part(layout.inner, names) for old, _, names in parts}
-        self._parts[_METADATA] = _Metadata(layout.inner, move)
-
-    def _shape(self, names: Sequence[str]) -> _Shape | None:
+    def shape(self, names: Names) -> Shape | None:
         if _METADATA not in names:
             return None
-        after = [self._new_names.get(name, name) for name in names]
-        places = tuple(place for place, name in enumerate(names) if name in self._parts)
-        added = {"version": key_of(self.move.end)}
-        return _Shape(_template(names, self.layout), _template([*after, "version"], self.layout, added), places)
-
-    def _changed(self, pairs: Raws, values: Values, places: Sequence[int]) -> Values | None:
-        names = tuple(pairs)
-        changed = list(values)
-        for place in places:
-            new = self._parts[names[place]](bytes(values[place]))
-            if new is None:
-                return None
-            changed[place] = new
-        return tuple(changed)
+        parts = v1_2_0_to_v2_0_0.PARTS if self.kind == "patterns" else ()
+        new_names = {old: new for old, new, _ in parts}
+        inner, versions = self.layout.inner, (key_of(self.move.start), key_of(self.move.end))
+        changes: dict[str, Change] = {
+            _METADATA: _Part(inner, {"version": re.escape(versions[0])}, replaced={"version": versions[1]})
+        }
+        for old, _, within in parts:
+            odd = {name for new, spellings in within.items() for name in (new, *spellings[1:])}
+            changes[old] = _Part(inner, {}, odd, new_names={spellings[0]: new for new, spellings in within.items()})
+        after = [*(new_names.get(name, name) for name in names), "version"]
+        after_text = _template(after, self.layout, {"version": versions[1]})
+        return Shape(_template(names, self.layout), after_text, _placed(changes, names))
 
 
 _WAYS: Mapping[str, type[_Way]] = {
@@ -251,27 +228,85 @@ _WAYS: Mapping[str, type[_Way]] = {
 }
 
 
-class OrdinaryWays:
-    """One step for all ordinary records of one kind, in whichever few layouts they are written."""
+class _Part:
+    """An object of scalars within a record, told by one expression for each order of keys that was met.
 
-    def __init__(self, kind: str, move: Move) -> None:
-        self._kind, self._move = kind, move
-        self._ways: dict[Layout, _Way] = {}
+    ``values`` are expressions for the values of some keys, ``odd`` keys that make it other than ordinary. After the
+    step keys have ``new_names`` and values are ``replaced``; or of all of it the value of the key ``wanted`` is given.
+    """
 
-    def made(self, raw: bytes, pairs: Raws) -> bytes | None:
-        """The migrated record; None where it is not ordinary. ``pairs`` are those of ``raw``."""
-        for way in self._ways.values():
-            made = way(raw, pairs)
-            if made is not None:
-                return made
-        kind_of_way = _WAYS.get(self._move.end) if self._move.direction == "up" else None
-        if kind_of_way is None or len(self._ways) == _MOST_LAYOUTS:
-            return None
-        layout = parse_object(raw).layout
-        if layout in self._ways:
-            return None
-        self._ways[layout] = kind_of_way(self._kind, self._move, layout)
-        return self._ways[layout](raw, pairs)
+    def __init__(
+        self,
+        layout: Layout,
+        values: Mapping[str, bytes],
+        odd: Iterable[str] = (),
+        *,
+        new_names: Mapping[str, str] | None = None,
+        replaced: Mapping[str, bytes] | None = None,
+        wanted: str | None = None,
+    ) -> None:
+        self._layout, self._values, self._odd = layout, values, frozenset(odd)
+        self._new_names, self._replaced, self._wanted = new_names or {}, replaced or {}, wanted
+        self._variants: dict[Names, tuple[re.Pattern[bytes], bytes]] = {}
+
+    def __call__(self, raw: bytes) -> bytes | None:
+        """What the step makes of the object; None where it is not ordinary."""
+        for expression, after in self._variants.values():
+            found = expression.fullmatch(raw)
+            if found is not None:
+                return after % found.groups()
+        return self(raw) if self._is_new(raw) else None
+
+    def _is_new(self, raw: bytes) -> bool:
+        """Whether these keys in this order are met for the first time, and look ordinary; then they are known."""
+        if len(self._variants) == _MOST_VARIANTS or raw[:1] != b"{":
+            return False
+        try:
+            names = tuple(parse_object(raw).names)
+        except DamagedError:
+            return False
+        needed = {*self._replaced, *([self._wanted] if self._wanted else ())}
+        if names in self._variants or len(set(names)) < len(names) or not needed <= set(names):
+            return False
+        if not names or not self._odd.isdisjoint(names):
+            return False
+        self._variants[names] = re.compile(self._expression(names)), self._after(names)
+        return True
+
+    def _expression(self, names: Names) -> bytes:
+        groups = {name: b"(" + self._values.get(name, _SCALAR) + b")" for name in names}
+        silent = self._replaced if self._wanted is None else {name for name in names if name != self._wanted}
+        groups |= {name: b"(?:" + self._values.get(name, _SCALAR) + b")" for name in silent}
+        layout, escape = self._layout, re.escape
+        pairs = [escape(key_of(name) + layout.colon) + groups[name] for name in names]
+        comma = escape(layout.tail + b"," + layout.lead)
+        return escape(b"{" + layout.start) + comma.join(pairs) + escape(layout.end + b"}")
+
+    def _after(self, names: Names) -> bytes:
+        if self._wanted is not None:
+            return b"%b"
+        return _template([self._new_names.get(name, name) for name in names], self._layout, self._replaced)
+
+
+def _placed(changes: Mapping[str, Change], names: Names) -> dict[int, Change]:
+    return {names.index(name): change for name, change in changes.items() if name in names}
+
+
+def _as_it_is(raw: bytes) -> bytes:
+    return raw
+
+
+def _in_utc(raw: bytes) -> bytes | None:
+    """A time that a step leaves as it is."""
+    return raw if raw[-2:] == _UTC else None
+
+
+def _unless(*odd: bytes) -> Change:
+    return lambda raw: None if raw in odd else raw
+
+
+def _is_usual_time(raw: bytes) -> bool:
+    return raw[-2:] == _UTC and b"\\" not in raw and parse_timestamp(raw[1:-1].decode()) is not None
 
 
 def _template(names: Iterable[str], layout: Layout, added: Mapping[str, bytes] | None = None) -> bytes:

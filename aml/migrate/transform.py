@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from aml.codec.json_array import RecordArray
 from aml.codec.json_object import JsonObject, parse_object
-from aml.codec.views import is_utf8, view_record
+from aml.codec.views import is_utf8
 from aml.errors import DamagedError
 from aml.migrate.marks import NULL, Raws, read_pairs, version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError, move_record
-from aml.migrate.ordinary import OrdinaryWays
+from aml.migrate.ordinary import OrdinaryWays, Shape
 from aml.migrate.registry import VERSIONS, Direction, Move, way
 from aml.model.kinds import Kind
 from aml.model.schema import is_too_new
@@ -84,6 +84,7 @@ class _Migration:
         ways = {version: way(version, target) for version in VERSIONS}
         self._moves = {version: moves for version, moves in ways.items() if moves and moves[0].direction == direction}
         self._ordinary = {move: OrdinaryWays(kind.plural, move) for moves in self._moves.values() for move in moves}
+        self._shapes: dict[tuple[str, ...], tuple[str, Shape]] = {}
         self._new: dict[int, bytes] = {}
         self._versions: Counter[str] = Counter()
         self._changed: Counter[str] = Counter()
@@ -93,17 +94,23 @@ class _Migration:
 
     def run(self) -> None:
         is_text = is_utf8(self._array.text)
+        shapes, new, usual_versions = self._shapes, self._new, Counter[str]()
         for ordinal, element in enumerate(self._array.elements):
             raw = bytes(element)
             pairs = read_pairs(element) if is_text else None
-            if pairs is not None:
-                self._take(ordinal, raw, version_of_pairs(pairs), pairs)
-            elif raw[:1] == b"{":
+            if pairs is None:
                 self._take_odd(ordinal, raw)
+                continue
+            # nearly all records of a large store go this way and no other
+            usual = shapes.get(tuple(pairs))
+            made = usual[1].made(raw, pairs) if usual else None
+            if usual and made is not None:
+                new[ordinal] = made
+                usual_versions[usual[0]] += 1
             else:
-                seen = view_record(raw, self._kind.view)
-                self._odd += 1
-                self._notes.append(RecordNote(ordinal, None, getattr(seen, "reason", "it is no record")))
+                self._take(ordinal, raw, version_of_pairs(pairs), pairs)
+        self._versions += usual_versions
+        self._changed += usual_versions
 
     def result(self) -> MigratedArray:
         moved: Counter[tuple[str, str]] = Counter()
@@ -144,7 +151,7 @@ class _Migration:
             self._refuse(ordinal, raw, version, f"there is no schema version {version!r}")
 
     def _move(self, ordinal: int, raw: bytes, version: str, moves: Sequence[Move], pairs: Raws | None) -> None:
-        new, is_ordinary = raw, True
+        new, is_ordinary, first = raw, True, pairs
         try:
             for move in moves:
                 made = None if pairs is None else self._ordinary[move].made(new, pairs)
@@ -158,6 +165,8 @@ class _Migration:
         self._changed[version] += 1
         if not is_ordinary:
             self._note_duplicates(ordinal, raw, moves)
+        elif len(moves) == 1 and first is not None and (shape := self._ordinary[moves[0]].shape(tuple(first))):
+            self._shapes[tuple(first)] = version, shape
 
     def _refuse(self, ordinal: int, raw: bytes, version: str, reason: str) -> None:
         self._bad.append(BadRecordAt(ordinal, _ident(parse_object(raw)), version, reason))

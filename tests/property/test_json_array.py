@@ -78,6 +78,20 @@ def test_elements_can_be_put_in_anywhere(
     assert _elements(split(text).with_inserted(list(zip(positions, new, strict=True)))) == expected
 
 
+@given(any_array(), elements_of_any_kind, st.data())
+def test_elements_can_be_replaced_and_nothing_else_changes(
+    case: tuple[list[bytes], bytes, list[tuple[int, int]]], new: list[bytes], data: st.DataObject
+) -> None:
+    elements, text, spans = case
+    ordinals = data.draw(st.lists(st.integers(0, len(elements) - 1), unique=True) if elements else st.just([]))
+    replacements = dict(zip(ordinals, new, strict=False))
+    expected = text
+    for ordinal in sorted(replacements, reverse=True):
+        start, end = spans[ordinal]
+        expected = expected[:start] + replacements[ordinal] + expected[end:]
+    assert split(text).with_replaced(replacements) == expected
+
+
 @given(any_array(), st.data())
 def test_a_beginning_of_an_array_is_never_taken_for_a_whole_one(
     case: tuple[list[bytes], bytes, list[tuple[int, int]]], data: st.DataObject
