@@ -61,7 +61,8 @@ class Notes:
                 inside.remove(used.key)
             else:
                 inside.set(used.key, inside.lay_out(used.rest))
-            raw = _shrunk(inside)
+            # an empty one that is not the last tells where the next note is to stand
+            raw = _shrunk(inside) or (None if self._member is not None else b"{}")
         if new is not None:
             if self._is_twice:
                 raise DuplicateKeyError(KEY)

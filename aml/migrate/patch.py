@@ -190,8 +190,9 @@ def find_patch(have: JsonObject, want: JsonObject, added: Collection[str] = ()) 
                 inside.append((key, inner))
     gone = tuple(key for key in before if key not in after)
     patch = Patch(names, gone, tuple(values), (), tuple(inside))
+    movable = {key for key in after if key not in before or before[key].name in added}
     try:
-        return _placed(have, want, patch, {key for key, member in before.items() if member.name in added})
+        return _placed(have, want, patch, movable)
     except AmlError:
         return None
 
@@ -211,11 +212,10 @@ def _inner_patch(have: Member, want: Member) -> Patch | None:
     return find_patch(parse_object(have.value), parse_object(want.value))
 
 
-def _placed(have: JsonObject, want: JsonObject, patch: Patch, added: set[bytes]) -> Patch | None:
+def _placed(have: JsonObject, want: JsonObject, patch: Patch, movable: set[bytes]) -> Patch | None:
     found, wanted = apply_patch(have, patch), want.to_bytes()
     if found.to_bytes() == wanted:
         return patch
-    movable = added | {key for key, _ in patch.values}
     places = tuple((member.key, place) for place, member in enumerate(want.members) if member.key in movable)
     patch = patch._replace(places=places)
     return patch if apply_patch(have, patch).to_bytes() == wanted else None
