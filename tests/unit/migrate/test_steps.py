@@ -104,3 +104,11 @@ def test_an_x_aml_that_is_somebody_elses_survives(mine: bytes) -> None:
     raw = b'{"id":"a","timestamp":"2026-09-07 23:25:56","active":true,"x_aml":' + mine + b',"z":1}'
     up = migrate_record(raw, "decisions", "1.0.0", "2.0.0")
     assert migrate_record(up, "decisions", "2.0.0", "1.0.0") == raw
+
+
+def test_the_example_of_the_documentation_is_what_happens() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "migrations.md").read_text(encoding="utf-8")
+    before, after = (part.partition("\n```")[0] for part in page.split("```json\n")[1:3])
+    made = migrate_record(before.strip().encode(), "solutions", "1.0.0", "1.1.0")
+    assert json.loads(made) == json.loads(after)
+    assert list(json.loads(made)) == list(json.loads(after))
