@@ -83,7 +83,7 @@ def write_health(invocation: Invocation, report: HealthReport) -> None:
             _write_finding(invocation, finding)
     if invocation.verbose:
         _write_passed(invocation, report)
-    _write(invocation, "", _summary(report))
+    _write(invocation, "health: ", _summary(report))
 
 
 def _write_finding(invocation: Invocation, finding: Finding) -> None:
@@ -135,7 +135,7 @@ def _summary(report: HealthReport) -> str:
     found = [_found(level, levels[level]) for level in reversed(Level) if levels[level]]
     ran = sum(check.state != SKIPPED for check in report.checks)
     broken = sum(check.state == NOT_RUN for check in report.checks)
-    parts = [f"health: {', '.join(found) if found else 'all is well'}", f"{count(ran, 'check')} run"]
+    parts = [", ".join(found) if found else "all is well", f"{count(ran, 'check')} run"]
     if broken:
         parts.append(f"{broken} could not")
     if report.agents is not None and report.records is not None:

@@ -187,7 +187,7 @@ def test_that_a_store_was_checked_is_noted_unless_that_is_not_wanted(tmp_path: P
     assert (noted.exit, noted.counts) == (0, {"info": 1, "warning": 2, "error": 0, "critical": 0})
     after = tree_digest(tmp_path)
     assert {path for path in after if path not in before} == {
-        f".loom/memory.aml/{name}" for name in (".gitignore", "operations.json", "operations.lock")
+        f".loom/memory.aml/{name}" for name in (".gitignore", "alerts.json", "operations.json", "operations.lock")
     }
 
 
