@@ -48,6 +48,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "migrate plan": ("aml.migrate.report:MigrateReport",),
     "migrate up": ("aml.migrate.report:MigrateReport",),
     "migrate down": ("aml.migrate.report:MigrateReport",),
+    "migrate migrate": ("aml.migrate.report:MigrateReport",),
     "migrate history": ("aml.workflows.migrate:MigrateHistory",),
     "monitor health": ("aml.cli.health_text:ShownHealth",),
     "monitor metrics": ("aml.workflows.metrics:MetricsReport",),

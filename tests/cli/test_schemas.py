@@ -18,7 +18,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
-from aml.cli.groups import COMMANDS, LazyGroup
+from aml.cli.groups import LazyGroup
 from aml.cli.main import app
 from aml.demo.sample import spoil, write_sample_store
 from tests.cli.running import PROJECT, Answer, aml
@@ -66,6 +66,13 @@ ANSWERED = [
     "optimize index --rebuild",
     "optimize warm-cache",
     "optimize all",
+    "migrate detect",
+    "migrate plan",
+    "migrate up --skip-bad",
+    "migrate up --skip-bad --to 2.0.0 --dry-run",
+    "migrate down --skip-bad --to 1.0.0",
+    "migrate migrate --version 1.1.0 --dry-run",
+    "migrate history",
     "monitor health",
     "monitor health --no-record --checks integrity,caps",
     "monitor metrics",
@@ -106,6 +113,8 @@ FAILED = [
     "query --agent nonsense",
     "show nonsense",
     "optimize compress --agent nonsense",
+    "migrate up",
+    "migrate up --to nonsense",
     "config init --schedule nonsense",
     "config show --config missing.toml",
 ]
@@ -238,11 +247,7 @@ def _commands(path: str, command: Any) -> Iterator[str]:
     if path and (not children or command.invoke_without_command):
         yield path
     for name, child in children.items():
-        if not path:
-            found = get_command(importlib.import_module(COMMANDS[name][0]).app)
-            found = getattr(found, "commands", {}).get(name, found)
-        else:
-            found = command.loaded(name) if isinstance(command, LazyGroup) else child
+        found = command.loaded(name) if isinstance(command, LazyGroup) else child
         yield from _commands(f"{path} {name}".strip(), found)
 
 
