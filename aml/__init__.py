@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     from aml.migrate.detect import DetectReport as DetectReport
     from aml.migrate.options import MigrateOptions as MigrateOptions
     from aml.migrate.report import MigrateReport as MigrateReport
+    from aml.monitor.alerts import Alert as Alert
+    from aml.monitor.findings import Finding as Finding
+    from aml.monitor.findings import Level as Level
+    from aml.monitor.health import CheckResult as CheckResult
+    from aml.monitor.health import HealthReport as HealthReport
+    from aml.monitor.metrics import Metrics as Metrics
+    from aml.monitor.report.data import ReportData as ReportData
+    from aml.monitor.report.page import html_report as html_report
     from aml.optimize.compress import CompressOptions as CompressOptions
     from aml.optimize.compress_report import CompressReport as CompressReport
     from aml.optimize.garbage import Pins as Pins
@@ -54,6 +62,13 @@ if TYPE_CHECKING:
     from aml.prune.report import PruneReport as PruneReport
     from aml.store.open import Store as Store
     from aml.store.open import open_store as open_store
+    from aml.workflows.alerts import AlertList as AlertList
+    from aml.workflows.alerts import acknowledge_alert as acknowledge_alert
+    from aml.workflows.alerts import alert_history as alert_history
+    from aml.workflows.alerts import list_alerts as list_alerts
+    from aml.workflows.alerts import resolve_alert as resolve_alert
+    from aml.workflows.alerts import show_alert as show_alert
+    from aml.workflows.alerts import try_webhook as try_webhook
     from aml.workflows.backup import BackupDetails as BackupDetails
     from aml.workflows.backup import BackupList as BackupList
     from aml.workflows.backup import backup as backup
@@ -64,6 +79,7 @@ if TYPE_CHECKING:
     from aml.workflows.conditions import Conditions as Conditions
     from aml.workflows.explain import prune_explain as prune_explain
     from aml.workflows.gc import collect_garbage as collect_garbage
+    from aml.workflows.health import health as health
     from aml.workflows.index import IndexReport as IndexReport
     from aml.workflows.index import QueryReport as QueryReport
     from aml.workflows.index import WarmReport as WarmReport
@@ -71,6 +87,8 @@ if TYPE_CHECKING:
     from aml.workflows.index import query as query
     from aml.workflows.index import show_record as show_record
     from aml.workflows.index import warm_cache as warm_cache
+    from aml.workflows.metrics import MetricsReport as MetricsReport
+    from aml.workflows.metrics import collect_metrics as collect_metrics
     from aml.workflows.migrate import MigrateHistory as MigrateHistory
     from aml.workflows.migrate import detect_schema as detect_schema
     from aml.workflows.migrate import migrate as migrate
@@ -80,6 +98,7 @@ if TYPE_CHECKING:
     from aml.workflows.prune import prune as prune
     from aml.workflows.prune_plans import prune_apply as prune_apply
     from aml.workflows.prune_plans import prune_plan as prune_plan
+    from aml.workflows.report import report as report
     from aml.workflows.restore import restore as restore
     from aml.workflows.undo import prune_history as prune_history
     from aml.workflows.undo import prune_undo as prune_undo
@@ -122,6 +141,20 @@ _HOMES = {
     "aml.migrate.detect": ("DetectReport",),
     "aml.migrate.options": ("MigrateOptions",),
     "aml.migrate.report": ("MigrateReport",),
+    "aml.monitor.metrics": ("Metrics",),
+    "aml.monitor.alerts": ("Alert",),
+    "aml.monitor.report.data": ("ReportData",),
+    "aml.monitor.report.page": ("html_report",),
+    "aml.workflows.report": ("report",),
+    "aml.workflows.alerts": (
+        "AlertList",
+        "acknowledge_alert",
+        "alert_history",
+        "list_alerts",
+        "resolve_alert",
+        "show_alert",
+        "try_webhook",
+    ),
     "aml.optimize.garbage": ("Pins",),
     "aml.optimize.compress": ("CompressOptions",),
     "aml.optimize.compress_report": ("CompressReport",),
@@ -134,9 +167,13 @@ _HOMES = {
     "aml.workflows.conditions": ("Conditions",),
     "aml.workflows.gc": ("collect_garbage",),
     "aml.workflows.migrate": ("MigrateHistory", "detect_schema", "migrate", "migrate_history"),
+    "aml.workflows.metrics": ("MetricsReport", "collect_metrics"),
+    "aml.workflows.health": ("health",),
     "aml.workflows.optimize": ("OptimizeReport", "optimize"),
     "aml.optimize.gc_plan": ("GcOptions",),
     "aml.optimize.gc_report": ("GcReport",),
+    "aml.monitor.findings": ("Finding", "Level"),
+    "aml.monitor.health": ("CheckResult", "HealthReport"),
     "aml.workflows.prune": ("prune",),
     "aml.workflows.undo": ("prune_history", "prune_undo"),
     "aml.workflows.explain": ("prune_explain",),

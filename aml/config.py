@@ -11,192 +11,33 @@ import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from aml.errors import FileAccessError, SettingsError
 from aml.fs.files import is_there, read_regular
+from aml.sections import AlertSettings as AlertSettings
+from aml.sections import BackupSettings as BackupSettings
+from aml.sections import CacheSettings as CacheSettings
+from aml.sections import ClockSettings as ClockSettings
+from aml.sections import Command, Names, Strategies
+from aml.sections import CompressSettings as CompressSettings
+from aml.sections import GcSettings as GcSettings
+from aml.sections import HealthSettings as HealthSettings
+from aml.sections import HookSettings as HookSettings
+from aml.sections import LockSettings as LockSettings
+from aml.sections import LogSettings as LogSettings
+from aml.sections import PruneSettings as PruneSettings
+from aml.sections import RotateSettings as RotateSettings
+from aml.sections import Settings as Settings
+from aml.sections import SpaceSettings as SpaceSettings
+from aml.sections import StoreSettings as StoreSettings
+from aml.sections import WebhookSettings as WebhookSettings
 
-Days = Annotated[float, Meta(ge=0, le=36_500)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Number = Annotated[int, Meta(ge=0, le=1_000_000)]
-Names = tuple[str, ...]
-Command = tuple[str, ...]
-Strategies = tuple[Literal["time", "performance", "space"], ...]
-
-
-class StoreSettings(Struct, frozen=True):
-    allow_network_store: Annotated[
-        bool, Meta(description="change stores on network file systems, where locks cannot be counted on")
-    ] = False
-    max_unpacked_mb: Annotated[
-        int, Meta(ge=1, le=1 << 20, description="largest unpacked size of one gzip file, in MiB; more counts as damage")
-    ] = 1024
-
-
-class CacheSettings(Struct, frozen=True):
-    size_mb: Annotated[
-        float,
-        Meta(ge=0.1, le=65_536, description="how many MiB of records a loader keeps; the hot set fills 80% of that"),
-    ] = 10.0
-
-
-class BackupSettings(Struct, frozen=True):
-    repository: Annotated[
-        str,
-        Meta(description="where backups go, from the folder that holds the store; empty means STORE-backup beside it"),
-    ] = ""
-    compression: Annotated[
-        Literal["fast", "default", "max"], Meta(description="how hard new data is packed: fast, default or max")
-    ] = "default"
-    full_days: Annotated[
-        Days, Meta(description="auto: days after which every file is read again, for a full backup")
-    ] = 7.0
-    verify_share: Annotated[Share, Meta(description="auto: share of the packs that each run reads back and checks")] = (
-        0.10
-    )
-    retries: Annotated[
-        int, Meta(ge=0, le=20, description="auto: how often a step is tried again after a lock or an I/O error")
-    ] = 5
-    retry_seconds: Annotated[
-        float, Meta(ge=0, le=3600, description="auto: the first pause before that; each further one is twice as long")
-    ] = 2.0
-
-
-class RotateSettings(Struct, frozen=True):
-    keep_last: Annotated[Number, Meta(description="how many of the newest backups stay")] = 3
-    keep_hourly: Annotated[Number, Meta(description="in how many of the last hours with a backup the newest stays")] = 0
-    keep_daily: Annotated[Number, Meta(description="the same for days")] = 0
-    keep_weekly: Annotated[Number, Meta(description="the same for weeks")] = 0
-    keep_monthly: Annotated[Number, Meta(description="the same for months")] = 0
-    keep_yearly: Annotated[Number, Meta(description="the same for years")] = 0
-    keep_within_days: Annotated[Days, Meta(description="all backups of so many days stay")] = 30.0
-    keep_tags: Annotated[Names, Meta(description="backups with one of these tags stay")] = ()
-    max_backups: Annotated[Number, Meta(description="beyond so many the oldest go, 0: no limit")] = 0
-    archive_days: Annotated[
-        Days, Meta(description="how long archives of removed records are kept; undo is possible so long")
-    ] = 365.0
-
-
-class HookSettings(Struct, frozen=True):
-    before_backup: Annotated[Command, Meta(description="command run before a backup; if it fails, there is none")] = ()
-    after_backup: Annotated[Command, Meta(description="command run after a backup that succeeded")] = ()
-    after_partial_backup: Annotated[Command, Meta(description="command run after an incomplete backup")] = ()
-    after_failed_backup: Annotated[Command, Meta(description="command run after a backup that failed")] = ()
-    before_prune: Annotated[
-        Command, Meta(description="command run before a prune; if it fails, nothing is removed")
-    ] = ()
-    after_prune: Annotated[Command, Meta(description="command run after a prune that succeeded")] = ()
-    after_partial_prune: Annotated[Command, Meta(description="command run after a prune that left something out")] = ()
-    after_failed_prune: Annotated[Command, Meta(description="command run after a prune that failed")] = ()
-    timeout_seconds: Annotated[
-        float, Meta(ge=0.1, le=86_400, description="how long a command may take; then it is killed, and has failed")
-    ] = 600.0
-
-
-class LockSettings(Struct, frozen=True):
-    timeout_seconds: Annotated[float, Meta(ge=0, le=86_400, description="how long to wait for a lock")] = 120.0
-
-
-class ClockSettings(Struct, frozen=True):
-    max_behind_minutes: Annotated[
-        float, Meta(ge=0, le=525_600, description="how far now may lie before AML's newest run or backup")
-    ] = 5.0
-    max_ahead_days: Annotated[Days, Meta(description="how far now may lie after AML's newest run or backup")] = 60.0
-
-
-class PruneSettings(Struct, frozen=True):
-    strategies: Annotated[
-        Strategies, Meta(min_length=1, description="which strategies run by default: time, performance, space")
-    ] = (
-        "time",
-        "performance",
-    )
-    unused_days: Annotated[Days, Meta(description="time: a pattern last used longer ago goes")] = 90.0
-    failed_days: Annotated[Days, Meta(description="time: a failed pattern created longer ago goes")] = 30.0
-    failed_success: Annotated[Share, Meta(description="time: success under which an older pattern has failed")] = 0.30
-    min_executions: Annotated[
-        float, Meta(ge=0, le=1e9, description="executions from which success and confidence are judged")
-    ] = 3.0
-    decision_days: Annotated[Days, Meta(description="time: an older decision goes")] = 180.0
-    solution_days: Annotated[Days, Meta(description="time: an older solution that did not work goes")] = 365.0
-    inactive_days: Annotated[Days, Meta(description="time: an inactive record last used longer ago goes")] = 30.0
-    low_success: Annotated[Share, Meta(description="performance: success under which a pattern goes")] = 0.20
-    low_confidence: Annotated[Share, Meta(description="performance: confidence under which a pattern goes")] = 0.15
-    negative_score: Annotated[Share, Meta(description="performance: mean outcome under which a decision goes")] = 0.50
-    aggressive_unused_days: Annotated[Days, Meta(description="--aggressive: instead of unused_days")] = 60.0
-    aggressive_decision_days: Annotated[Days, Meta(description="--aggressive: instead of decision_days")] = 120.0
-    aggressive_low_success: Annotated[Share, Meta(description="--aggressive: instead of low_success")] = 0.30
-    protect_value: Annotated[
-        Share, Meta(description="value or confidence from which a record in use is protected from every rule")
-    ] = 0.85
-    protect_used_days: Annotated[Days, Meta(description="how long after its last use such a record is protected")] = (
-        365.0
-    )
-    protect_new_days: Annotated[Days, Meta(description="records created in the last so many days are protected")] = 7.0
-    backup: Annotated[
-        bool, Meta(description="back the store up before records are removed; if that fails, none is")
-    ] = True
-    pinned_ids: Annotated[Names, Meta(description="ids of records that no rule removes")] = ()
-    pinned_tags: Annotated[Names, Meta(description="tags that protect a record from every rule")] = ("pinned", "keep")
-    max_loss: Annotated[
-        Share, Meta(description="share of an agent's records that one run may remove; a percentage such as 30% is fine")
-    ] = 0.30
-    max_window_loss: Annotated[Share, Meta(description="share of an agent's records that may go within the window")] = (
-        0.50
-    )
-    window_days: Annotated[Days, Meta(description="length of that window")] = 30.0
-    small_agent_allowance: Annotated[
-        int,
-        Meta(ge=0, le=10_000, description="records that a small agent may lose once per window, up to half of them"),
-    ] = 20
-
-
-class SpaceSettings(Struct, frozen=True):
-    agent_mb: Annotated[
-        float, Meta(gt=0, le=1 << 20, description="space: MiB that an agent's folder may hold on disk, above 0")
-    ] = 80.0
-    store_mb: Annotated[
-        float, Meta(gt=0, le=1 << 20, description="space: MiB that the store may hold on disk, above 0")
-    ] = 800.0
-    target: Annotated[
-        float,
-        Meta(gt=0, le=1, description="space: share of its limit to which what is over it is brought down, above 0"),
-    ] = 0.70
-    policy: Annotated[
-        Literal["value-density", "value", "confidence"],
-        Meta(description="space: which patterns go first: value-density (least value per byte), value or confidence"),
-    ] = "value-density"
-
-
-class GcSettings(Struct, frozen=True):
-    temporary_days: Annotated[
-        Days, Meta(description="age from which an unfinished write that an agent left is taken away")
-    ] = 1.0
-
-
-class CompressSettings(Struct, frozen=True):
-    plain: Annotated[
-        bool,
-        Meta(description="compress files of agents without any gzip file too, where nobody asks for it by name"),
-    ] = False
-    age_days: Annotated[Days, Meta(description="files not modified for so many days are compressed, 0: all")] = 30.0
-
-
-class Settings(Struct, frozen=True):
-    store: StoreSettings = StoreSettings()
-    locks: LockSettings = LockSettings()
-    clock: ClockSettings = ClockSettings()
-    prune: PruneSettings = PruneSettings()
-    space: SpaceSettings = SpaceSettings()
-    backup: BackupSettings = BackupSettings()
-    rotate: RotateSettings = RotateSettings()
-    gc: GcSettings = GcSettings()
-    hooks: HookSettings = HookSettings()
-    compress: CompressSettings = CompressSettings()
-    cache: CacheSettings = CacheSettings()
+#: Addresses: checked, and shown without the part that is often a secret.
+_ADDRESSES = ("webhook.url",)
 
 
 class Setting(Struct, frozen=True):
@@ -220,7 +61,7 @@ class Effective(Struct, frozen=True):
         return tuple(
             Setting(
                 f"{section}.{key}",
-                getattr(getattr(self.settings, section), key),
+                _presentable(f"{section}.{key}", getattr(getattr(self.settings, section), key)),
                 self.origins.get(f"{section}.{key}", "default"),
                 getattr(getattr(defaults, section), key),
                 describe(section, key),
@@ -321,6 +162,8 @@ def _field_type(section: str, key: str) -> Any:
 
 def _checked(section: str, key: str, value: Any, origin: str) -> Any:
     field = _field_type(section, key)
+    if f"{section}.{key}" in _ADDRESSES:
+        return _checked_address(f"{section}.{key}", value, origin)
     if isinstance(value, str) and value.strip().endswith("%") and get_args(field)[0] is float:
         value = _share_or_text(value)
     try:
@@ -329,6 +172,31 @@ def _checked(section: str, key: str, value: Any, origin: str) -> Any:
         raise SettingsError(
             f"{origin}: {section}.{key} = {_toml(value)} is not allowed", advice=f"allowed: {_allowed(field)}"
         ) from error
+
+
+def _checked_address(name: str, value: Any, origin: str) -> str:
+    """An address, or nothing. What is wrong with it is told without quoting it."""
+    from aml.monitor.address import parse_address
+
+    if not isinstance(value, str):
+        raise SettingsError(f"{origin}: {name} is not allowed", advice="allowed: a text")
+    try:
+        if value:
+            parse_address(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{origin}: {name} is not allowed: {error}", advice="write it as https://HOST/PATH, or leave it empty"
+        ) from error
+    return value
+
+
+def _presentable(name: str, value: Any) -> Any:
+    """A value as it may be shown."""
+    if name not in _ADDRESSES or not value:
+        return value
+    from aml.monitor.address import shown_address
+
+    return shown_address(value)
 
 
 def _allowed(field: Any) -> str:
@@ -398,7 +266,8 @@ def as_toml(effective: Effective) -> str:
         lines.append(f"[{section}]")
         for one in effective.listed():
             if one.name.startswith(f"{section}."):
-                mark = "# " if one.value == one.default else ""
+                # an address is shown without its path, and so is none to be used
+                mark = "# " if one.value == one.default or one.name in _ADDRESSES else ""
                 lines += [f"# {one.description}", f"{mark}{one.name.removeprefix(section + '.')} = {_toml(one.value)}"]
         lines.append("")
     return "\n".join(lines)

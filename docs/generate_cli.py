@@ -1,4 +1,4 @@
-"""Writes the pages that are taken from the program: docs/cli.md, and the table in docs/settings.md.
+"""Writes what is taken from the program: docs/cli.md, the table in docs/settings.md, and the examples in cron/.
 
 python docs/generate_cli.py            write them
 python docs/generate_cli.py --check    fail if one of them is out of date
@@ -18,19 +18,26 @@ from typer.main import get_command
 
 from aml.cli.groups import COMMANDS, LazyGroup
 from aml.cli.main import app
+from aml.cli.schedule import Place
+from aml.cli.schedule_cron import crontab
+from aml.cli.schedule_systemd import units
 from aml.config import keys, load_settings, sections, variable_name
 from aml.errors import ExitStatus
 
 DOCS = Path(__file__).resolve().parent
+CRON = DOCS.parent / "cron"
+
+#: What the examples are for: they are what aml config init --schedule writes there.
+EXAMPLE = Place(("/usr/local/bin/aml",), "/project/.loom/memory", "loom", "project", ("/project/.loom",))
 
 _NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli instead. -->"
 _INTRODUCTION = """\
 Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
 The tasks are explained in [prune.md](prune.md), [backup.md](backup.md), [optimize.md](optimize.md) and
 [migrate.md](migrate.md), the settings in [settings.md](settings.md), the output of `--json` in
-[json-output.md](json-output.md). `aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
-_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/config.py: begin -->"
-_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/config.py: end -->"
+[cli-output.md](cli-output.md). `aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
+_TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/sections.py: begin -->"
+_TABLE_END = "<!-- Written by docs/generate_cli.py from aml/sections.py: end -->"
 
 #: Every group offers these by itself; they make sense for ``aml`` alone.
 _ROOT_ONLY = ("--install-completion", "--show-completion")
@@ -40,8 +47,8 @@ _MEANINGS = {
     ExitStatus.FAILED: "failed, and the message says why",
     ExitStatus.USAGE: "wrong words on the command line, or a setting that is not allowed",
     ExitStatus.PARTIAL: "partial: the loss budget was used up, some files were left alone, or a backup is incomplete",
-    ExitStatus.HEALTH_WARNING: "health warning (reserved)",
-    ExitStatus.HEALTH_CRITICAL: "health critical (reserved)",
+    ExitStatus.HEALTH_WARNING: "`aml monitor health` found a warning or an info, and `--fail-on` asks for those",
+    ExitStatus.HEALTH_CRITICAL: "`aml monitor health` found an error, or what is critical",
     ExitStatus.NO_STORE: "no store where one was looked for",
     ExitStatus.LOCKED: "nothing could be done because of a lock",
     ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, a backup, or the run journal",
@@ -59,6 +66,7 @@ def main(words: list[str]) -> int:
         if "--check" in words:
             stale.append(path.name)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale:
         sys.stderr.write(f"out of date: {', '.join(stale)}; run python docs/generate_cli.py\n")
@@ -68,7 +76,9 @@ def main(words: list[str]) -> int:
 def pages() -> dict[Path, str]:
     """The generated pages by path."""
     settings = DOCS / "settings.md"
-    return {DOCS / "cli.md": cli_page(), settings: _with_table(settings.read_text(encoding="utf-8"))}
+    schedules = {CRON / one.name: one.text for one in crontab(EXAMPLE)}
+    schedules |= {CRON / "systemd" / one.name: one.text for one in units(EXAMPLE)}
+    return {DOCS / "cli.md": cli_page(), settings: _with_table(settings.read_text(encoding="utf-8"))} | schedules
 
 
 def cli_page() -> str:

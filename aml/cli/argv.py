@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-_VALUED = ("--store", "--repository", "--config")
+_VALUED = ("--store", "--repository", "--config", "--log-json")
 _FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose", "--no-color")
 _OLD_STRATEGIES = "--strategies"
 
@@ -41,6 +41,20 @@ def wants_json(words: Sequence[str]) -> bool:
     """Whether the answer, even to words that cannot be parsed, is to be JSON."""
     before = list(words[: words.index("--")]) if "--" in words else list(words)
     return "--json" in before
+
+
+def value_of(arranged: Sequence[str], option: str) -> str | None:
+    """What a global option that takes a value says, in words that are in order; None where it is left out."""
+    found = None
+    words = iter(arranged)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in _VALUED:
+            said = value if equals else next(words, None)
+            found = said if name == option else found
+        elif word not in _FLAGS:
+            break
+    return found
 
 
 def _name_store(words: list[str], commands: Collection[str]) -> list[str]:

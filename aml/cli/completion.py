@@ -53,3 +53,14 @@ def complete_backup(ctx: typer.Context, incomplete: str) -> list[str]:
     except AmlError:
         ids = []
     return [ident for ident in ("latest", *ids) if ident.startswith(incomplete)]
+
+
+def complete_alert(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of alerts, those that last first, that begin with what was typed."""
+    from aml.monitor.alert_file import read_alerts
+
+    try:
+        known = read_alerts(_store(ctx))
+        return [one.id for one in (*known.opened(), *known.resolved()) if one.id.startswith(incomplete)]
+    except AmlError:
+        return []

@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
@@ -19,7 +20,23 @@ from aml.workflows.undo import prune_history
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_FOLDER = "aml-demo"
+_REPORT = "report.html"
 _WIDTH = 80
+
+
+class DemoStep(Struct, frozen=True):
+    """A command line of the tour, and its exit status."""
+
+    command: str
+    exit: int
+
+
+class DemoReport(Struct, frozen=True):
+    """Paths of the sample store and of the report about it, and the tour over it."""
+
+    store: str
+    report: str
+    commands: tuple[DemoStep, ...]
 
 
 @app.command("demo", epilog="\b\nExamples:\n  aml demo\n  aml demo /tmp/try-aml" + GLOBAL_OPTIONS)
@@ -44,8 +61,10 @@ def demo_command(
     tour.say(f"Wrote a sample store: {store}")
     _show_prune(tour, store)
     _show_backup(tour, store)
+    report = _show_report(tour, project)
     tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
-    return invocation.answer({"store": str(store), "commands": tour.steps}, ExitStatus.DONE, lambda: None)
+    answer = DemoReport(str(store), str(report), tuple(tour.steps))
+    return invocation.answer(answer, ExitStatus.DONE, lambda: None)
 
 
 class _Tour:
@@ -54,7 +73,7 @@ class _Tour:
     def __init__(self, invocation: Invocation, store: Path) -> None:
         self._invocation = invocation
         self._store = store
-        self.steps: list[dict[str, object]] = []
+        self.steps: list[DemoStep] = []
 
     def say(self, text: str) -> None:
         """A remark, folded; a path in it stays whole."""
@@ -67,7 +86,7 @@ class _Tour:
         spelt = f"aml {shlex.join(line)}"
         self._write(f"\n$ {spelt}\n\n")
         status = self._invocation.run_other(line, show=not self._invocation.json)
-        self.steps.append({"command": spelt, "exit": status})
+        self.steps.append(DemoStep(spelt, status))
         if status not in (ExitStatus.DONE, ExitStatus.PARTIAL):
             raise AmlError(f"the demo stopped: {spelt} ended with exit status {status}")
 
@@ -103,6 +122,14 @@ def _show_backup(tour: _Tour, store: Path) -> None:
     tour.show("backup", "verify")
     tour.say("... and a drill restores one into a scratch folder and compares each file.")
     tour.show("backup", "drill")
+
+
+def _show_report(tour: _Tour, project: Path) -> Path:
+    report = project / _REPORT
+    tour.say("All that AML knows of the store, on one page for people.")
+    tour.show("monitor", "report", "--html", str(report))
+    tour.say(f"Open it in a browser: {report}")
+    return report
 
 
 def _new_project(invocation: Invocation, folder: Path | None) -> Path:

@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("aml.cli.show", "Print one record."),
     "optimize": ("aml.cli.optimize", "Make a store smaller and faster: collect garbage, compress old files, index."),
     "migrate": ("aml.cli.migrate", "Move records between schema versions, up and down, all of them or none."),
+    "monitor": ("aml.cli.monitor", "Know that memory is healthy: checks, figures, alerts, a report for people."),
     "config": ("aml.cli.config", "Show the settings in effect, or write a settings file."),
     "demo": ("aml.cli.demo", "Write a realistic sample store and show AML at work on it."),
 }
@@ -30,6 +31,15 @@ PARTS_OF_OPTIMIZE = {
     "index": ("aml.cli.optimize_index", "Bring the index up to date: read the files that changed."),
     "warm-cache": ("aml.cli.optimize_index", "Write the hot set, with which a loader begins."),
     "all": ("aml.cli.optimize_all", "All of these, each reported."),
+}
+
+#: The same for the parts of ``aml monitor``.
+PARTS_OF_MONITOR = {
+    "health": ("aml.cli.monitor_health", "Check all that can go wrong with a store, its backups and AML itself."),
+    "metrics": ("aml.cli.monitor_metrics", "Figures: sizes, counts, ages, growth, backups, the index."),
+    "alerts": ("aml.cli.monitor_alerts", "What checks found, from when it is first seen until it has passed."),
+    "report": ("aml.cli.monitor_report", "All of it for people: text, Markdown, or one HTML file with plots."),
+    "watch": ("aml.cli.monitor_watch", "A live view in the terminal."),
 }
 
 
@@ -60,6 +70,10 @@ class RootGroup(LazyGroup):
 
 class OptimizeGroup(LazyGroup):
     lazily = PARTS_OF_OPTIMIZE
+
+
+class MonitorGroup(LazyGroup):
+    lazily = PARTS_OF_MONITOR
 
 
 # a process that runs several command lines, as the demo does, builds each command once

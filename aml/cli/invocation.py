@@ -22,6 +22,7 @@ from aml.model.undecodable import encodable
 from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, settings_file_for
 
 if TYPE_CHECKING:
+    from aml.cli.event_log import EventLog
     from aml.workflows.conditions import Conditions
 
 #: How long an interrupt may wait while a question is open.
@@ -53,18 +54,24 @@ class Invocation:
         self._rerun = rerun
         self.out, self.err, self.stdin = streams.out, streams.err, streams.stdin
         self.environment = environment
+        self.clock = clock
         self.now = clock()
+        self._clock = clock
         self.folder = folder
         self.command = ""
         self.store_option: str | None = None
         self.repository_option: str | None = None
         self.named_repository: str | None = None
         self.config_option: str | None = None
+        self.log_option: str | None = None
         self.json = False
         self.quiet = False
         self.verbose = False
         self.no_color = False
         self.warnings: list[str] = []
+        self._log: EventLog | None = None
+        self._log_is_sought = False
+        self._has_answered = False
 
     @property
     def color(self) -> bool:
@@ -96,6 +103,11 @@ class Invocation:
         home = self.environment.get("HOME", "")
         # a relative path there is to be ignored, says the specification of these variables
         return Path(named) if named.startswith("/") else Path(home, ".cache") if home.startswith("/") else None
+
+    @property
+    def webhook_secret(self) -> str | None:
+        """What signs messages to the webhook. It is no setting, so that no list of settings can show it."""
+        return self.environment.get("AML_WEBHOOK_SECRET")
 
     def open_place(self) -> Store:
         """The store, or where it was: backups can be looked at and restored when the store itself is gone."""
@@ -172,8 +184,61 @@ class Invocation:
     def of(cls, ctx: Any) -> Invocation:
         """The invocation that a command runs in; from now on its answers name the whole command."""
         invocation: Invocation = ctx.find_root().obj
-        invocation.command = ctx.command_path.removeprefix("aml ").strip()
+        invocation.command = command_of(ctx)
+        invocation._begin_log()
         return invocation
+
+    def _begin_log(self) -> None:
+        """Begin the log that is asked for, if any. Raises UsageError where it would lie in a folder that is not for it.
+
+        Settings that cannot be read are told by the command itself, if it needs them.
+        """
+        if self._log_is_sought:
+            return
+        self._log_is_sought = True
+        root: Path | None = None
+        settings = Settings()
+        with suppress(AmlError):
+            root = Path(os.path.realpath(self.store_path()))
+        with suppress(AmlError):
+            settings = self.settings
+        named = self.log_option or settings.log.file
+        if not named:
+            return
+        from aml.cli.event_log import begin
+
+        beside = self.folder if self.log_option or root is None else root.parent
+        self._log = begin(
+            beside / named,
+            settings.log,
+            self.command,
+            store=root,
+            own_folders=[] if root is None else self._own_folders(root, settings),
+            clock=self._clock,
+            environment=self.environment,
+            tell=self._tell_of_log,
+        )
+
+    def _own_folders(self, root: Path, settings: Settings) -> list[Path]:
+        """Where agents and AML keep their files, and nobody else."""
+        store = Store(root)
+        repository = self.folder / self.repository_option if self.repository_option else None
+        if settings.backup.repository:
+            repository = repository or root.parent / settings.backup.repository
+        return [store.root, store.state, store.keep, *([repository] if repository else [])]
+
+    def _tell_of_log(self, error: AmlError) -> None:
+        told = f"no log of this command: {error}"
+        if self._has_answered:
+            self.note(told)
+        else:
+            self.warn(told)
+
+    def end_log(self, status: int) -> None:
+        """Write the last line of the log, if there is one; no answer comes after it."""
+        if self._log is not None:
+            self._has_answered = True
+            self._log.ended(status)
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal until the answer is yes or no (or nothing). Raises typer.Abort where the input ends."""
@@ -199,6 +264,8 @@ class Invocation:
     def warn(self, message: str) -> None:
         """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""
         self.warnings.append(message)
+        if self._log is not None:
+            self._log.warning(message)
         if not self.json:
             self.note(message)
 
@@ -212,6 +279,8 @@ class Invocation:
 
     def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:
         """Give the answer of a command, in JSON or by ``write_text``, and return its exit status."""
+        if self._log is not None:
+            self._log.answered(data)
         if self.json:
             self._write_json(data, status, [])
         else:
@@ -220,6 +289,11 @@ class Invocation:
 
     def fail(self, error: AmlError) -> int:
         """Explain an error, in JSON or on standard error, and return its exit status."""
+        # wrong words may come before any command does, or be no path at all
+        with suppress(AmlError, OSError, UnicodeEncodeError):
+            self._begin_log()
+        if self._log is not None:
+            self._log.failed(error)
         if self.json:
             found = {"type": type(error).__name__, "message": error.message, "advice": error.advice}
             self._write_json(None, error.status, [found])
@@ -249,3 +323,9 @@ class Invocation:
 
             formatted = json.dumps(json.loads(formatted), indent=2)
         self.out.write(formatted + "\n")
+
+
+def command_of(ctx: Any) -> str:
+    """The words of the command that is run, such as ``prune undo``."""
+    path: str = ctx.command_path
+    return path.removeprefix("aml ").strip()

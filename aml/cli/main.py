@@ -14,9 +14,9 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer.main import get_command
 
 from aml import __version__
-from aml.cli.argv import arrange, wants_json
+from aml.cli.argv import arrange, value_of, wants_json
 from aml.cli.groups import COMMANDS, RootGroup
-from aml.cli.invocation import Invocation, Streams
+from aml.cli.invocation import Invocation, Streams, command_of
 from aml.errors import AmlError, ExitStatus, InterruptedRunError, UsageError
 from aml.fs.access import explain
 
@@ -65,6 +65,10 @@ def _root(
         str | None,
         typer.Option(metavar="FILE", help="The settings file; default: AML_CONFIG, else aml.toml beside the store."),
     ] = None,
+    log_json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Add a JSON line for each event to this log; default: the setting log.file."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")] = False,  # noqa: ARG001  (read before parsing)
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all went well.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print each record and each detail.")] = False,
@@ -83,13 +87,19 @@ def _root(
     invocation: Invocation = ctx.obj
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other", advice="say one of them")
-    for name, value in (("--store", store), ("--repository", repository), ("--config", config)):
+    for name, value in (
+        ("--store", store),
+        ("--repository", repository),
+        ("--config", config),
+        ("--log-json", log_json),
+    ):
         if value == "":
             raise UsageError(f"{name} is empty", advice="name a path, or leave the option out")
     invocation.store_option = store
     invocation.named_repository = repository
     invocation.repository_option = repository or invocation.environment.get("AML_REPOSITORY")
     invocation.config_option = config
+    invocation.log_option = log_json
     invocation.quiet = quiet
     invocation.verbose = verbose
     invocation.no_color = no_color
@@ -111,6 +121,23 @@ def run(
     invocation = Invocation(streams, environment, clock, folder, rerun)
     invocation.json = wants_json(words)
     arranged = arrange(words, COMMANDS)
+    # known before parsing: words that cannot be parsed are logged too
+    invocation.store_option = value_of(arranged, "--store")
+    invocation.config_option = value_of(arranged, "--config")
+    invocation.log_option = value_of(arranged, "--log-json")
+    status = int(ExitStatus.FAILED)
+    try:
+        status = _run(invocation, arranged)
+        streams.out.flush()
+    except KeyboardInterrupt:
+        status = int(ExitStatus.INTERRUPTED)
+        raise
+    finally:
+        invocation.end_log(status)
+    return status
+
+
+def _run(invocation: Invocation, arranged: list[str]) -> int:
     invocation.command = next((word for word in arranged if word in COMMANDS), "")
     try:
         result = _command_line().main(args=arranged, prog_name="aml", standalone_mode=False, obj=invocation)
@@ -118,11 +145,11 @@ def run(
         if invocation.json:
             called = help_wanted.ctx.command_path if help_wanted.ctx is not None else "aml"
             return invocation.fail(UsageError("a command is missing", advice=f"{called} --help lists them"))
-        streams.out.write(help_wanted.format_message() + "\n")
+        invocation.out.write(help_wanted.format_message() + "\n")
         return int(ExitStatus.USAGE)
     except ClickException as error:
         if getattr(error, "ctx", None) is not None:
-            Invocation.of(error.ctx)  # type: ignore[attr-defined]
+            invocation.command = command_of(error.ctx)  # type: ignore[attr-defined]
         return invocation.fail(_as_usage_error(error, invocation.command))
     except AmlError as error:
         return invocation.fail(error)
@@ -173,7 +200,6 @@ def run_process() -> int:
     streams = _streams()
     try:
         status = run(sys.argv[1:], streams=streams, environment=os.environ, clock=time.time, folder=_folder())
-        streams.out.flush()
     except BrokenPipeError:
         # the reader of our output has gone; point the stream nowhere, so that the interpreter does not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), streams.out.fileno())

@@ -13,7 +13,7 @@ from aml.cli.text import count
 from aml.errors import ExitStatus
 from aml.migrate.options import READABLE, MigrateOptions
 from aml.migrate.report import MigrateReport
-from aml.workflows.migrate import detect_schema, migrate, migrate_history
+from aml.workflows.migrate import MigrateHistory, detect_schema, migrate, migrate_history
 
 _EXAMPLES = (
     "  aml migrate detect                      which versions there are, and what claims one\n"
@@ -125,10 +125,8 @@ def history_command(
     """Show earlier migrations, with the backups made before them, and what claims a version."""
     invocation = Invocation.of(ctx)
     found = migrate_history(invocation.open_store())
-    runs = found.runs[:limit]
-    return invocation.answer(
-        {"claims": found.claims, "runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, found.claims, runs)
-    )
+    shown = MigrateHistory(found.claims, found.runs[:limit])
+    return invocation.answer(shown, ExitStatus.DONE, lambda: write_history(invocation, shown))
 
 
 def _carry_out(

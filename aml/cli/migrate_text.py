@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import unified_diff
 
 from aml.cli.invocation import Invocation
 from aml.cli.text import count, left_alone, printable, size, sizes, write_table
 from aml.errors import ExitStatus
-from aml.ledger.runs import Run
 from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport
 from aml.migrate.options import READABLE
 from aml.migrate.report import MigrateReport, SampleRecord
+from aml.workflows.migrate import MigrateHistory
 
 #: So many records that cannot be migrated are named, and the others counted.
 _NAMED = 10
@@ -146,8 +146,9 @@ def _summary(report: MigrateReport) -> str:
     return "; ".join(parts)
 
 
-def write_history(invocation: Invocation, claims: Sequence[Claim], runs: Sequence[Run]) -> None:
-    for claim in claims:
+def write_history(invocation: Invocation, history: MigrateHistory) -> None:
+    runs = history.runs
+    for claim in history.claims:
         invocation.out.write(printable(_claim(claim)) + "\n")
     if not runs:
         invocation.out.write("no run has migrated this store yet\n")

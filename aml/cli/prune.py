@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from aml.cli.completion import complete_prune_run
 from aml.cli.invocation import Invocation
@@ -28,6 +29,7 @@ from aml.cli.prune_explain import app as explaining
 from aml.cli.prune_text import write_history, write_prune, write_undo
 from aml.cli.text import count
 from aml.errors import ExitStatus, UsageError
+from aml.ledger.runs import Run
 from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import Store
@@ -52,6 +54,12 @@ Examples:
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, invoke_without_command=True, epilog=_EXAMPLES + GLOBAL_OPTIONS
 )
+
+
+class History(Struct, frozen=True):
+    """Earlier runs, the newest first."""
+
+    runs: tuple[Run, ...]
 
 
 _NoBackup = Annotated[
@@ -176,7 +184,7 @@ def history_command(
     """Show what earlier runs removed and put back."""
     invocation = Invocation.of(ctx)
     runs = prune_history(invocation.open_store())[:limit]
-    return invocation.answer({"runs": runs}, ExitStatus.DONE, lambda: write_history(invocation, runs))
+    return invocation.answer(History(runs), ExitStatus.DONE, lambda: write_history(invocation, runs))
 
 
 @app.command(

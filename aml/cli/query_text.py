@@ -6,14 +6,23 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from aml.cli.invocation import Invocation
 from aml.cli.text import count, printable, write_table
+from aml.index.query import Found
 from aml.model.undecodable import UNDECODABLE
 from aml.workflows.index import QueryReport, ShowReport
 
 _SUMMARY_CHARACTERS = 60
 _DAY_CHARACTERS = 10
+
+
+class ShownRecord(Found, frozen=True):
+    """One record: what is known of it, ``record`` itself, and ``text``, its exact text."""
+
+    record: Any
+    text: str
 
 
 def write_query(invocation: Invocation, report: QueryReport) -> None:
@@ -93,10 +102,10 @@ def write_raw(invocation: Invocation, report: ShowReport) -> None:
         buffer.flush()
 
 
-def record_document(report: ShowReport) -> dict[str, Any]:
-    """What ``--json`` says of a record: ``record`` is itself, ``text`` its exact text."""
-    known = msgspec.to_builtins(report.found)
-    return {**known, "record": report.record.decoded(), "text": report.record.raw.decode()}
+def record_document(report: ShowReport) -> ShownRecord:
+    """What ``--json`` says of a record."""
+    raw = report.record
+    return ShownRecord(**structs.asdict(report.found), record=raw.decoded(), text=raw.raw.decode())
 
 
 def _spread(raw: bytes) -> str:

@@ -6,23 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
+from aml.model.printable import printable as printable
 from aml.model.units import size as size
-
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def printable(text: str) -> str:
-    """``text`` with everything escaped that a terminal would obey instead of show."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else _escape(one) for one in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return _ESCAPES.get(character) or (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
-    )
 
 
 def count(number: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple, Union
 
 import msgspec
@@ -30,6 +31,9 @@ _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 #: How far an object is set in within another one, where that cannot be told by what is there.
 _USUAL_UNIT = b"  "
+
+#: Records have few names, over and over.
+_MANY_NAMES = 512
 
 #: What an object to be laid out holds: exact bytes, or another object.
 Tree = Mapping[bytes, Union[bytes, "Tree"]]
@@ -234,6 +238,7 @@ class JsonObject:
         return b" " if colon.endswith(b" ") else b""
 
 
+@lru_cache(_MANY_NAMES)
 def key_of(name: str) -> bytes:
     """A key of that name, with quotes."""
     try:
@@ -242,6 +247,7 @@ def key_of(name: str) -> bytes:
         return json.dumps(name).encode()
 
 
+@lru_cache(_MANY_NAMES)
 def name_of(key: bytes) -> str:
     """The name that a key spells."""
     if b"\\" in key:

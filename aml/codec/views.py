@@ -127,8 +127,7 @@ def _check_version(seen: RecordView) -> Seen:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether all of a text is valid UTF-8."""
-    # msgspec does not look at the bytes of strings that it skips
+    """Whether bytes are text at all; decoders here do not look at the bytes of strings that they skip."""
     if data.isascii():
         return True
     # slice by slice: one character beyond the basic plane would make a text take four times its bytes

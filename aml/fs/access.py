@@ -38,6 +38,15 @@ def user_name() -> str:
         return f"user {os.geteuid()}"
 
 
+def owner_name(path: Path) -> str:
+    """Name of the user that a file or folder belongs to, or the number alone where it has no name. Raises OSError."""
+    owner = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
 def _advice(error: OSError, aim: str, path: Path) -> str:
     if error.errno in _PERMISSION:
         return _permission_advice(aim, path)
@@ -65,15 +74,16 @@ def _permission_advice(aim: str, path: Path) -> str:
     reading = aim in ("read", "list")
     for folder in reversed(path.parents):
         if folder.is_dir() and not os.access(folder, os.X_OK):
-            return _lack("enter", "x", folder)
+            return lack_of("enter", "x", folder)
     # making, replacing, locking or removing a file are all writes to its folder
     subject = path if reading or path.is_dir() else path.parent
     if not os.access(subject, os.R_OK if reading else os.W_OK):
-        return _lack("read" if reading else "write to", "r" if reading else "w", subject)
+        return lack_of("read" if reading else "write to", "r" if reading else "w", subject)
     return f"the system does not let {user_name()} do that, whatever the rights on {subject} say"
 
 
-def _lack(what: str, letter: str, subject: Path) -> str:
+def lack_of(what: str, letter: str, subject: Path) -> str:
+    """Who lacks the right to do ``what`` to a path, and the command that gives it: ``letter`` is r, w, x or several."""
     lack = f"{user_name()} lacks the right to {what} {subject}"
     if subject.stat().st_uid == os.geteuid():
         return f"{lack}: chmod u+{letter} {subject}"

@@ -8,8 +8,10 @@ import time
 _POLL_SECONDS = 0.02
 
 
-def lock_within(descriptor: int, seconds: float, *, exclusive: bool = True) -> bool:
-    """Take the lock on an open file, waiting so many seconds for it; False where somebody kept it longer."""
+def lock_within(descriptor: int, seconds: float, *, exclusive: bool = True, poll: float = _POLL_SECONDS) -> bool:
+    """Take the lock on an open file, waiting so many seconds for it; False where somebody kept it longer.
+
+    It is looked for every ``poll`` seconds."""
     wanted = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     end = time.monotonic() + seconds
     while True:
@@ -18,6 +20,6 @@ def lock_within(descriptor: int, seconds: float, *, exclusive: bool = True) -> b
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll)
         else:
             return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aml.errors import FileAccessError
@@ -32,6 +33,12 @@ def load_filter(index: Index) -> BloomFilter | None:
 
     kept = BloomFilter.fromfile(BytesIO(found[1][_SEAL_BYTES:]))
     return kept if kept.capacity == found[0] else None
+
+
+def filter_capacity(folder: Path, seal: bytes) -> int | None:
+    """For how many ids the filter in ``folder`` was made, where it belongs to the state of the index with that seal."""
+    found = read_sealed(folder / FILE_NAME, _NAME, _VERSION)
+    return found[0] if seal and found is not None and found[1][:_SEAL_BYTES] == seal else None
 
 
 def make_filter(index: Index) -> BloomFilter:

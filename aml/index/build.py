@@ -19,24 +19,41 @@ from aml.store.layout import record_file
 from aml.store.open import Store
 from aml.store.read import Content, Fingerprint, fingerprint, read_ahead
 
-_INSERT_RECORDS = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_RECORDS = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Tags are written so many at once: a statement costs more than two short values.
 _TOGETHER = 50
 _INSERT_TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
 _INSERT_TAGS = _INSERT_TAG + ", (?, ?)" * (_TOGETHER - 1)
-_INSERT_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 Row = tuple[object, ...]
 
 
 class Rows(Struct):
-    """What the index holds of one record file; ``odd`` elements are no records, and of them ``too_new`` may be ones."""
+    """What the index holds of one record file; ``odd`` elements are no records, and of them ``too_new`` may be ones.
+
+    ``unpacked`` is the bytes of its text, None where there is none to be had.
+    """
 
     records: list[Row] = []
     tags: list[tuple[str, int]] = []
     odd: int = 0
     too_new: int = 0
     problem: str | None = None
+    unpacked: int | None = None
+
+
+class _Schemas(dict[str, int]):
+    """The numbers that stand for versions of the schema; one that is met for the first time gets the next."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection.execute("SELECT version, number FROM schemas"))
+        self._connection = connection
+
+    def __missing__(self, version: str) -> int:
+        number = self[version] = len(self)
+        self._connection.execute("INSERT INTO schemas VALUES (?, ?)", (number, version))
+        return number
 
 
 def write_files(
@@ -54,6 +71,7 @@ def write_files(
     """
     number, first = _next_numbers(connection)
     files = [record_file(store.root, agent, KIND_BY_PLURAL[kind]) for agent, kind in names]
+    schemas = _Schemas(connection)
     with _no_collections():
         for file, content in read_ahead(files, store.max_unpacked_bytes):
             name = (file.agent, file.kind)
@@ -65,7 +83,7 @@ def write_files(
                 stamp = fingerprint(content.stat)
                 digest, is_gzip = bytes.fromhex(content.sha256), content.form == "gzip"
                 known = Known(number, stamp, is_settled(stamp, now_ns), digest, is_gzip, None)
-                rows = _rows_of(content, number, first)
+                rows = _rows_of(content, number, first, schemas)
                 if texts is not None and rows.problem is None:
                     texts[name] = content.text
             _insert(connection, name, known, rows, first)
@@ -91,7 +109,8 @@ def _unread(number: int, error: AmlError, stamp: Fingerprint, now_ns: int) -> Kn
 
 def _insert(connection: sqlite3.Connection, name: FileName, known: Known, rows: Rows, first: int) -> None:
     row = (known.number, *name, *known.stamp, known.settled, known.sha256, known.is_gzip)
-    connection.execute(_INSERT_FILE, (*row, first, len(rows.records), rows.odd, rows.too_new, rows.problem))
+    counts = (rows.unpacked, first, len(rows.records), rows.odd, rows.too_new, rows.problem)
+    connection.execute(_INSERT_FILE, (*row, *counts))
     connection.executemany(_INSERT_RECORDS, rows.records)
     tags = sorted(rows.tags)
     rest = len(tags) % _TOGETHER
@@ -106,15 +125,17 @@ def _next_numbers(connection: sqlite3.Connection) -> tuple[int, int]:
     return (file or 0) + 1, record or 1
 
 
-def _rows_of(content: Content, file: int, first: int) -> Rows:
+def _rows_of(content: Content, file: int, first: int, schemas: _Schemas) -> Rows:
     from xxhash import xxh3_128_digest
 
+    rows = Rows(unpacked=len(content.text))
     try:
         array = content.array()
     except DamagedError as error:
-        return Rows(problem=error.message)
-    rows = Rows()
-    number = first
+        rows.problem = error.message
+        return rows
+    # looked up once, since the loop below runs for each record
+    records, tagged, encode, number = rows.records, rows.tags, msgspec.json.encode, first
     views = view_records(array, KIND_BY_PLURAL[content.file.kind].view)
     for one, (start, end), element in zip(views, array.spans, array.elements, strict=True):
         if isinstance(one, Unreadable):
@@ -124,8 +145,8 @@ def _rows_of(content: Content, file: int, first: int) -> Rows:
             continue
         tags = one.tag_names if one.tags else ()
         if tags:
-            rows.tags += [(tag, number) for tag in tags]
-        rows.records.append(
+            tagged += [(tag, number) for tag in tags]
+        records.append(
             (
                 number,
                 file,
@@ -135,7 +156,9 @@ def _rows_of(content: Content, file: int, first: int) -> Rows:
                 start,
                 end - start,
                 xxh3_128_digest(element),
-                msgspec.json.encode(tags) if tags else None,
+                encode(tags) if tags else None,
+                1 if one.is_inactive else 0,  # a bool takes SQLite's adapter the long way round
+                schemas[one.schema_version],
             )
         )
         number += 1

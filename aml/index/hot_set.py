@@ -96,6 +96,12 @@ def load_hot(index: Index) -> list[HotRecord]:
     return [one for one in kept.records if _is_there(index, one)]
 
 
+def hot_records(folder: Path) -> int | None:
+    """How many records the set in ``folder`` has; None where there is none that is whole."""
+    found = read_sealed(folder / FILE_NAME, _NAME, _VERSION)
+    return None if found is None else found[0]
+
+
 def _is_there(index: Index, record: HotRecord) -> bool:
     known = index.known.get((record.agent, record.kind))
     return known is not None and any(

@@ -134,6 +134,15 @@ class Index:
         self._update(_Change(list(found), [], []), found, now_ns)
         return Refreshed(len(found), 0, True)
 
+    def outdated(self) -> tuple[int, int] | None:
+        """How many files a refresh would read and forget now; None where there is no index that is kept. Nothing is
+        written. Raises FileAccessError where the store cannot be listed."""
+        found = look(self.store)
+        if self._connection is None and not self._load():
+            return None
+        change = self._compare(found, self._clock(), ())
+        return len(change.read), len(change.gone)
+
     def unread(self) -> tuple[Unread, ...]:
         """What queries cannot show, by agent and kind."""
         rows = self.connection.execute(

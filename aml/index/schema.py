@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 #: Raised with any change to the tables, or to what is written into them: an index of another version is made anew.
-VERSION = 1
+VERSION = 2
 
 RECORDS = "records.sqlite"
 WORDS = "words.sqlite"
@@ -23,14 +23,15 @@ CREATE TABLE files (
     number INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     ctime_ns INTEGER NOT NULL, settled INTEGER NOT NULL, sha256 BLOB NOT NULL, gzip INTEGER NOT NULL,
-    first INTEGER NOT NULL, records INTEGER NOT NULL, odd INTEGER NOT NULL, too_new INTEGER NOT NULL, problem TEXT,
-    UNIQUE (agent, kind)
+    unpacked INTEGER, first INTEGER NOT NULL, records INTEGER NOT NULL, odd INTEGER NOT NULL, too_new INTEGER NOT NULL,
+    problem TEXT, UNIQUE (agent, kind)
 );
 CREATE TABLE records (
     number INTEGER PRIMARY KEY, file INTEGER NOT NULL, id TEXT, value REAL NOT NULL, confidence REAL, success REAL,
     executions REAL, created REAL, used REAL, start INTEGER NOT NULL, length INTEGER NOT NULL, hash BLOB NOT NULL,
-    tag_names BLOB
+    tag_names BLOB, inactive INTEGER NOT NULL, schema INTEGER NOT NULL
 );
+CREATE TABLE schemas (number INTEGER PRIMARY KEY, version TEXT NOT NULL);
 CREATE TABLE tags (tag TEXT NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (tag, record)) WITHOUT ROWID;
 """
 _RECORD_INDEXES = "CREATE INDEX IF NOT EXISTS ids ON records (id)"

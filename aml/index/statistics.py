@@ -6,9 +6,10 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from aml.errors import FileAccessError
 from aml.fs.access import explained
@@ -32,18 +33,23 @@ _RECENT = 100
 _LARGEST_BYTES = 1 << 20
 
 
+#: What can be counted and timed: anything else was not written here.
+_Count = Annotated[int, Meta(ge=0, le=1 << 60)]
+_Seconds = Annotated[float, Meta(ge=0, le=1e15)]
+
+
 class Statistics(Struct):
     """Records that a loader had at hand (``hits``), had to read (``misses``) and let go for want of room
     (``evictions``); ``queries`` and look-ups together took ``seconds``, the longest ``slowest``; ``recent`` are the
     seconds of the last ones."""
 
-    hits: int = 0
-    misses: int = 0
-    evictions: int = 0
-    queries: int = 0
-    seconds: float = 0.0
-    slowest: float = 0.0
-    recent: list[float] = []
+    hits: _Count = 0
+    misses: _Count = 0
+    evictions: _Count = 0
+    queries: _Count = 0
+    seconds: _Seconds = 0.0
+    slowest: _Seconds = 0.0
+    recent: list[_Seconds] = []
 
     @property
     def hit_rate(self) -> float | None:

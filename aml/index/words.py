@@ -11,13 +11,21 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from aml.codec.strings import strings_of
 from aml.errors import AmlError, ChangedError, UsageError
 from aml.fs.parallel import on_own_stack
 from aml.index.fingerprints import FileName
 from aml.index.index import CANNOT_KEEP, Index, open_kept, replace_database
-from aml.index.schema import VERSION, WORDS, connect_for_writing, copy_database, create_word_tables, set_merging
+from aml.index.schema import (
+    VERSION,
+    WORDS,
+    connect_for_writing,
+    copy_database,
+    create_word_tables,
+    set_merging,
+)
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import record_file
 from aml.store.read import read_ahead
@@ -87,6 +95,17 @@ def match_words(index: Index, text: str) -> None:
     raise ChangedError(
         "the store keeps changing while its words are read", advice="run the command again when its writers are done"
     )
+
+
+def words_are_current(index: Index, folder: Path) -> bool:
+    """Whether the words that are kept in ``folder`` are those of the present records, so that none need be added."""
+    base = open_kept(folder / WORDS)
+    if base is None:
+        return False
+    try:
+        return bool(index.seal) and _read_made(base) == (VERSION, index.seal)
+    finally:
+        base.close()
 
 
 def _expression(text: str) -> str:

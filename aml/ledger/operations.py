@@ -24,6 +24,10 @@ _LOCK_NAME = "operations.lock"
 _LOCK_SECONDS = 10.0
 
 
+#: Noted when a clock is trusted: what it contradicted, which from then on is no measure.
+CLOCK_TRUSTED = "clock-trusted"
+
+
 class Operation(Struct, frozen=True):
     """One run: times are ISO 8601 UTC, ``seconds`` how long it took, ``exit`` its status, ``subject`` what it was about
     (such as the id of a backup)."""

@@ -127,7 +127,7 @@ class Journal:
         target: str | None = None,
     ) -> Run:
         """A run that begins now (seconds since 1970 UTC). It is not on disk before ``write``."""
-        number = max((_number(run_id) for run_id in self.ids()), default=0) + 1
+        number = max((run_number(run_id) for run_id in self.ids()), default=0) + 1
         return Run(
             id=f"{_stamp(now)}-{number:04d}-{os.urandom(2).hex()}",
             operation=operation,
@@ -183,11 +183,11 @@ class Journal:
     def since(self, moment: float) -> Iterator[Run]:
         """Runs begun at or after ``moment`` (seconds since 1970 UTC), in the order in which they really began."""
         first = _stamp(max(moment, 0.0))
-        return (self.read(run_id) for run_id in sorted(self.ids(), key=_number) if run_id >= first)
+        return (self.read(run_id) for run_id in sorted(self.ids(), key=run_number) if run_id >= first)
 
     def newest(self) -> Run | None:
         """The run that began last, by sequence and not by clock, of those whose clock was not in doubt."""
-        for run_id in sorted(self.ids(), key=_number, reverse=True):
+        for run_id in sorted(self.ids(), key=run_number, reverse=True):
             run = self.read(run_id)
             if not run.clock_doubted:
                 return run
@@ -249,7 +249,8 @@ def _stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%dT%H%M%S")
 
 
-def _number(run_id: str) -> int:
+def run_number(run_id: str) -> int:
+    """The place of a run in their sequence; 0 where its id tells none."""
     parts = run_id.split("-")
     return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 0
 

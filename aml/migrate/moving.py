@@ -109,10 +109,23 @@ def _with_patch(record: JsonObject, kind: str, move: Move) -> bytes | None:
     if way_back.to_bytes() != notes.body.to_bytes():
         added = set(way_back.names) - set(shifted.body.names)
         patch = find_patch(way_back, notes.body, added.intersection(move.step.adds))
-        if patch is None or notes.get(move.back.note) is not None:
+        patch = _beside_what_is_left(patch, notes, move)
+        if patch is None:
             return None
     new = (move.back.note, patch.tree()) if patch else None
     return notes.around(shifted.body, shifted.used, new).to_bytes()
+
+
+def _beside_what_is_left(patch: Patch | None, notes: Notes, move: Move) -> Patch | None:
+    """The patch to be noted for the way back, where an earlier one could not be used up; None where they do not fit."""
+    left = notes.get(move.back.note)
+    if left is None or patch is None:
+        return patch
+    earlier = read_patch(left)
+    try:
+        return None if earlier is None else patch.joined(earlier, notes.body)
+    except AmlError:
+        return None
 
 
 def _with_text(raw: bytes, kind: str, move: Move) -> bytes:

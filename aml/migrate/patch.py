@@ -73,17 +73,19 @@ class Patch(NamedTuple):
         for key, patch in self.inside:
             yield from (Patch(inside=((key, piece),)) for piece in patch.pieces())
 
-    def joined(self, other: Patch) -> Patch:
-        """Both changes."""
+    def joined(self, other: Patch, record: JsonObject | None = None) -> Patch:
+        """Both changes, those of values in the order of that record's keys, as ``find_patch`` tells them."""
         inside = dict(self.inside)
         for key, patch in other.inside:
-            inside[key] = inside[key].joined(patch) if key in inside else patch
+            part = None if record is None else parse_object(record.members[_known(record, key)].value)
+            inside[key] = inside[key].joined(patch, part) if key in inside else patch
+        order = {} if record is None else {member.key: place for place, member in enumerate(record)}
         return Patch(
             self.names + other.names,
             self.gone + other.gone,
-            self.values + other.values,
-            self.places + other.places,
-            tuple(inside.items()),
+            tuple(sorted(self.values + other.values, key=lambda pair: order.get(pair[0], len(order)))),
+            tuple(sorted(self.places + other.places, key=lambda pair: order.get(pair[0], len(order)))),
+            tuple(sorted(inside.items(), key=lambda pair: order.get(pair[0], len(order)))),
         )
 
 

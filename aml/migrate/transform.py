@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aml.codec.json_array import RecordArray
 from aml.codec.json_object import JsonObject, parse_object
-from aml.codec.views import is_utf8
+from aml.codec.views import Unreadable, is_utf8, view_record
 from aml.errors import DamagedError
 from aml.migrate.marks import NULL, Raws, read_pairs, version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError, move_record
@@ -130,9 +130,11 @@ class _Migration:
         )
 
     def _take_odd(self, ordinal: int, raw: bytes) -> None:
-        """What the fast reader refuses may be read all the same, such as a record with NaN in it; or is no record."""
-        if not raw.startswith(b"{"):
+        """What the fast reader refuses may be read all the same, such as a record with NaN in it."""
+        if raw[:1] != b"{":
+            seen = view_record(raw, self._kind.view)
             self._odd += 1
+            self._notes.append(RecordNote(ordinal, None, seen.reason if isinstance(seen, Unreadable) else ""))
             return
         try:
             record = parse_object(raw)

@@ -4,128 +4,36 @@ Agents write four schema versions, in camelCase and, by hand, in snake_case. A v
 operations ask (how old, how successful, how valuable) for all of them, so that no operation ever names a field of a
 schema. None means unknown, and an unknown figure never condemns a record.
 
-Views are decoded straight from bytes: the struct fields below are all of a record that is ever looked at. Scalars are
-declared Any on purpose, because a hand-written record may hold anything there; the properties check.
+Views are decoded straight from bytes: the struct fields here and in parts.py are all of a record that is ever looked
+at. Scalars are declared Any on purpose, because a hand-written record may hold anything there; the properties check.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from msgspec import Struct
 
+from aml.model.parts import (
+    FULL_SPEED,
+    Course,
+    Effectiveness,
+    Figures,
+    Metadata,
+    Outcome,
+    amount,
+    first,
+    first_time,
+    ratio,
+)
 from aml.model.schema import version_by_marks
 from aml.model.timestamps import parse_timestamp
 
 #: Values a pattern is credited with where a part of its value is unknown: success, confidence, executions, saved ms.
 _UNKNOWN_SUCCESS, _UNKNOWN_CONFIDENCE, _UNKNOWN_EXECUTIONS, _UNKNOWN_SAVED_MS = 0.5, 0.3, 1.0, 0.0
 
-#: A development speed of 1.5 counts as the full score; the runtime's scale runs from 0 to 2.
-FULL_SPEED = 1.5
-
 #: To how many digits scores are meant: what should be 0.85 must not miss a limit of 0.85 by binary rounding.
 _DIGITS = 9
-
-
-def ratio(value: object, limit: float = 1.0) -> float | None:
-    """``value`` as a float where it is a number from 0 to ``limit``, else None."""
-    if (type(value) is float or type(value) is int) and 0 <= value <= limit:
-        return float(value)
-    return None
-
-
-def amount(value: object) -> float | None:
-    """``value`` as a float where it is a finite number of at least 0, else None."""
-    if type(value) is int:
-        return float(value) if 0 <= value < 1 << 53 else None
-    if type(value) is float and value >= 0 and math.isfinite(value):
-        return value
-    return None
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _first_time(*values: object) -> float | None:
-    for value in values:
-        if value is not None:
-            moment = parse_timestamp(value)
-            if moment is not None:
-                return moment
-    return None
-
-
-class Figures(Struct, gc=False):
-    """``metrics`` of schema 1.x and ``performance`` of 2.0.0, in either spelling."""
-
-    successRate: Any = None
-    success_rate: Any = None
-    executionCount: Any = None
-    execution_count: Any = None
-    avgTimeSavedMs: Any = None
-    avg_time_saved_ms: Any = None
-
-
-class Course(Struct, gc=False):
-    """``evolution`` of schema 1.x and ``lifecycle`` of 2.0.0, in either spelling."""
-
-    created: Any = None
-    createdAt: Any = None
-    created_at: Any = None
-    lastUsed: Any = None
-    last_used: Any = None
-    last_used_at: Any = None
-    confidenceScore: Any = None
-    confidence_score: Any = None
-    confidence: Any = None
-
-    @property
-    def begun(self) -> Any:
-        return _first(self.created_at, self.created, self.createdAt)
-
-    @property
-    def used(self) -> Any:
-        return _first(self.last_used_at, self.lastUsed, self.last_used)
-
-    @property
-    def trust(self) -> Any:
-        return _first(self.confidence, self.confidenceScore, self.confidence_score)
-
-
-class Metadata(Struct, gc=False):
-    """``metadata`` of schema 1.2.0 and later, of which only matters that it is there."""
-
-
-class Effectiveness(Struct, gc=False):
-    """``effectiveness`` of a solution."""
-
-    worked: Any = None
-    preventedRecurrence: Any = None
-    prevented_recurrence: Any = None
-
-
-class SuccessMetrics(Struct, gc=False):
-    """``successMetrics`` of a decision's outcome; custom metrics are left out on purpose."""
-
-    developmentSpeed: Any = None
-    development_speed: Any = None
-    apiPerformance: Any = None
-    api_performance: Any = None
-    clientSatisfaction: Any = None
-    client_satisfaction: Any = None
-    maintainability: Any = None
-
-
-class Outcome(Struct, gc=False):
-    """``outcome`` of a decision."""
-
-    successMetrics: SuccessMetrics | None = None
-    success_metrics: SuccessMetrics | None = None
-    wouldRepeat: Any = None
-    would_repeat: Any = None
-
 
 #: What a record is worth, 0 to 1; its confidence, success and executions where they are known.
 Judgement = tuple[float, float | None, float | None, float | None]
@@ -260,15 +168,15 @@ class PatternView(RecordView, gc=False):
     def created(self) -> float | None:
         life, past = self.lifecycle, self.evolution
         if life is None and past is not None and past.created is not None and past.created_at is None:
-            return _first_time(past.created, self.timestamp)
-        return _first_time(life and life.begun, past and past.begun, self.timestamp)
+            return first_time(past.created, self.timestamp)
+        return first_time(life and life.begun, past and past.begun, self.timestamp)
 
     @property
     def last_used(self) -> float | None:
         life, past = self.lifecycle, self.evolution
         if life is None and past is not None and past.lastUsed is not None and past.last_used_at is None:
             return parse_timestamp(past.lastUsed)
-        return _first_time(life and life.used, past and past.used)
+        return first_time(life and life.used, past and past.used)
 
     @property
     def moments(self) -> tuple[float | None, float | None]:
@@ -298,14 +206,14 @@ class PatternView(RecordView, gc=False):
     def _figure(self, snake: str, camel: str) -> Any:
         """The figure of that name, in the newer schema first."""
         found = (self.performance, self.metrics)
-        return _first(*(getattr(figures, name) for figures in found if figures for name in (snake, camel)))
+        return first(*(getattr(figures, name) for figures in found if figures for name in (snake, camel)))
 
     @property
     def confidence(self) -> float | None:
         life, past = self.lifecycle, self.evolution
         if life is None and past is not None and type(past.confidenceScore) is float and past.confidence is None:
             return ratio(past.confidenceScore)
-        return ratio(_first(life and life.trust, past and past.trust))
+        return ratio(first(life and life.trust, past and past.trust))
 
     @property
     def value(self) -> float:
@@ -353,9 +261,9 @@ class SolutionView(RecordView, gc=False):
     @property
     def value(self) -> float:
         found = self.effectiveness
-        prevented = found and _first(found.preventedRecurrence, found.prevented_recurrence)
+        prevented = found and first(found.preventedRecurrence, found.prevented_recurrence)
         prevented = float(prevented) if isinstance(prevented, bool) else amount(prevented)
-        verified = amount(_first(self.verifiedCount, self.verified_count))
+        verified = amount(first(self.verifiedCount, self.verified_count))
         basis = 0.7 if self.worked else 0.3
         return round(
             min(1.0, basis + min(0.05 * (verified or 0.0), 0.2) + min(0.02 * (prevented or 0.0), 0.1)), _DIGITS
@@ -376,26 +284,26 @@ class DecisionView(RecordView, gc=False):
     @property
     def moments(self) -> tuple[float | None, float | None]:
         created = self.created
-        reviewed = _first_time(self.reviewedAt, self.reviewed_at)
+        reviewed = first_time(self.reviewedAt, self.reviewed_at)
         return created, created if reviewed is None else reviewed
 
     @property
     def would_repeat(self) -> bool | None:
         found = self.outcome
-        again = found and _first(found.wouldRepeat, found.would_repeat)
+        again = found and first(found.wouldRepeat, found.would_repeat)
         return again if isinstance(again, bool) else None
 
     @property
     def outcome_score(self) -> float | None:
         found = self.outcome
-        metrics = found and _first(found.successMetrics, found.success_metrics)
+        metrics = found and first(found.successMetrics, found.success_metrics)
         if not metrics:
             return None
-        speed = ratio(_first(metrics.developmentSpeed, metrics.development_speed), limit=2.0)
+        speed = ratio(first(metrics.developmentSpeed, metrics.development_speed), limit=2.0)
         scores = [
             None if speed is None else min(speed / FULL_SPEED, 1.0),
-            ratio(_first(metrics.apiPerformance, metrics.api_performance)),
-            ratio(_first(metrics.clientSatisfaction, metrics.client_satisfaction)),
+            ratio(first(metrics.apiPerformance, metrics.api_performance)),
+            ratio(first(metrics.clientSatisfaction, metrics.client_satisfaction)),
             ratio(metrics.maintainability),
         ]
         known = [score for score in scores if score is not None]

@@ -21,7 +21,8 @@ class BackupsSeen(Struct, frozen=True):
     ``newest`` is the id of the newest complete one of the whole store and ``newest_time`` when it was made,
     ``newest_full`` that of the newest full one; ``verified``, ``drilled`` and ``rotated`` are when that last succeeded,
     ``last_verify`` and ``last_drill`` the exit statuses of the last attempts. Times are ISO 8601 UTC, None is never.
-    ``damaged`` are the manifests that cannot be read.
+    ``damaged`` are the manifests that cannot be read, and ``incomplete`` is the id of the newest backup of the whole
+    store where that is none of the complete ones.
     """
 
     repository: str
@@ -37,6 +38,7 @@ class BackupsSeen(Struct, frozen=True):
     last_drill: int | None = None
     rotated: str | None = None
     damaged: tuple[str, ...] = ()
+    incomplete: str | None = None
 
 
 def look_at_backups(store: Store, destination: Destination, name: str) -> BackupsSeen:
@@ -49,6 +51,8 @@ def look_at_backups(store: Store, destination: Destination, name: str) -> Backup
     complete = found.complete(Scope())
     newest = max(complete, key=_order, default=None)
     full = max((one for one in complete if one.manifest.kind == "full"), key=_order, default=None)
+    whole = (one for one in found.readable if one.manifest.scope == Scope())
+    last_whole = max(whole, key=_order, default=None)
     last, succeeded = last_operations(store), last_successes(store)
     return BackupsSeen(
         repository=name,
@@ -64,6 +68,7 @@ def look_at_backups(store: Store, destination: Destination, name: str) -> Backup
         last_drill=_how(last.get("drill")),
         rotated=_when(succeeded.get("rotate")),
         damaged=tuple(flaw.key for flaw in found.flaws),
+        incomplete=None if last_whole is None or last_whole.manifest.complete else last_whole.id,
     )
 
 

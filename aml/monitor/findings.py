@@ -26,7 +26,8 @@ class Finding(Struct, frozen=True):
     a file as ``agent/kind``, a backup; empty for the store as a whole): both together are what an alert is known by.
 
     ``value`` is what was measured and ``threshold`` what it was held against, in ``unit`` (such as bytes, seconds,
-    records; empty where there is none). ``advice`` is the command or the act that mends it.
+    records; empty where there is none). ``advice`` is the command or the act that mends it, ``details`` are lines that
+    say more, for who wants them.
     """
 
     check: str
@@ -37,3 +38,4 @@ class Finding(Struct, frozen=True):
     value: float | None = None
     threshold: float | None = None
     unit: str = ""
+    details: tuple[str, ...] = ()

@@ -61,9 +61,9 @@ class Content:
         """The JSON text. Raises DamagedError where gzip bytes do not unpack."""
         return unpack(self.data, max_bytes=self.max_unpacked_bytes) if is_gzip(self.data) else self.data
 
-    def prepare(self) -> None:
-        """Unpack and hash now. Raises DamagedError as ``text`` does."""
-        _ = self.sha256, self.text
+    def prepare(self, *, hashed: bool = True) -> None:
+        """Unpack now, and hash where that is wanted. Raises DamagedError as ``text`` does."""
+        _ = self.text, hashed and self.sha256
 
     def array(self) -> RecordArray:
         """The records. Raises DamagedError where the text is not one whole JSON array."""
@@ -125,8 +125,11 @@ def read_digest(file: RecordFile) -> Digest:
     return Digest(file, digest.hexdigest(), found)
 
 
-def read_ahead(files: Sequence[RecordFile], max_unpacked_bytes: int) -> Iterator[tuple[RecordFile, Content | AmlError]]:
-    """The contents of ``files`` in order, read, unpacked and hashed by a thread while the one before is worked on.
+def read_ahead(
+    files: Sequence[RecordFile], max_unpacked_bytes: int, *, hashed: bool = True
+) -> Iterator[tuple[RecordFile, Content | AmlError]]:
+    """The contents of ``files`` in order, read, unpacked and (``hashed``) hashed by a thread while the one before is
+    worked on.
 
     A file that cannot be read comes as the error that says why. At most one file is read ahead, which bounds memory.
     """
@@ -139,7 +142,7 @@ def read_ahead(files: Sequence[RecordFile], max_unpacked_bytes: int) -> Iterator
             wanted.acquire()
             if stopped.is_set():
                 return
-            ready.put(_read_ready(file, max_unpacked_bytes))
+            ready.put(_read_ready(file, max_unpacked_bytes, hashed))
 
     reader = Thread(target=read, name="aml-read-ahead", daemon=True)
     reader.start()
@@ -157,11 +160,11 @@ def read_ahead(files: Sequence[RecordFile], max_unpacked_bytes: int) -> Iterator
         reader.join()
 
 
-def _read_ready(file: RecordFile, max_unpacked_bytes: int) -> Content | AmlError | BaseException:
+def _read_ready(file: RecordFile, max_unpacked_bytes: int, hashed: bool) -> Content | AmlError | BaseException:
     """A content whose text and hash are at hand; errors are carried to the thread that asked."""
     try:
         content = read_content(file, max_unpacked_bytes)
-        content.prepare()
+        content.prepare(hashed=hashed)
     except BaseException as error:  # noqa: BLE001  (raised again by whoever takes it)
         return error
     return content

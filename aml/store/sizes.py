@@ -6,9 +6,55 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct
+
 from aml.fs.access import explained
-from aml.store.layout import is_copy
+from aml.model.kinds import KIND_BY_FILE_NAME
+from aml.store.layout import is_agent_name, is_copy, is_text
 from aml.store.open import Store
+
+
+class StoreSizes(Struct, frozen=True):
+    """Bytes on disk of all that lies in a store: of record files by agent and kind, of the other files of each agent,
+    of what belongs to no agent, and of the copies that the agents' runtime keeps in it for itself."""
+
+    records: dict[tuple[str, str], int]
+    documents: dict[str, int]
+    shared: int
+    copies: int
+
+
+def sizes_in_store(store: Store) -> StoreSizes:
+    """Raises FileAccessError where the store cannot be listed; what cannot be listed in it counts for nothing."""
+    records: dict[tuple[str, str], int] = {}
+    documents: dict[str, int] = {}
+    shared = copies = 0
+    with explained("list", store.root), os.scandir(store.root) as entries:
+        found = list(entries)
+    for entry in found:
+        if entry.is_symlink():
+            continue
+        size = _size(entry) if entry.is_file(follow_symlinks=False) else size_below(Path(entry.path))
+        if is_copy(entry.name):
+            copies += size
+        elif entry.is_dir(follow_symlinks=False) and is_agent_name(entry.name) and is_text(entry.name):
+            own = _record_sizes(entry.path)
+            records.update({(entry.name, kind): one for kind, one in own.items()})
+            # somebody may have written to them between these two looks
+            documents[entry.name] = max(0, size - sum(own.values()))
+        else:
+            shared += size
+    return StoreSizes(records, documents, shared, copies)
+
+
+def _record_sizes(folder: str) -> dict[str, int]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return {
+            KIND_BY_FILE_NAME[entry.name].plural: _size(entry)
+            for entry in entries
+            if entry.name in KIND_BY_FILE_NAME and entry.is_file(follow_symlinks=False)
+        }
+    return {}
 
 
 def size_of_store(store: Store) -> int:

@@ -21,7 +21,7 @@ from aml.fs.runtime_lock import LockPolicy
 from aml.hooks import Hooks
 from aml.ledger.budget import Limits
 from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
-from aml.ledger.operations import Operation, last_operations, note_operation
+from aml.ledger.operations import CLOCK_TRUSTED, Operation, last_operations, note_operation
 from aml.ledger.recovery import recover
 from aml.ledger.runs import Journal, Run, is_run_id
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
@@ -40,8 +40,6 @@ _LONGEST_TIMEOUT = 86_400
 
 #: Operations that a dead run leaves to be ended, which are also folders of what they make ready beside the store.
 _RESTORE, _MIGRATION, _MIGRATE = "restore", "migration", "migrate"
-#: Noted when a clock is trusted: what it contradicted, which from then on is no measure.
-_OVERRULED = "clock-trusted"
 
 
 class Conditions(Struct, frozen=True):
@@ -173,7 +171,7 @@ def newest_witness(store: Store, conditions: Conditions, run: Run | None) -> Wit
     """What AML did last, by a clock that was believed: ``run``, or the newest backup."""
     backup = _newest_backup(store, conditions)
     if backup is not None:
-        overruled = last_operations(store).get(_OVERRULED)
+        overruled = last_operations(store).get(CLOCK_TRUSTED)
         if overruled is not None and overruled.subject == backup.what:
             backup = None
     return newest_of(witness_of(run), backup)
@@ -192,7 +190,7 @@ def _overrule(store: Store, conditions: Conditions, now: float) -> None:
     """Somebody trusts the clock against what AML did last: a backup that contradicts it must not stop later runs."""
     backup = _newest_backup(store, conditions)
     if backup is not None:
-        note_operation(store, Operation(_OVERRULED, to_iso(now), 0.0, 0, backup.what))
+        note_operation(store, Operation(CLOCK_TRUSTED, to_iso(now), 0.0, 0, backup.what))
 
 
 def doubt_about(store: Store, journal: Journal, now: float, conditions: Conditions) -> str | None:

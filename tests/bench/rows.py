@@ -8,6 +8,7 @@ from tests.bench.backup_rows import BACKUP_ROWS
 from tests.bench.index_rows import INDEX_ROWS
 from tests.bench.migrate_rows import MIGRATE_ROWS
 from tests.bench.model import Row, StoreSpec, Target, aml_sides
+from tests.bench.monitor_rows import MONITOR_ROWS
 from tests.bench.optimize_rows import OPTIMIZE_ROWS
 
 _PRUNE = ("--store", "{store}", "prune", "--strategy", "time", "--max-loss", "100%", "--yes")
@@ -63,6 +64,7 @@ ROWS: tuple[Row, ...] = (
     *INDEX_ROWS,
     *OPTIMIZE_ROWS,
     *MIGRATE_ROWS,
+    *MONITOR_ROWS,
 )
 
 

@@ -17,7 +17,7 @@ from tests.bench.measure import CHECKOUT, Sample, Timing
 from tests.bench.report import RowResult, table
 from tests.bench.rows import select
 
-GROUPS = ("startup", "prune", "optimize", "index")
+GROUPS = ("startup", "prune", "optimize", "index", "monitor")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 

@@ -40,6 +40,7 @@ def test_every_step_of_the_demo_succeeds(shown: tuple[Path, Answer]) -> None:
         ("backup", "restore"),
         ("backup", "verify"),
         ("backup", "drill"),
+        ("monitor", "report"),
     }
     # the sample has a damaged file, and the loss budget does not reach for all
     assert {words for words, status in steps.items() if status} <= {("prune", "--yes")}
@@ -77,6 +78,15 @@ def test_the_commands_that_the_demo_shows_work_as_they_stand(shown: tuple[Path, 
         assert program == "aml"
         if "--yes" not in words and "undo" not in words:
             assert aml(folder, *words).status == 0, step["command"]
+
+
+def test_the_demo_ends_with_a_report_and_tells_where_it_is(shown: tuple[Path, Answer]) -> None:
+    folder, answer = shown
+    report = folder / "aml-demo" / "report.html"
+    assert answer.envelope["data"]["report"] == str(report)
+    page = report.read_text()
+    assert "<h1><bdi>aml-demo</bdi></h1>" in page
+    assert all(agent in page for agent in COUNTS)
 
 
 def test_what_the_demo_says_fits_a_narrow_terminal(tmp_path: Path) -> None:

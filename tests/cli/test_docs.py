@@ -28,25 +28,37 @@ from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.backup.rotate import RotatedBackup, RotateReport
 from aml.backup.staging import Staged
+from aml.cli.config import Printed, SettingsFile, Shown, Written
+from aml.cli.demo import DemoReport, DemoStep
+from aml.cli.event_log import Event
+from aml.cli.health_text import ShownCheck, ShownFinding, ShownHealth
 from aml.cli.invocation import Streams
 from aml.cli.main import run
+from aml.cli.monitor_report import ShownReport
+from aml.cli.schedule_files import ScheduleFile, ScheduleReport
 from aml.config import (
+    AlertSettings,
     BackupSettings,
     CompressSettings,
     GcSettings,
+    HealthSettings,
     HookSettings,
+    LogSettings,
     PruneSettings,
     RotateSettings,
     Setting,
+    WebhookSettings,
     load_settings,
 )
 from aml.demo.sample import write_sample_store
 from aml.fs.run_lock import Holder
 from aml.index.index import Unread as UnreadByIndex
 from aml.index.query import Query
+from aml.index.state import IndexState
 from aml.index.statistics import Statistics
 from aml.ledger.archive import ArchivedRecord
 from aml.ledger.budget import AgentBudget, Limits, budget
+from aml.ledger.latest import LastRun
 from aml.ledger.operations import Operation
 from aml.ledger.quarantine import Original
 from aml.ledger.runs import REMOVING, Run, RunFile
@@ -55,6 +67,26 @@ from aml.migrate.claim import Claim, Claimed
 from aml.migrate.detect import DetectedFile, DetectReport
 from aml.migrate.plan import BadRecord
 from aml.migrate.report import MigratedFile, MigrateReport, SampleRecord
+from aml.monitor.alerts import Acknowledged, Alert, Alerts, Delivery, Resolved
+from aml.monitor.backups import BackupsSeen
+from aml.monitor.checks import CHECKS
+from aml.monitor.deliveries import Message
+from aml.monitor.metrics import (
+    AgentFigures,
+    AgentKind,
+    Ages,
+    CacheFigures,
+    Counts,
+    DamagedFile,
+    HistoryState,
+    KindFigures,
+    Metrics,
+    QueryTimes,
+    StoreSize,
+)
+from aml.monitor.removals import Removal
+from aml.monitor.report.data import BackupPoint, Overall, SizePoint
+from aml.monitor.samples import Growth, Sample
 from aml.optimize.compress import Reason
 from aml.optimize.compress_report import CompressedFile, CompressReport
 from aml.optimize.garbage import Pins
@@ -67,8 +99,10 @@ from aml.prune.rules import RULES
 from aml.prune.verdicts import Condition, Guard, Verdict
 from aml.repository.check import AffectedFile, Finding
 from aml.repository.manifest import FileEntry, FolderEntry
+from aml.workflows.alerts import AlertList, ResolveReport, WebhookTrial
 from aml.workflows.backup import AgentShare, BackupDetails, BackupLine, BackupList
 from aml.workflows.index import IndexReport, QueryRecord, QueryReport, WarmReport
+from aml.workflows.metrics import MetricsReport
 from aml.workflows.migrate import MigrateHistory
 from aml.workflows.optimize import OptimizePart, OptimizeReport
 from aml.workflows.upkeep import AutoReport, VerifyReport
@@ -194,7 +228,9 @@ def test_every_page_about_tasks_has_commands_that_are_run() -> None:
         "query.md",
         "settings.md",
         "optimize.md",
-        "json-output.md",
+        "operations.md",
+        "cli-output.md",
+        "monitor.md",
     }
     for page in PAGES:
         commands = re.findall(r"```sh\n(?:[A-Z_]+=\S+ )*aml ", page.read_text(encoding="utf-8"))
@@ -254,29 +290,12 @@ def test_the_python_that_is_shown_runs(block: Block, project: Path) -> None:
     assert done.stdout
 
 
-def test_the_crontab_runs(project: Path) -> None:
-    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
-    jobs = [line.lstrip("#") for line in lines if re.match(r"#?\d+ \d+ ", line)]
-    assert len(jobs) >= 5
-    for job in jobs:
-        command = job.split(maxsplit=5)[5].partition(" > ")[0]
-        assert "%" not in command, f"cron ends the command at the percent sign: {job}"
-        words = shlex.split(command.replace("/project", str(project)))
-        answer = aml(words[1:], project)
-        assert answer.status in (0, 3), f"{job}\n{answer.out}\n{answer.err}"
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/backup.md"])
 def test_the_lines_for_cron_are_those_of_the_crontab(page: str) -> None:
     shown = re.search(r"```cron\n(.+?)\n```", (PROJECT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert shown
     lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
     assert [line for line in shown[1].splitlines() if line not in lines] == []
-
-
-def test_the_crontab_backs_up_by_the_words_that_scripts_say() -> None:
-    lines = (PROJECT / "cron" / "aml.crontab").read_text(encoding="utf-8").splitlines()
-    assert any(re.fullmatch(r"\d+ \d+ \* \* \* +aml /project/\.loom/memory backup auto", line) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -360,15 +379,15 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 FIELDS = [
-    ("json-output.md", ["schema", "command", "status", "exit", "data", "warnings", "errors"]),
-    ("json-output.md", PruneReport.__struct_fields__),
-    ("json-output.md", FileReport.__struct_fields__),
-    ("json-output.md", RecordReport.__struct_fields__),
-    ("json-output.md", SpaceReport.__struct_fields__),
-    ("json-output.md", AgentBudget.__struct_fields__),
-    ("json-output.md", UndoReport.__struct_fields__),
-    ("json-output.md", FileUndo.__struct_fields__),
-    ("json-output.md", Setting.__struct_fields__),
+    ("cli-output.md", ["schema", "command", "status", "exit", "data", "warnings", "errors"]),
+    ("cli-output.md", PruneReport.__struct_fields__),
+    ("cli-output.md", FileReport.__struct_fields__),
+    ("cli-output.md", RecordReport.__struct_fields__),
+    ("cli-output.md", SpaceReport.__struct_fields__),
+    ("cli-output.md", AgentBudget.__struct_fields__),
+    ("cli-output.md", UndoReport.__struct_fields__),
+    ("cli-output.md", FileUndo.__struct_fields__),
+    ("cli-output.md", Setting.__struct_fields__),
     ("state.md", Run.__struct_fields__),
     ("state.md", RunFile.__struct_fields__),
     ("state.md", ArchivedRecord.__struct_fields__),
@@ -379,10 +398,18 @@ FIELDS = [
     ("state.md", Staged.__struct_fields__),
     ("state.md", Statistics.__struct_fields__),
     ("state.md", Claimed.__struct_fields__),
+    ("state.md", Sample.__struct_fields__),
+    ("state.md", Alerts.__struct_fields__),
+    ("state.md", Delivery.__struct_fields__),
+    ("monitor.md", AlertSettings.__struct_fields__),
+    ("webhook.md", WebhookSettings.__struct_fields__),
+    ("webhook.md", Message.__struct_fields__),
     ("query.md", Query.__struct_fields__),
     ("backup.md", BackupSettings.__struct_fields__),
     ("backup.md", RotateSettings.__struct_fields__),
     ("backup.md", HookSettings.__struct_fields__),
+    ("operations.md", LogSettings.__struct_fields__),
+    ("operations.md", Event.__struct_fields__),
     ("optimize.md", CompressSettings.__struct_fields__),
     ("optimize.md", GcSettings.__struct_fields__),
     ("optimize.md", GcOptions.__struct_fields__),
@@ -390,6 +417,8 @@ FIELDS = [
     ("optimize.md", CLASSES),
     ("optimize.md", get_args(Reason)),
     ("prune.md", [rule.name for rule in RULES]),
+    ("monitor.md", [check.name for check in CHECKS]),
+    ("monitor.md", HealthSettings.__struct_fields__),
     ("prune.md", [key for key in PruneSettings.__struct_fields__ if key != "strategies"]),
 ]
 
@@ -399,6 +428,11 @@ def test_every_name_is_described(page: str, names: Sequence[str]) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in text] == []
 
+
+METRICS = (
+    *(MetricsReport, Metrics, StoreSize, Counts, KindFigures, AgentFigures, AgentKind, DamagedFile, Ages, Growth),
+    *(HistoryState, IndexState, CacheFigures, QueryTimes, LastRun, BackupsSeen),
+)
 
 ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml prune explain", (ExplainReport, Explanation, Verdict, Condition, Guard, Purse, Removed, Unread)),
@@ -418,15 +452,21 @@ ANSWERS: list[tuple[str, Sequence[type]]] = [
     ("aml migrate detect", (DetectReport, DetectedFile, Claim)),
     ("aml migrate up", (MigrateReport, MigratedFile, BadRecord, SampleRecord)),
     ("aml migrate history", (MigrateHistory,)),
+    ("aml config", (Shown, Setting, SettingsFile, Written, Printed, ScheduleReport, ScheduleFile)),
+    ("aml demo", (DemoReport, DemoStep)),
+    ("aml monitor alerts", (AlertList, Alert, Acknowledged, Resolved, ResolveReport, WebhookTrial)),
     ("aml query", (QueryReport, QueryRecord, UnreadByIndex)),
     ("aml optimize index", (IndexReport,)),
     ("aml optimize warm-cache", (WarmReport,)),
+    ("aml monitor metrics", METRICS),
+    ("aml monitor health", (ShownHealth, ShownCheck, ShownFinding)),
+    ("aml monitor report", (ShownReport, Overall, SizePoint, Removal, BackupPoint)),
 ]
 
 
 @pytest.mark.parametrize(("command", "types"), ANSWERS, ids=lambda one: one if isinstance(one, str) else "")
 def test_every_field_of_an_answer_is_described_where_its_command_is(command: str, types: Sequence[type]) -> None:
-    text = (DOCS / "json-output.md").read_text(encoding="utf-8")
+    text = (DOCS / "cli-output.md").read_text(encoding="utf-8")
     section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
     names = {name for one in types for name in one.__struct_fields__}
     assert [name for name in sorted(names) if f"`{name}`" not in section] == []
@@ -467,7 +507,7 @@ def test_the_figures_of_each_rule_are_those_that_are_described(project: Path) ->
 
 
 def _figures_described() -> Iterator[tuple[str, set[str]]]:
-    text = (DOCS / "json-output.md").read_text(encoding="utf-8").partition("| rule | figures |")[2]
+    text = (DOCS / "cli-output.md").read_text(encoding="utf-8").partition("| rule | figures |")[2]
     for rules, figures in re.findall(r"^\| (.*?) \| (.*?) \|$", text.partition("\n\n")[0], re.MULTILINE):
         for rule in re.findall(r"`(\w+)`", rules):
             yield rule, set(re.findall(r"`(\w+)`", figures))

@@ -80,7 +80,7 @@ def test_a_path_from_the_environment_is_named_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["migrates", "detect"], ["monitor", "health"], ["prun", "--dry-run"]],
+    [["migrates", "detect"], ["monitr", "health"], ["prun", "--dry-run"]],
     ids=" ".join,
 )
 def test_after_a_path_it_is_the_command_that_is_unknown(tmp_path: Path, command: list[str]) -> None:

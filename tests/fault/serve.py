@@ -82,7 +82,8 @@ def _import_everything() -> None:
     from aml.cli import groups
     from aml.codec.compression import pack, unpack
 
-    for name, (module, _) in (*groups.COMMANDS.items(), *groups.PARTS_OF_OPTIMIZE.items()):
+    parts = (*groups.PARTS_OF_OPTIMIZE.items(), *groups.PARTS_OF_MONITOR.items())
+    for name, (module, _) in (*groups.COMMANDS.items(), *parts):
         groups._load(name, module)
     unpack(pack(b"[]"), max_bytes=2)
 

@@ -58,6 +58,7 @@ def _check(elements: list[bytes], text: bytes, kind: Any, target: str, direction
     assert found.changed == sum(one != other for one, other in zip(elements, expected, strict=True))
     assert found.changed + found.kept + found.odd + found.too_new + len(found.bad) == len(elements)
     assert found.text is array.text or found.changed
+    assert found.odd == sum(raw[:1] != b"{" for raw in elements)
     again = migrate_array(after, kind, target, direction)
     assert again.changed == 0
     assert again.text is after.text

@@ -1,0 +1,128 @@
+"""``aml monitor watch``: a live view of a store."""
+
+from __future__ import annotations
+
+import os
+import time
+from shutil import get_terminal_size
+from typing import Annotated
+
+import typer
+
+from aml.cli.invocation import Invocation
+from aml.cli.options import examples
+from aml.errors import ExitStatus, UsageError
+from aml.monitor.report.watch import Line, Tone, watch_lines
+from aml.workflows.watch import Look, Watch
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_WIDTH = 80
+#: How soon (seconds) a change of the terminal's size is seen.
+_GLANCE_SECONDS = 0.2
+_STYLES: dict[Tone, str] = {
+    "plain": "",
+    "soft": "dim",
+    "strong": "bold",
+    "good": "bold green",
+    "warning": "yellow",
+    "error": "bold red",
+}
+
+
+@app.command(
+    "watch", epilog=examples("  aml monitor watch\n  aml monitor watch --interval 60\n  aml monitor watch --count 1")
+)
+def watch_command(
+    ctx: typer.Context,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.2, max=86_400, help="How often the view is made anew.")
+    ] = 5.0,
+    number: Annotated[
+        int | None,
+        typer.Option("--count", metavar="N", min=1, help="End after N views. Default: at ctrl-c, or 1 in a pipe."),
+    ] = None,
+) -> int:
+    """Show the store as it is, again and again: its health, figures, what AML is doing to it, the last runs.
+
+    It only reads, and ends with ctrl-c (exit status 0). The checks, which read every file, are made every 30 seconds.
+    """
+    invocation = Invocation.of(ctx)
+    if invocation.json:
+        raise UsageError("watch is for people", advice="aml monitor report --json tells the same once")
+    store = invocation.open_store()
+    conditions = invocation.look_into(store)
+    watch = Watch(store, conditions, invocation.settings, user_cache=invocation.user_cache)
+    is_live = invocation.out.isatty() and invocation.environment.get("TERM") != "dumb"
+    try:
+        if is_live:
+            _show_live(invocation, watch, interval, number)
+        else:
+            _print(invocation, watch, interval, number or 1)
+    except KeyboardInterrupt:
+        # how it is meant to end
+        pass
+    finally:
+        watch.close()
+    if not is_live and number is None:
+        invocation.note("this is no terminal, so that was one look; --count says how many there shall be")
+    return int(ExitStatus.DONE)
+
+
+def _print(invocation: Invocation, watch: Watch, interval: float, number: int) -> None:
+    """Views one after the other."""
+    for place in range(number):
+        if place:
+            time.sleep(interval)
+            invocation.out.write("\n")
+        look = watch.look(invocation.clock())
+        lines = watch_lines(look.data, look.holder, _WIDTH, "")
+        invocation.out.write("".join(f"{line.words}\n" for line in lines).rstrip("\n") + "\n")
+        invocation.out.flush()
+
+
+def _show_live(invocation: Invocation, watch: Watch, interval: float, number: int | None) -> None:
+    """Views one in the place of the other, on a screen of their own, which is as it was before in the end."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(file=invocation.out, no_color=not invocation.color, highlight=False)
+    footer = f"every {interval:g} s; ctrl-c ends"
+
+    def drawn(look: Look, size: tuple[int, int]) -> Group:
+        found = _fitting(watch_lines(look.data, look.holder, size[0], footer), size[1])
+        lines = (Text(line.words, style=_STYLES[line.tone], no_wrap=True, overflow="crop") for line in found)
+        return Group(*lines)
+
+    with Live(console=console, screen=True, auto_refresh=False, transient=True) as live:
+        shown = 0
+        while number is None or shown < number:
+            look, size = watch.look(invocation.clock()), _size(invocation)
+            live.update(drawn(look, size), refresh=True)
+            shown += 1
+            until = time.monotonic() + interval
+            while (left := until - time.monotonic()) > 0 and shown != number:
+                time.sleep(min(left, _GLANCE_SECONDS))
+                if _size(invocation) != size:
+                    size = _size(invocation)
+                    live.update(drawn(look, size), refresh=True)
+
+
+def _fitting(lines: tuple[Line, ...], height: int) -> tuple[Line, ...]:
+    """As many lines as there is room for, and the last one, which tells how it ends; no heading of nothing."""
+    if len(lines) <= height:
+        return lines
+    first = list(lines[: max(0, height - 1)])
+    while len(first) > 1 and (not first[-1].words or first[-1].tone == "strong"):
+        first.pop()
+    return (*first, lines[-1])
+
+
+def _size(invocation: Invocation) -> tuple[int, int]:
+    """Columns and lines of the terminal."""
+    try:
+        found = os.get_terminal_size(invocation.out.fileno())
+    except (OSError, ValueError):
+        found = get_terminal_size((_WIDTH, 24))
+    return max(found.columns, 1), max(found.lines, 1)

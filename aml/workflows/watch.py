@@ -1,0 +1,71 @@
+"""A store looked at again and again. Nothing is ever written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from aml.config import Settings
+from aml.fs.run_lock import Holder, current_holder
+from aml.index.folder import index_folder
+from aml.index.index import Index
+from aml.ledger.state import run_lock_path
+from aml.monitor.health import HealthReport
+from aml.monitor.report.data import ReportData
+from aml.store.open import Store
+from aml.workflows.conditions import Conditions
+from aml.workflows.health import check_health
+from aml.workflows.report import make_report
+
+#: The checks read every file: they are made so often (seconds), however often figures are wanted.
+_HEALTH_SECONDS = 30.0
+
+
+class Look(Struct, frozen=True):
+    """What a store is like, and who is changing it now."""
+
+    data: ReportData
+    holder: Holder | None
+
+
+class Watch:
+    """Looks at one store. What is in its index is kept between the looks, so that each reads only what changed."""
+
+    def __init__(
+        self, store: Store, conditions: Conditions, settings: Settings, *, user_cache: Path | None = None
+    ) -> None:
+        self._store = store
+        self._conditions = conditions
+        self._settings = settings
+        self._user_cache = user_cache
+        self._index = Index(store, index_folder(store, user_cache), keep=False)
+        self._health: HealthReport | None = None
+        self._checked = 0.0
+
+    def look(self, now: float) -> Look:
+        """The store as it is ``now`` (seconds since 1970 UTC). Raises AmlError where it cannot be listed."""
+        if self._health is None or not 0 <= now - self._checked < _HEALTH_SECONDS:
+            self._checked = now
+            self._health = check_health(
+                self._store,
+                now=now,
+                conditions=self._conditions,
+                settings=self._settings,
+                record=False,
+                user_cache=self._user_cache,
+            )
+        data = make_report(
+            self._store,
+            now=now,
+            conditions=self._conditions,
+            settings=self._settings,
+            record=False,
+            user_cache=self._user_cache,
+            health=self._health,
+            index=self._index,
+        )
+        return Look(data, current_holder(run_lock_path(self._store)))
+
+    def close(self) -> None:
+        self._index.close()

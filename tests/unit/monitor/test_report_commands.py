@@ -1,0 +1,40 @@
+"""Commands in sentences of advice."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aml.monitor.report.commands import parted
+
+
+@pytest.mark.parametrize(
+    ("advice", "commands"),
+    [
+        ("aml backup create; for cron: aml backup auto", ["aml backup create", "aml backup auto"]),
+        (
+            "aml optimize gc --salvage --dry-run shows what can still be read; aml backup restore --path a/b.json does",
+            ["aml optimize gc --salvage --dry-run", "aml backup restore --path a/b.json"],
+        ),
+        ("aml backup verify --all, and then aml backup create.", ["aml backup verify --all", "aml backup create"]),
+        (
+            "aml backup show 20261121T143720.061405Z-cdee978b names",
+            ["aml backup show 20261121T143720.061405Z-cdee978b"],
+        ),
+        ("aml prune --max-loss 100% --yes", ["aml prune --max-loss 100% --yes"]),
+        ("aml --store '/srv/my shop' prune undo RUN puts them back", ["aml --store '/srv/my shop' prune undo RUN"]),
+        ("prune while agents are idle", []),
+        ("ask whoever runs aml", []),
+    ],
+)
+def test_commands_are_found_as_far_as_they_go(advice: str, commands: list[str]) -> None:
+    assert [words for words, is_command in parted(advice) if is_command] == commands
+
+
+_PIECES = st.sampled_from(["aml", "prune", "backup", "--path", "a/b.json", "--yes", ";", ",", ".", " ", "RUN", "'a b'"])
+
+
+@given(st.text() | st.lists(_PIECES).map(" ".join))
+def test_nothing_of_a_sentence_is_lost(advice: str) -> None:
+    assert "".join(words for words, _ in parted(advice)) == advice
