@@ -266,6 +266,24 @@ def test_an_odd_record_is_kept_or_told(tmp_path: Path, case: str) -> None:
     assert sorted(elements(path.read_bytes())[1].scalars()) == sorted(parse_scalars(first))
 
 
+@pytest.mark.xfail(
+    strict=True, reason="records that stay count as changed where their neighbour's odd value became text"
+)
+@pytest.mark.parametrize("value", ["NaN", r'"\ud83d"'])
+def test_what_only_a_tolerant_reader_takes_may_become_text_beside_records_that_stay(tmp_path: Path, value: str) -> None:
+    memory = make_store(tmp_path, {"alpha": {}})
+    file = memory / "alpha/solutions.json"
+    stays = '{"id": "a", "tags": [], "active": true}'
+    file.write_text(f'[{stays}, {{"id": "b",\n\t"tags": ["x"],"metadata":{{"own": {value}}}}}]', encoding="utf-8")
+    before = file.read_bytes()
+    migrated(tmp_path, "down", "--to", "1.1.0")
+    assert versions_of(memory) == {"1.1.0": 2}
+    migrated(tmp_path, "up", "--to", "1.2.0")
+    first, second = elements(file.read_bytes())
+    assert second.text == elements(before)[1].text
+    assert "metadata" in first
+
+
 def parse_scalars(text: str) -> list[str]:
     (node,) = elements(f"[{text}]".encode(errors="surrogateescape"))
     return list(node.scalars())
