@@ -65,7 +65,7 @@ def detect(
         files=tuple(found),
         versions=dict(sorted(versions.items())),
         is_mixed=is_mixed(versions),
-        claims=() if agents else read_claims(store, versions),
+        claims=() if agents else read_claims(store, versions | Counter(newer=sum(one.too_new for one in found))),
         notes=notes,
         status=_status(found),
     )

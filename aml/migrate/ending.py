@@ -22,6 +22,9 @@ from aml.migrate.claim import Claimed, write_claims
 from aml.migrate.staging import Staging
 from aml.store.open import Store
 
+#: Counts of what a run leaves as it is.
+_LEFT = ("bad", "too_new", "unread")
+
 
 class RolledBack(Struct, frozen=True):
     """Which files got their original back, which were left to whoever has written to them since, with the reason, and
@@ -36,7 +39,7 @@ class RolledBack(Struct, frozen=True):
         """What became of the files, as part of a message."""
         parts = [] if self.left or self.failed else ["every file is as it was"]
         if self.left:
-            parts.append(f"put back, but not {'; '.join(self.left)}")
+            parts.append(f"every other file is as it was; left as it is: {'; '.join(self.left)}")
         if self.failed:
             parts.append(f"not put back yet, which the next run does: {'; '.join(self.failed)}")
         return "; ".join(parts)
@@ -82,10 +85,12 @@ def end_migration(store: Store, run: Run, notes: LockNotes, policy: LockPolicy) 
     """Bring a migration whose process died to its end, and set its state; returns a note."""
     told = f"run {run.id} (migrate) had died"
     if run.quarantined and all(_is_replaced(store, run, path) for path in run.quarantined):
-        run.state, run.quarantined = "done", []
+        # what was counted before it began is what it has done
+        run.state = "partial" if any(run.counts.get(name) for name in _LEFT) else "done"
+        run.quarantined = []
         return f"{told} when all its files were replaced; it was completed"
     rolled = roll_back(store, run, notes, policy)
-    run.state = "begun" if rolled.failed else "interrupted"
+    run.state, run.counts = "begun" if rolled.failed else "interrupted", run.counts if rolled.failed else {}
     return f"{told}; {rolled.told}"
 
 

@@ -17,7 +17,7 @@ from aml.codec.json_array import RecordArray
 from aml.errors import AmlError, DamagedError, ExitStatus, SchemaError
 from aml.fs.children import by_children
 from aml.fs.parallel import LARGE_BYTES
-from aml.migrate.check import check_migrated
+from aml.migrate.check import changed_places, check_migrated
 from aml.migrate.options import MigrateOptions
 from aml.migrate.transform import MigratedArray, migrate_array
 from aml.model.kinds import KIND_BY_PLURAL, PATTERN
@@ -249,8 +249,7 @@ def _unreadable(migrated: MigratedArray, file: RecordFile, options: MigrateOptio
 
 
 def _sample(file: RecordFile, before: RecordArray, after: RecordArray) -> Sample | None:
-    pairs = enumerate(zip(before.elements, after.elements, strict=True))
-    place = next((place for place, (one, other) in pairs if one != other), None)
+    place = next(changed_places(before, after), None)
     return None if place is None else Sample(file.agent, file.path.name, place, before.raw(place), after.raw(place))
 
 

@@ -100,6 +100,7 @@ class MigrateReport(Struct, frozen=True):
             "migrated": self.migrated,
             "others": self.others,
             "bad": len(self.bad),
+            "too_new": sum(file.too_new for file in self.files),
             "unread": len(self.problems),
             "files": len(self.changed),
             "bytes_before": sum(file.bytes_before for file in self.changed),

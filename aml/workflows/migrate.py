@@ -14,7 +14,7 @@ from aml.errors import AmlError, InterruptedRunError, UsageError
 from aml.ledger.runs import Journal, Run, RunFile, state_after
 from aml.ledger.state import FileLockNotes
 from aml.migrate.apply import FileOutcome, MigrateRun, apply_plan, migrate_latecomers
-from aml.migrate.claim import Claim, read_claims
+from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport, detect
 from aml.migrate.ending import RolledBack, claimed_by, clear_up, roll_back
 from aml.migrate.options import OPERATION, READABLE, MigrateOptions, refuse_unknown
@@ -48,8 +48,7 @@ def migrate_history(store: Store) -> MigrateHistory:
     """What migrated the store so far. Raises AmlError."""
     journal = Journal(store)
     runs = [journal.read(run_id) for run_id in reversed(journal.ids())]
-    found = detect(store)
-    return MigrateHistory(read_claims(store, found.versions), tuple(run for run in runs if run.operation == OPERATION))
+    return MigrateHistory(detect(store).claims, tuple(run for run in runs if run.operation == OPERATION))
 
 
 def migrate(
@@ -160,6 +159,8 @@ def _carry_out(
 ) -> MigrateReport:
     """Replace all files or none, then see what agents wrote meanwhile."""
     run.quarantined = [path_of(file.file) for file in plan.due]
+    # should it die when all is done, the next run has nothing else to tell it by
+    run.counts = build_report(plan, run=run.id, dry_run=False).counts()
     try:
         if run.quarantined:
             journal.write(run)
@@ -203,8 +204,11 @@ def _note_done(journal: Journal, run: Run, report: MigrateReport, outcomes: list
 def _undo(journal: Journal, run: Run, started: MigrateRun, locks: FileLockNotes, error: BaseException) -> RolledBack:
     """Put back every file that was replaced; where that is not possible now, the next run does it."""
     locks.go_on()
+    with suppress(AmlError):
+        # of no use any more, and the disk may be full
+        started.staging.discard()
     rolled = roll_back(started.store, run, locks, started.policy)
-    run.files = []
+    run.files, run.counts = [], run.counts if rolled.failed else {}
     # what cannot be written down now, the next run finds out by itself
     with suppress(AmlError):
         if rolled.failed:
