@@ -62,12 +62,11 @@ def _without_note(record: JsonObject, raw: bytes, kind: str, move: Move) -> byte
     """An ordinary record, which the opposite rule gives back as it is; None for any other."""
     if record.has(KEY):
         return None
-    moved = _changed(record, kind, move.change)
+    moved = move.change(record, kind)
     told = moved.to_bytes()
     if version_of(moved) != move.end:
         raise BadRecordError(f"the step to {move.end} would make it {version_of(moved)}")
-    back = parse_object(told)
-    move.back.change(back, kind)
+    back = move.back.change(parse_object(told), kind)
     return told if back.to_bytes() == raw else None
 
 
@@ -104,7 +103,7 @@ def _with_patch(record: JsonObject, kind: str, move: Move) -> bytes | None:
     """The record after a move, with a patch for the way back where one is needed; None where no patch would do."""
     notes = Notes(record)
     shifted = _shift(notes, kind, move)
-    way_back = _changed(shifted.body, kind, move.back.change)
+    way_back = move.back.change(shifted.body, kind)
     patch: Patch | None = None
     if way_back.to_bytes() != notes.body.to_bytes():
         added = set(way_back.names) - set(shifted.body.names)
@@ -136,7 +135,7 @@ def _with_text(raw: bytes, kind: str, move: Move) -> bytes:
 
 
 def _shift(notes: Notes, kind: str, move: Move) -> _Shifted:
-    plain = _changed(notes.body, kind, move.change)
+    plain = move.change(notes.body, kind)
     raw = notes.get(move.note)
     patch = None if raw is None else read_patch(raw)
     if patch is None:
@@ -162,13 +161,13 @@ class _Use:
     def __init__(self, source: JsonObject, plain: JsonObject, kind: str, back: Change) -> None:
         self._source, self._kind, self._back = source, kind, back
         self._wanted = source.to_bytes()
-        self._usual = _changed(plain, kind, back).to_bytes()
+        self._usual = back(plain, kind).to_bytes()
 
     def tried(self, record: JsonObject, patch: Patch) -> JsonObject | None:
         """The record with the patch, where that overwrites nothing; else None."""
         try:
             found = apply_patch(record, patch)
-            way_back = _changed(found, self._kind, self._back)
+            way_back = self._back(found, self._kind)
         except (UnfitError, DamagedError):
             return None
         told = way_back.to_bytes()
@@ -176,9 +175,3 @@ class _Use:
             return found
         own = set(self._source.names) - set(way_back.names)  # what the way back would not show
         return found if told == self._usual and not own & patch.touched else None
-
-
-def _changed(record: JsonObject, kind: str, change: Change) -> JsonObject:
-    changed = record.copy()
-    change(changed, kind)
-    return changed

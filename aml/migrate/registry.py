@@ -13,7 +13,7 @@ from aml.migrate.steps import v1_0_0_to_v1_1_0, v1_1_0_to_v1_2_0, v1_2_0_to_v2_0
 Direction = Literal["up", "down"]
 
 #: Changes a record of the kind (named as its file is: patterns, solutions, decisions) in place.
-Change = Callable[[JsonObject, str], None]
+Change = Callable[[JsonObject, str], JsonObject]
 
 
 class Step(NamedTuple):

@@ -30,8 +30,9 @@ _COURSES = ("evolution", "lifecycle")
 _COURSE_TIMES = ("created", "createdAt", "created_at", "lastUsed", "last_used", "last_used_at")
 
 
-def upgrade(record: JsonObject, kind: str) -> None:
-    """Change a record of 1.0.0 into one of 1.1.0."""
+def upgrade(record: JsonObject, kind: str) -> JsonObject:
+    """A record of 1.0.0 as one of 1.1.0."""
+    record = record.copy()
     _normalise(record, _TOP_TIMES.get(kind, _DECISION_TIMES))
     if kind == "patterns":
         for course in _COURSES:
@@ -48,13 +49,16 @@ def upgrade(record: JsonObject, kind: str) -> None:
         record.insert(len(record), _ACTIVE, _IS_ACTIVE)
         record.insert(len(record), _TAGS, _NO_TAGS)
     follow_version(record, FROM, TO)
+    return record
 
 
-def downgrade(record: JsonObject, kind: str) -> None:  # noqa: ARG001 - the same for every kind
-    """Change a record of 1.1.0 into one of 1.0.0."""
+def downgrade(record: JsonObject, kind: str) -> JsonObject:  # noqa: ARG001 - the same for every kind
+    """A record of 1.1.0 as one of 1.0.0."""
+    record = record.copy()
     if not _remove_what_was_added(record) and own_version(record) is None:
         _remove_what_says_nothing(record)
     follow_version(record, TO, FROM)
+    return record
 
 
 def _remove_what_was_added(record: JsonObject) -> bool:

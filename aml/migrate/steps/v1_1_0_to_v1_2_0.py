@@ -29,8 +29,9 @@ _BEGUN = ("created_at", "created", "createdAt")
 _REVIEWED = ("reviewedAt", "reviewed_at")
 
 
-def upgrade(record: JsonObject, kind: str) -> None:
-    """Change a record of 1.1.0 into one of 1.2.0. Raises DamagedObjectError for metadata that are no object."""
+def upgrade(record: JsonObject, kind: str) -> JsonObject:
+    """A record of 1.1.0 as one of 1.2.0. Raises DamagedObjectError for metadata that are no object."""
+    record = record.copy()
     if record.get("metadata") == NULL:
         record.remove("metadata")
     if record.has("metadata") and not has_metadata(record):
@@ -40,10 +41,12 @@ def upgrade(record: JsonObject, kind: str) -> None:
     if not record.has("metadata"):
         record.insert(len(record), _METADATA, _metadata(record, kind))
     follow_version(record, FROM, TO)
+    return record
 
 
-def downgrade(record: JsonObject, kind: str) -> None:
-    """Change a record of 1.2.0 into one of 1.1.0."""
+def downgrade(record: JsonObject, kind: str) -> JsonObject:
+    """A record of 1.2.0 as one of 1.1.0."""
+    record = record.copy()
     record.remove("metadata")
     if kind == "patterns":
         record.remove("variations")
@@ -53,6 +56,7 @@ def downgrade(record: JsonObject, kind: str) -> None:
         if not is_stated(record, "tags"):
             record.set("tags", b"[]")
     follow_version(record, TO, FROM)
+    return record
 
 
 def _metadata(record: JsonObject, kind: str) -> bytes:

@@ -42,8 +42,9 @@ PARTS: Sequence[tuple[str, str, Mapping[str, Sequence[str]]]] = (
 )
 
 
-def upgrade(record: JsonObject, kind: str) -> None:
-    """Change a record of 1.2.0 into one of 2.0.0."""
+def upgrade(record: JsonObject, kind: str) -> JsonObject:
+    """A record of 1.2.0 as one of 2.0.0."""
+    record = record.copy()
     if kind == "patterns":
         for old, new, names in PARTS:
             _move(record, old, new, names)
@@ -51,10 +52,12 @@ def upgrade(record: JsonObject, kind: str) -> None:
     if own_version(record) != FROM:
         record.remove("version")  # somebody's own
     set_version(record, TO)
+    return record
 
 
-def downgrade(record: JsonObject, kind: str) -> None:
-    """Change a record of 2.0.0 into one of 1.2.0."""
+def downgrade(record: JsonObject, kind: str) -> JsonObject:
+    """A record of 2.0.0 as one of 1.2.0."""
+    record = record.copy()
     if kind == "patterns":
         for old, new, names in PARTS:
             _move(record, new, old, {spellings[0]: (name,) for name, spellings in names.items()})
@@ -63,6 +66,7 @@ def downgrade(record: JsonObject, kind: str) -> None:
         record.remove("version")
     else:
         set_version(record, FROM)
+    return record
 
 
 def _move(record: JsonObject, name: str, new: str, names: Mapping[str, Sequence[str]]) -> None:
