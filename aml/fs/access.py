@@ -8,6 +8,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from aml.errors import FileAccessError
 
@@ -36,6 +37,11 @@ def user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return f"user {os.geteuid()}"
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file system that holds a path is mounted so that nobody may write there. Raises OSError."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def owner_name(path: Path) -> str:
@@ -75,8 +81,9 @@ def _permission_advice(aim: str, path: Path) -> str:
     for folder in reversed(path.parents):
         if folder.is_dir() and not os.access(folder, os.X_OK):
             return lack_of("enter", "x", folder)
-    # making, replacing, locking or removing a file are all writes to its folder
-    subject = path if reading or path.is_dir() else path.parent
+    # making, replacing, locking or removing a file are all writes to its folder, or where that one is to be made
+    folders = (path if path.is_dir() else path.parent, *path.parents)
+    subject = path if reading else next(folder for folder in folders if folder.is_dir())
     if not os.access(subject, os.R_OK if reading else os.W_OK):
         return lack_of("read" if reading else "write to", "r" if reading else "w", subject)
     return f"the system does not let {user_name()} do that, whatever the rights on {subject} say"
@@ -84,7 +91,9 @@ def _permission_advice(aim: str, path: Path) -> str:
 
 def lack_of(what: str, letter: str, subject: Path) -> str:
     """Who lacks the right to do ``what`` to a path, and the command that gives it: ``letter`` is r, w, x or several."""
+    if "w" in letter and is_read_only(subject):
+        return f"the file system of {subject} is mounted read-only"
     lack = f"{user_name()} lacks the right to {what} {subject}"
     if subject.stat().st_uid == os.geteuid():
-        return f"{lack}: chmod u+{letter} {subject}"
-    return f"{lack}, which belongs to another user: chown {user_name()} {subject}, or run AML as its owner"
+        return f"{lack}: chmod u+{letter} {quote(str(subject))}"
+    return f"{lack}, which belongs to another user: chown {user_name()} {quote(str(subject))}, or run AML as its owner"

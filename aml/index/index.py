@@ -354,6 +354,6 @@ def _known_files(connection: sqlite3.Connection) -> dict[FileName, Known]:
 
 def _told(error: Exception, folder: Path) -> str:
     if isinstance(error, OSError):
-        error = explain(error, "write to", folder)
+        error = explain(error, "write to", Path(error.filename or folder))
     reason = str(error) if isinstance(error, FileAccessError) else f"{error}: {folder}"
     return f"the index cannot be kept, and every file is read each time: {reason}"

@@ -20,7 +20,7 @@ import msgspec
 from aml.errors import DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
-from aml.fs.files import is_there, read_regular
+from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.model.undecodable import UNDECODABLE, encodable
@@ -154,8 +154,8 @@ class Journal:
         self.write(run)
 
     def ids(self) -> list[str]:
-        """Ids of all runs, sorted by the time they began."""
-        if not self._folder.exists():
+        """Ids of all runs, sorted by the time they began. Raises FileAccessError."""
+        if stat_if_there(self._folder) is None:
             return []
         with explained("list", self._folder):
             names = os.listdir(self._folder)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
 from aml.errors import AmlError, ExitStatus
+from aml.fs.access import explain
 from aml.monitor.checks.check import Check, Measure
 from aml.monitor.findings import Finding, Level
 from aml.monitor.inspection import Inspection
@@ -104,6 +107,8 @@ def _run(check: Check, inspection: Inspection) -> CheckResult:
 
 
 def _broken(check: Check, error: Exception) -> Finding:
+    if isinstance(error, OSError) and error.filename:
+        error = explain(error, "use", Path(os.fsdecode(error.filename)))
     if isinstance(error, AmlError):
         return Finding(check.name, "", Level.ERROR, f"the check could not run: {error.message}", error.advice)
     advice = "this is a fault of AML's own; the other checks are not touched by it"

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from aml.fs.access import explained, lack_of
+from msgspec import Struct
+
+from aml.fs.access import explained, is_read_only, lack_of
 from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockPolicy
 from aml.model.moments import format_age
@@ -26,8 +28,8 @@ _MIB = 1 << 20
 _OTHERS = 0o077
 #: A live writer touches its lock every few seconds; one that nobody touched for so long (seconds) has no owner.
 _STALE_SECONDS = LockPolicy().stale
-#: How many paths of one sort are named.
-_NAMED = 10
+#: How many paths of one sort are named, and how many of those at once.
+_NAMED, _TOLD = 10, 3
 
 _strange = partial(Finding, "structure")
 _large = partial(Finding, "limits")
@@ -36,58 +38,86 @@ _barred = partial(Finding, "permissions")
 _scarce = partial(Finding, "disk_space")
 
 
+class _Sort(Struct, frozen=True):
+    """One sort of entry that does not belong in a store: what one of them is called, what several, and why it matters."""
+
+    subject: str
+    level: Level
+    one: str
+    several: str
+    trouble: str
+    advice: str
+
+
+_LINKS = _Sort(
+    "links",
+    Level.WARNING,
+    "link",
+    "links",
+    "AML does not follow them, so what they lead to is not checked, pruned or backed up",
+    "put what they lead to in their place",
+)
+_NAMES = _Sort(
+    "names",
+    Level.WARNING,
+    "folder with a name that is no text here",
+    "folders with names that are no text here",
+    "AML leaves them alone",
+    "rename them, or set a UTF-8 locale",
+)
+_COPIES = _Sort(
+    "compressed copies",
+    Level.WARNING,
+    "compressed copy of older scripts",
+    "compressed copies of older scripts",
+    "no agent reads them",
+    "aml optimize gc merges them back",
+)
+_FOLDERS = _Sort(
+    "folders",
+    Level.INFO,
+    "folder inside those of agents",
+    "folders inside those of agents",
+    "no agent uses them",
+    "move them out of the store if they are no memory",
+)
+_NO_AGENTS = _Sort(
+    "no agents",
+    Level.INFO,
+    "folder without memory",
+    "folders without memory",
+    "the agents' runtime takes them for agents",
+    "move them out of the store",
+)
+_FILES = _Sort(
+    "files",
+    Level.INFO,
+    "entry that is no file, such as a pipe",
+    "entries that are no files, such as pipes",
+    "nobody reads them",
+    "move them out of the store",
+)
+
+
 def _structure(seen: Inspection) -> Measure:
     found = seen.survey
     sorts = (
-        (
-            "links",
-            Level.WARNING,
-            found.links,
-            "links, which AML does not follow: what they lead to is not checked, pruned or backed up",
-            "put what they lead to in their place",
-        ),
-        (
-            "names",
-            Level.WARNING,
-            found.strangers,
-            "folders whose names are no text here, which AML leaves alone",
-            "rename them, or set a UTF-8 locale",
-        ),
-        (
-            "compressed copies",
-            Level.WARNING,
-            [file.path for file in found.of(Role.PACKED)],
-            "compressed copies of older scripts, which no agent reads",
-            "aml optimize gc merges them back",
-        ),
-        (
-            "folders",
-            Level.INFO,
-            found.foreign,
-            "folders inside those of agents, which no agent uses",
-            "move them out of the store if they are no memory",
-        ),
-        (
-            "no agents",
-            Level.INFO,
-            _without_memory(seen),
-            "folders that the agents' runtime takes for agents, though they hold no memory",
-            "move them out of the store",
-        ),
-        (
-            "files",
-            Level.INFO,
-            found.odd,
-            "entries that are no files, such as pipes",
-            "move them out of the store",
-        ),
+        (_LINKS, found.links),
+        (_NAMES, found.strangers),
+        (_COPIES, [file.path for file in found.of(Role.PACKED)]),
+        (_FOLDERS, found.foreign),
+        (_NO_AGENTS, _without_memory(seen)),
+        (_FILES, found.odd),
     )
-    findings = tuple(
-        _strange(subject, level, f"{len(paths):,} {what}", advice, len(paths), 0, "paths", tuple(paths[:_NAMED]))
-        for subject, level, paths, what, advice in sorts
-        if paths
-    )
-    return Measure(findings, sum(len(paths) for _, _, paths, _, _ in sorts), 0, "paths")
+    findings = tuple(_misplaced(sort, paths) for sort, paths in sorts if paths)
+    return Measure(findings, sum(len(paths) for _, paths in sorts), 0, "paths")
+
+
+def _misplaced(sort: _Sort, paths: list[str]) -> Finding:
+    number = len(paths)
+    named = ", ".join(paths[:_TOLD]) + (", ..." if number > _TOLD else "")
+    message = f"{number:,} {sort.one if number == 1 else sort.several} ({named}): {sort.trouble}"
+    return _strange(sort.subject, sort.level, message, sort.advice, number, 0, "paths", tuple(paths[:_NAMED]))
 
 
 def _without_memory(seen: Inspection) -> list[str]:
@@ -157,12 +187,27 @@ def _unreadable(seen: Inspection) -> Iterator[Finding]:
 def _unwritable(seen: Inspection) -> Iterator[Finding]:
     # where nobody means to write, it is as it should be
     level = Level.WARNING if seen.writes else Level.INFO
+    if is_read_only(seen.store.root):
+        message = "the file system of the store is mounted read-only: nothing can be changed, and no alert kept"
+        yield _barred("read-only", level, message, "mount it for writing, or say --no-record")
+        return
     unlisted = {name for name, _ in seen.survey.unlisted}
-    places = [(name, seen.store.root / name) for name in seen.survey.agents if name not in unlisted]
-    places += [(str(path), path) for path in (seen.store.state, seen.destination.root) if path.is_dir()]
+    agents = [name for name in seen.survey.agents if name not in unlisted]
+    barred = [name for name in agents if _is_barred(seen.store.root / name)]
+    if 1 < len(barred) == len(agents):
+        message = f"nothing can be changed in any of the {len(agents):,} folders of agents"
+        advice = f"{lack_of('write to', 'wx', seen.store.root / barred[0])}; and so for the others"
+        yield _barred("agents", level, message, advice, len(barred), 0, "folders", tuple(barred[:_NAMED]))
+        barred = []
+    places = [(name, seen.store.root / name) for name in barred]
+    places += [(str(path), path) for path in (seen.store.state, seen.destination.root) if _is_barred(path)]
     for subject, path in places:
-        if os.access(path, os.F_OK) and not os.access(path, os.W_OK | os.X_OK):
-            yield _barred(subject, level, "nothing in it can be changed", lack_of("write to", "wx", path))
+        yield _barred(subject, level, "nothing in it can be changed", lack_of("write to", "wx", path))
+
+
+def _is_barred(folder: Path) -> bool:
+    """Whether it is a folder in which this user cannot change anything."""
+    return os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK)
 
 
 def _open_to_others(seen: Inspection) -> Iterator[Finding]:
@@ -221,12 +266,12 @@ def _disk_space(seen: Inspection) -> Measure:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def _same_disk(seen: Inspection) -> Measure:
     root = seen.destination.root
-    if not (root.is_dir() and seen.backups.count):
+    if not (os.path.isdir(root) and seen.backups.count):
         return Measure()
     with explained("look at", root):
         same = os.stat(root).st_dev == os.stat(seen.store.root).st_dev

@@ -26,22 +26,24 @@ def _index(seen: Inspection) -> Measure:
         return Measure(value=0, threshold=0, unit="files to read")
     folder = seen.index_folder
     findings = []
-    trouble = "this user has no home for it" if folder is None else _why_not_kept(folder)
+    trouble = "this user has no home for it: set HOME" if folder is None else _why_not_kept(folder)
     if trouble is not None:
         # where nobody means to write, it is as it should be
         level = Level.WARNING if seen.writes else Level.INFO
-        message = f"the index cannot be kept, and each query reads every file: {trouble}"
-        findings.append(_slow("kept", level, message, "give this user the right to write there"))
+        findings.append(_slow("kept", level, "the index cannot be kept, and each query reads every file", trouble))
     index = Index(seen.store, folder, keep=False)
     try:
         outdated = index.outdated()
     finally:
         index.close()
     behind = 0 if outdated is None else sum(outdated)
-    if outdated is None:
+    if trouble is not None:
+        pass  # no command would help
+    elif outdated is None:
         findings.append(_slow("", Level.INFO, "there is no index yet; the first query makes it", "aml optimize index"))
     elif behind:
-        message = f"{outdated[0]:,} files changed and {outdated[1]:,} went since the index was made"
+        changed = "1 file has" if outdated[0] == 1 else f"{outdated[0]:,} files have"
+        message = f"{changed} changed and {outdated[1]:,} gone since the index was made"
         findings.append(_slow("", Level.INFO, message, "aml optimize index", behind, 0, "files"))
     return Measure(tuple(findings), behind, 0, "files to read")
 
@@ -50,7 +52,7 @@ def _why_not_kept(folder: Path) -> str | None:
     """Why files cannot be made in a folder, or above it where it is missing; None where they can."""
     nearest = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
     if not nearest.is_dir():
-        return f"{nearest} is no folder"
+        return f"{nearest} is no folder: move it away"
     return None if os.access(nearest, os.W_OK | os.X_OK) else lack_of("write to", "wx", nearest)
 
 
