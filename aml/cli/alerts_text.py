@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable, size, write_table
+from aml.cli.lines import advised, amount, folded
+from aml.cli.text import count, printable
 from aml.model.moments import format_age
 from aml.model.timestamps import parse_timestamp
 from aml.monitor.alerts import Alert
 from aml.workflows.alerts import AlertList, ResolveReport, WebhookTrial
 
-_WIDTH = 80
 _INDENT = "  "
+#: Columns for the names of what is known of one alert.
+_NAMES = 14
 
 
 def write_alerts(invocation: Invocation, found: AlertList, what: str) -> None:
     """A paragraph for each alert, and how many there are."""
     for alert in found.alerts:
-        for line in _paragraph(alert, invocation.now):
+        for line in _paragraph(invocation, alert):
             invocation.out.write(line + "\n")
         invocation.out.write("\n")
     if invocation.quiet:
@@ -39,22 +40,25 @@ def write_alerts(invocation: Invocation, found: AlertList, what: str) -> None:
 def write_alert(invocation: Invocation, alert: Alert) -> None:
     """All that is known of one."""
     facts = [
+        ("alert", alert.id),
         ("level", alert.level if alert.level == alert.highest else f"{alert.level}, was {alert.highest}"),
         ("check", alert.check),
         ("subject", alert.subject or "the store"),
         ("message", alert.message),
-        ("measured", _amount(alert.value, alert.unit)),
-        ("threshold", _amount(alert.threshold, alert.unit)),
-        ("next", alert.advice or "(nothing)"),
+        ("measured", None if alert.value is None else amount(alert.value, alert.unit)),
+        ("threshold", None if alert.threshold is None else amount(alert.threshold, alert.unit)),
+        ("mend", alert.advice or None),
         ("opened", _moment(alert.opened, invocation.now)),
         ("last seen", _moment(alert.updated, invocation.now)),
-        ("seen", "once" if alert.count == 1 else f"{alert.count:,} times"),
+        ("seen", _times(alert)),
         ("acknowledged", _acknowledged(alert, invocation.now) or "no"),
         ("resolved", _resolved(alert, invocation.now) or "no"),
     ]
-    write_table(
-        invocation.out, ["alert", alert.id], [list(fact) for fact in facts], numeric=[False] * 2, color=invocation.color
-    )
+    for name, text in facts:
+        head = f"{name:<{_NAMES}}"
+        if text is not None:
+            lines = advised(invocation, head, text) if name == "mend" else folded(head, text)
+            invocation.out.write("".join(f"{line}\n" for line in lines))
 
 
 def write_resolved(invocation: Invocation, report: ResolveReport) -> None:
@@ -81,30 +85,21 @@ def _next(trial: WebhookTrial) -> list[str]:
     return []
 
 
-def _paragraph(alert: Alert, now: float) -> Iterator[str]:
-    """The alert in lines of 80 columns, but for what is to be copied."""
+def _paragraph(invocation: Invocation, alert: Alert) -> Iterator[str]:
     about = f"{alert.level}  {alert.check}" + (f"  {alert.subject}" if alert.subject else "")
     yield printable(about)
-    yield from _wrapped(alert.message)
-    times = f"{alert.id}, {_lasting(alert, now)}, seen {'once' if alert.count == 1 else f'{alert.count:,} times'}"
-    yield from _wrapped(times)
-    if seen := _acknowledged(alert, now):
-        yield from _wrapped(f"acknowledged {seen}")
+    yield from folded(_INDENT, alert.message)
+    yield from folded(_INDENT, f"{alert.id}, {_lasting(alert, invocation.now)}, seen {_times(alert)}")
+    if seen := _acknowledged(alert, invocation.now):
+        yield from folded(_INDENT, f"acknowledged {seen}")
     if alert.resolved is not None:
-        yield from _wrapped(f"over {_resolved(alert, now)}")
+        yield from folded(_INDENT, f"over {_resolved(alert, invocation.now)}")
     elif alert.advice:
-        yield printable(f"{_INDENT}next: {alert.advice}")
+        yield from advised(invocation, f"{_INDENT}mend: ", alert.advice)
 
 
-def _wrapped(text: str) -> list[str]:
-    return wrap(
-        printable(text),
-        _WIDTH,
-        initial_indent=_INDENT,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _times(alert: Alert) -> str:
+    return "once" if alert.count == 1 else f"{alert.count:,} times"
 
 
 def _lasting(alert: Alert, now: float) -> str:
@@ -131,9 +126,3 @@ def _resolved(alert: Alert, now: float) -> str:
         return ""
     how = "by itself" if alert.resolved.how == "itself" else "by hand"
     return f"{_moment(alert.resolved.when, now)}, {how}"
-
-
-def _amount(value: float | None, unit: str) -> str:
-    if value is None:
-        return "(none)"
-    return size(value) if unit == "bytes" else f"{value:,g} {unit}".rstrip()

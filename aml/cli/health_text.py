@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from textwrap import wrap
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable, size
+from aml.cli.lines import advised, amount, folded
+from aml.cli.text import count
 from aml.errors import ExitStatus
-from aml.model.moments import format_age
 from aml.monitor.findings import Finding, Level
 from aml.monitor.health import NOT_RUN, OK, SKIPPED, AlertTally, CheckResult, HealthReport
 
 LevelWord = Literal["info", "warning", "error", "critical"]
 
-_WIDTH = 80
 _INDENT = " " * 10
 
 
@@ -91,8 +89,8 @@ def _write_finding(invocation: Invocation, finding: Finding) -> None:
     _write(invocation, f"{finding.level.word:<{len(_INDENT)}}", f"{about}: {finding.message}")
     for line in finding.details if invocation.verbose else ():
         _write(invocation, f"{_INDENT}- ", line)
-    if finding.advice:
-        _write(invocation, f"{_INDENT}mend: ", finding.advice)
+    for line in advised(invocation, f"{_INDENT}mend: ", finding.advice) if finding.advice else ():
+        invocation.out.write(f"{line}\n")
 
 
 def _write_passed(invocation: Invocation, report: HealthReport) -> None:
@@ -104,25 +102,13 @@ def _write_passed(invocation: Invocation, report: HealthReport) -> None:
 def _measured(check: CheckResult) -> str:
     if check.value is None:
         return ""
-    limit = f", limit {_amount(check.threshold, check.unit)}" if check.threshold else ""
-    return f" ({_amount(check.value, check.unit)}{limit})"
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "bytes":
-        return size(value)
-    if unit == "seconds":
-        return format_age(value)
-    return f"{value:.0%}" if unit.startswith("share") else f"{value:,.10g} {unit}"
+    limit = f", limit {amount(check.threshold, check.unit)}" if check.threshold else ""
+    return f" ({amount(check.value, check.unit)}{limit})"
 
 
 def _write(invocation: Invocation, head: str, text: str) -> None:
-    """One entry, its lines below each other. A word that is longer than a line, such as a path, stays whole."""
-    room = _WIDTH - len(head)
-    lines = wrap(printable(text), room, break_long_words=False, break_on_hyphens=False) or [""]
-    invocation.out.write(f"{head}{lines[0]}\n")
-    for line in lines[1:]:
-        invocation.out.write(f"{' ' * len(head)}{line}\n")
+    for line in folded(head, text):
+        invocation.out.write(f"{line}\n")
 
 
 def _found(level: Level, number: int) -> str:

@@ -1,5 +1,6 @@
 """``aml monitor health``: check all that can go wrong, and tell how to mend it."""
 
+from textwrap import wrap
 from typing import Annotated, Literal
 
 import typer
@@ -9,14 +10,17 @@ from aml.cli.invocation import Invocation
 from aml.cli.options import examples
 from aml.errors import UsageError
 from aml.monitor.findings import Level
-from aml.workflows.health import check_health
+from aml.workflows.health import CHECK_NAMES, check_health
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_CHECKS = "\n".join(wrap(", ".join(CHECK_NAMES), 76, initial_indent="  ", subsequent_indent="  "))
 
 
 @app.command(
     "health",
-    epilog=examples(
+    epilog=f"\b\nChecks:\n{_CHECKS}\n\n"
+    + examples(
         "  aml monitor health\n"
         "  aml monitor health -q                             for cron: nothing where all is well\n"
         "  aml monitor health --checks integrity,schema --fail-on warning --no-record --json"

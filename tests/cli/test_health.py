@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +18,12 @@ from aml.monitor.checks import CHECKS
 from aml.monitor.checks.check import Check, Measure
 from aml.monitor.health import run_checks
 from aml.monitor.inspection import Inspection
+from aml.monitor.report.commands import parted
 from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
 from aml.store.open import open_store
 from tests.cli.running import Answer, aml, kept, small_store
-from tests.contract.backing_up import give_to_nobody, memory_of, project_in, unprivileged
+from tests.contract.backing_up import create_backup, give_to_nobody, memory_of, project_in, unprivileged
 from tests.contract.checking import store_with
 from tests.support.records import NOW, pattern
 from tests.support.stores import make_store, tree_digest, write_array
@@ -129,7 +132,55 @@ def test_trouble_comes_first_and_lines_are_short(project: Path) -> None:
     ranks = ["critical", "error", "warning", "info"]
     assert found == sorted(found, key=ranks.index)
     assert levels.index("ok") > len(found) - 1
-    assert all(len(line) <= 80 for line in answer.out.splitlines() if str(project) not in line)
+    assert all(len(line) <= 80 for line in answer.out.splitlines() if "aml " not in line)
+
+
+def test_what_is_to_be_typed_stands_on_one_line_and_means_this_store(project: Path) -> None:
+    break_file(project)
+    (project / "elsewhere").mkdir()
+    store = "../.loom/memory"
+    answer = aml(project / "elsewhere", "--store", store, "monitor", "health", now=NOW.timestamp() + 9 * DAY)
+    assert (
+        f"\n          mend: aml --store {store} backup create\n                for cron: aml --store {store} backup"
+        in (answer.out)
+    )
+    alerts = aml(project / "elsewhere", "--store", store, "monitor", "alerts").out
+    assert f"\n  mend: aml --store {store} backup create\n" in alerts
+    (ident,) = re.findall(r"(\S+), for .*\n  mend: aml --store \S+ backup create\n", alerts)
+    shown = aml(project, "monitor", "alerts", "show", ident).out
+    assert "\nmend          aml backup create\n              for cron: aml backup auto\n" in shown
+    assert "\nmeasured      9 d\n" in shown
+    assert "\nthreshold     7 d\n" in shown
+
+
+def test_each_command_that_is_advised_can_be_typed_as_it_is_printed(tmp_path: Path) -> None:
+    """On a store that has about everything wrong with it that a command mends."""
+    memory = store_with(tmp_path, [pattern() for _ in range(20)])
+    make_store(tmp_path / "other", {"two words": {"patterns": [pattern()]}})
+    shutil.copytree(tmp_path / "other/.loom/memory/two words", memory / "two words")
+    shutil.rmtree(tmp_path / "other")
+    for words in (["backup", "create"], ["optimize", "index"], ["monitor", "metrics"]):
+        assert aml(tmp_path, *words).status == 0
+    write_array(memory / "alpha/patterns.json", [pattern() | {"metrics": {}}, None])
+    (memory / "alpha/solutions.json").write_bytes(b"[")
+    (memory / "alpha/decisions.json").write_bytes(b"")
+    (memory / "two words/decisions.json").write_bytes(b"[1, ")
+    (memory / "alpha/old.json.gz").write_bytes(b"x")
+    (memory.parent / "aml.toml").write_text("[space]\nstore_mb = 0.01\nagent_mb = 0.001\n[health]\nmax_patterns = 1\n")
+    later = NOW.timestamp() + 9 * DAY
+    findings = [
+        one
+        for check in aml(tmp_path, "monitor", "health", "--json", now=later).envelope["data"]["checks"]
+        for one in check["findings"]
+    ]
+    commands = {words for one in findings for words, is_command in parted(one["advice"]) if is_command}
+    assert {words.split()[1] for words in commands} == {"backup", "monitor", "optimize", "prune"}
+    assert any("'two words'" in words for words in commands)
+    for command in sorted(commands):
+        words = shlex.split(command)[1:]
+        dry = ["--dry-run"] if words[:2] == ["backup", "restore"] or words[0] == "prune" else []
+        answer = aml(tmp_path, *words, *dry, now=later)
+        assert answer.status in (0, 3, 5), (command, answer)
 
 
 def test_names_in_a_store_are_harmless_to_a_terminal(tmp_path: Path) -> None:
@@ -278,12 +329,53 @@ def test_a_missing_right_is_named_with_what_gives_it(
     assert os.geteuid() != 0 or "nobody lacks the right" in finding["advice"]
 
 
+def test_folders_that_are_closed_all_alike_are_one_finding(commons: Path) -> None:
+    for name in ("alpha", "beta"):
+        (memory_of(commons) / name).chmod(0o500)
+    answer = unprivileged(commons, "monitor", "health", "--json", "--checks", "permissions")
+    (finding,) = answer.envelope["data"]["checks"][8]["findings"]
+    assert (finding["subject"], finding["value"], finding["details"]) == ("agents", 2, ["alpha", "beta"])
+    assert f"chmod u+wx {memory_of(commons) / 'alpha'}; and so for the others" in finding["advice"]
+
+
+def test_state_that_cannot_be_entered_stops_only_what_needs_it(commons: Path) -> None:
+    """As for another user who may read the store: files are checked, and what is missing is the right."""
+    (commons / ".loom/memory.aml/runs").mkdir(parents=True)
+    give_to_nobody(commons)
+    (commons / ".loom/memory.aml").chmod(0o000)
+    answer = unprivileged(commons, "monitor", "health", "--json", "--no-record")
+    checks = {one["name"]: one for one in answer.envelope["data"]["checks"]}
+    assert {name for name, one in checks.items() if one["state"] == "not_run"} == {
+        "resurrected",
+        "backup",
+        "verification",
+        "drill",
+        "runs",
+        "clock",
+        "collapse",
+    }
+    assert checks["integrity"]["state"] == checks["caps"]["state"] == "ok"
+    for one in checks.values():
+        for finding in one["findings"]:
+            assert "fault of AML" not in finding["advice"]
+            assert "PermissionError" not in finding["message"]
+    assert "chmod u+x " in checks["runs"]["findings"][0]["advice"]
+    metrics = unprivileged(commons, "monitor", "metrics", "--json", "--no-record")
+    assert metrics.status == 3, metrics
+    assert metrics.envelope["data"]["metrics"]["counts"]["records"] == 6
+
+
 def test_odd_names_are_told_so_that_they_can_be_typed(tmp_path: Path) -> None:
     memory = store_with(tmp_path)
+    for name in (b"caf\xe9.json", b"two words.json"):
+        (memory / "alpha" / os.fsdecode(name)).write_bytes(b"{}")
+    identity = create_backup(tmp_path)
     for name in (b"caf\xe9.json", b"two words.json"):
         (memory / "alpha" / os.fsdecode(name)).write_bytes(b"[")
     answer = aml(tmp_path, "monitor", "health", "--json")
     assert answer.status == 5
     advice = [one["advice"] for one in answer.envelope["data"]["checks"][0]["findings"]]
-    assert "aml backup restore --path 'alpha/two words.json' brings it back from a backup" in advice
+    assert [one.split(" brings")[0] for one in advice] == [
+        f"aml backup restore {identity} --path {name}" for name in ("'alpha/caf\\udce9.json'", "'alpha/two words.json'")
+    ]
     assert "alpha/caf\\udce9.json" in aml(tmp_path, "monitor", "health").out

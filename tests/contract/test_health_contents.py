@@ -12,6 +12,7 @@ import pytest
 
 from aml.config import HealthSettings, Settings
 from tests.cli.running import aml, kept, old
+from tests.contract.backing_up import at, create_backup, manifest_path, packs_of
 from tests.contract.checking import checked, health, only_finding, store_with, subjects
 from tests.support.records import decision, pattern, solution, to_v110, to_v120, to_v200
 from tests.support.stores import encode_array, make_store, write_array
@@ -57,7 +58,7 @@ def test_a_damaged_record_file_is_critical_and_the_way_back_is_named(tmp_path: P
         5,
     )
     assert reason in finding.message
-    assert f"aml backup restore --path {ALPHA}" in finding.advice
+    assert finding.advice.startswith("no backup holds it whole; aml optimize gc ")
     assert ("--salvage" in finding.advice) == (fault != "empty")
     assert checked(memory, "integrity").value == 1
 
@@ -82,7 +83,36 @@ def test_documents_are_read_as_well(tmp_path: Path, path: str, content: bytes) -
     (memory / path).write_bytes(content)
     finding = only_finding(memory, "integrity")
     assert (finding.subject, finding.level.word) == (path, "critical")
-    assert finding.advice == f"aml backup restore --path {path} brings it back from a backup"
+    assert finding.advice == "no backup holds it whole, so correct it by hand"
+
+
+@pytest.mark.parametrize("path", [ALPHA, "alpha/context.json", "config.json"])
+def test_the_backup_that_brings_a_damaged_file_back_is_named(tmp_path: Path, path: str) -> None:
+    memory = store_with(tmp_path)
+    file = memory / path
+    file.write_bytes(b"[]" if path == ALPHA else b'{"any": "thing"}')
+    whole = file.read_bytes()
+    older, newer = (create_backup(tmp_path, now=at(days=days)) for days in (0, 1))
+    file.write_bytes(b"[")
+    damaged = [create_backup(tmp_path, now=at(days=days)) for days in (2, 3)]
+    advice = only_finding(memory, "integrity").advice
+    command = f"aml backup restore {newer} --path {path}"
+    assert advice.startswith(f"{command} brings it back as it was at 2026-")
+    assert not any(one in advice for one in (older, *damaged))
+    assert aml(tmp_path, *command.split()[1:], "--yes", now=at(days=4)).status == 0
+    assert file.read_bytes() == whole
+
+
+def test_backups_that_cannot_be_read_are_no_way_back(tmp_path: Path) -> None:
+    memory = store_with(tmp_path)
+    identity = create_backup(tmp_path)
+    (memory / ALPHA).write_bytes(b"[")
+    assert identity in only_finding(memory, "integrity").advice
+    for pack in packs_of(tmp_path):
+        pack.write_bytes(b"damaged")
+    assert only_finding(memory, "integrity").advice.startswith("no backup holds it whole; ")
+    manifest_path(tmp_path, identity).write_bytes(b"damaged")
+    assert only_finding(memory, "integrity").advice.startswith("no backup holds it whole; ")
 
 
 def test_the_copies_that_the_runtime_keeps_are_not_read(tmp_path: Path) -> None:

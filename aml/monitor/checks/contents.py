@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from aml.errors import AmlError, ChangedError
 from aml.model.kinds import KINDS
+from aml.model.timestamps import to_iso
 from aml.model.undecodable import UNDECODABLE
 from aml.monitor.checks.check import Check, Measure
 from aml.monitor.findings import Finding, Level
@@ -20,6 +22,9 @@ from aml.monitor.reading import FileFacts
 from aml.monitor.survey import Role
 from aml.store.layout import RecordFile
 from aml.store.read import read_content
+
+if TYPE_CHECKING:
+    from aml.repository.snapshots import Snapshot
 
 #: Versions that the runtime itself writes side by side, since tags are optional.
 _ORDINARY = frozenset({"1.0.0", "1.1.0"})
@@ -42,16 +47,31 @@ def _records(number: int) -> str:
 
 def _integrity(seen: Inspection) -> Measure:
     findings = [_unwhole(path, Level.ERROR, error.message, error.advice) for path, error in seen.survey.unlisted]
+    damaged = [facts.file.path for facts in seen.files if facts.damage is not None]
+    copies = _whole_copies(seen, damaged)
     for facts in seen.files:
-        findings += _faults_of(facts)
-    damaged = sum(facts.damage is not None for facts in seen.files)
-    return Measure(tuple(findings), damaged, 0, "damaged files")
+        findings += _faults_of(facts, copies.get(facts.file.path))
+    return Measure(tuple(findings), len(damaged), 0, "damaged files")
 
 
-def _faults_of(facts: FileFacts) -> Iterator[Finding]:
+def _whole_copies(seen: Inspection, paths: list[str]) -> dict[str, Snapshot]:
+    """The backups that hold damaged files as they were before, by path."""
+    if not paths:
+        return {}
+    from aml.monitor.whole_copies import newest_whole  # which needs to know repositories from within
+
+    try:
+        return newest_whole(seen.store, seen.destination, paths)
+    except AmlError:
+        # what is wrong with the backups is told by their own checks
+        return {}
+
+
+def _faults_of(facts: FileFacts, copy: Snapshot | None) -> Iterator[Finding]:
     subject = facts.file.subject
     if facts.damage is not None:
-        yield _unwhole(subject, Level.CRITICAL, f"the file is damaged: {facts.damage}", facts.advice or _mended(facts))
+        advice = facts.advice or _mended(facts, copy)
+        yield _unwhole(subject, Level.CRITICAL, f"the file is damaged: {facts.damage}", advice)
     elif isinstance(facts.error, ChangedError):
         yield _unwhole(subject, Level.WARNING, facts.error.message, facts.error.advice)
     elif facts.error is not None:
@@ -64,13 +84,16 @@ def _faults_of(facts: FileFacts) -> Iterator[Finding]:
         yield _unwhole(subject, Level.WARNING, message, advice, odd, 0, "elements", details)
 
 
-def _mended(facts: FileFacts) -> str:
-    restore = f"aml backup restore --path {quote(facts.file.path)} brings it back from a backup"
+def _mended(facts: FileFacts, copy: Snapshot | None) -> str:
+    restore = "no backup holds it whole"
+    if copy is not None:
+        when = to_iso(copy.manifest.time.timestamp())
+        restore = f"aml backup restore {copy.id} --path {quote(facts.file.path)} brings it back as it was at {when}"
     if facts.file.role is not Role.RECORDS:
-        return restore
+        return restore if copy is not None else f"{restore}, so correct it by hand"
     if not facts.file.size:
-        return f"aml optimize gc takes an empty file away; {restore}"
-    return f"aml optimize gc --salvage --dry-run shows what can still be read of it; {restore}"
+        return f"{restore}; aml optimize gc takes an empty file away"
+    return f"{restore}; aml optimize gc --salvage --dry-run shows what can still be read of it"
 
 
 def _runtime_readable(seen: Inspection) -> Measure:
@@ -102,7 +125,9 @@ def _refusals(facts: FileFacts) -> Finding:
         + ", ".join(f"{position} ({ident})" if ident else str(position) for position, ident in one.first)
         for reason, one in faults[:_NAMED]
     )
-    advice = "mend them in the file; aml optimize gc takes nulls away" if facts.odd else "mend them in the file"
+    advice = f"aml monitor health -v tells which; correct them in {quote(facts.file.path)} while no agent runs"
+    if facts.odd:
+        advice += "; aml optimize gc takes nulls away"
     if facts.versions[_UNREAD_BY_RUNTIME]:
         advice = "aml migrate down --to 1.2.0 makes them readable again"
     return _refused(facts.file.subject, Level.WARNING, message, advice, number, 0, "records", details)
@@ -227,7 +252,7 @@ def _own_caps(seen: Inspection) -> dict[str, _Caps]:
 CONTENTS = (
     Check("integrity", "every file is whole, and every element of it a record", _integrity),
     Check("runtime_readable", "the agents' runtime would take every record", _runtime_readable),
-    Check("schema", "all records are of one schema version, known here", _schema),
+    Check("schema", "the schema versions of the records are known here, and go together", _schema),
     Check("resurrected", "what was removed stayed away", _resurrected),
     Check("caps", "no agent is near what the runtime lets it keep", _caps),
 )

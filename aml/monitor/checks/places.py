@@ -39,7 +39,7 @@ _scarce = partial(Finding, "disk_space")
 
 
 class _Sort(Struct, frozen=True):
-    """One sort of entry that does not belong in a store: what one of them is called, what several, and why it matters."""
+    """One sort of entry that does not belong in a store: what one is called, what several are, and why it matters."""
 
     subject: str
     level: Level
