@@ -121,9 +121,13 @@ def test_unfinished_writes_are_told_by_whose_they_are(tmp_path: Path) -> None:
 
 def test_what_aml_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
     memory = store_with(tmp_path)
+    backups = tmp_path / ".loom/memory-backup"
     assert aml(tmp_path, "backup", "create").status == 0
     assert checked(memory, "permissions").state == "ok"
-    for path in (tmp_path / ".loom/memory.aml", tmp_path / ".loom/memory-backup"):
+    # as the agents' runtime makes it for copies of its own: what AML keeps in there stays closed
+    backups.chmod(0o755)
+    assert checked(memory, "permissions").state == "ok"
+    for path in (tmp_path / ".loom/memory.aml", backups / "packs", backups / "snapshots"):
         path.chmod(0o755)
         finding = only_finding(memory, "permissions")
         assert (finding.subject, finding.level.word) == (str(path), "warning")

@@ -31,6 +31,9 @@ _STALE_SECONDS = LockPolicy().stale
 #: How many paths of one sort are named, and how many of those at once.
 _NAMED, _TOLD = 10, 3
 
+#: What AML keeps beside the backups, and the parts of a repository of backups.
+_KEPT, _OF_REPOSITORY = ("archives", "quarantine"), ("packs", "snapshots", "index")
+
 _strange = partial(Finding, "structure")
 _large = partial(Finding, "limits")
 _left = partial(Finding, "locks")
@@ -213,10 +216,11 @@ def _is_barred(folder: Path) -> bool:
 def _open_to_others(seen: Inspection) -> Iterator[Finding]:
     """Folders and files of AML's own that others may enter: they hold text that the store no longer has."""
     folders = [seen.store.state]
-    if is_there(seen.destination.root / DESCRIPTION_KEY):
-        folders.append(seen.destination.root)
-    # the runtime may have made that folder, for copies of its own
-    folders += [seen.store.keep / name for name in ("archives", "quarantine") if _is_open(seen.store.keep)]
+    # the runtime, or whoever keeps a disk for backups, may have made these folders: only what AML made in them is told
+    folders += [seen.store.keep / name for name in _KEPT if _is_open(seen.store.keep)]
+    repository = seen.destination.root
+    if is_there(repository / DESCRIPTION_KEY) and _is_open(repository):
+        folders += [repository / name for name in _OF_REPOSITORY]
     for folder in folders:
         if _is_open(folder):
             message = "others than its owner may enter, and it holds text that the store no longer has"
