@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from aml.errors import AmlError
+from aml.errors import AmlError, ExitStatus
 from aml.fs.files import read_regular
 from aml.ledger.operations import CLOCK_TRUSTED, Operation, last_operations
 from aml.ledger.runs import Journal, is_run_id, run_number
@@ -19,11 +19,21 @@ _JOURNALED = frozenset({"prune", "gc", "compress", "restore", "undo", "migrate"}
 _MOST_RUNS = 2000
 
 
+#: What an exit status says of an operation that leaves no journal; a check that finds trouble has done its work.
+_STATES: dict[int, str] = {
+    ExitStatus.DONE: "done",
+    ExitStatus.PARTIAL: "partial",
+    ExitStatus.HEALTH_WARNING: "trouble",
+    ExitStatus.HEALTH_CRITICAL: "trouble",
+}
+
+
 class LastRun(Struct, frozen=True):
     """The last run of an operation: times are ISO 8601 UTC, ``seconds`` how long it took (None: it has not ended).
 
     ``state`` is that of a run in the journal (begun, done, partial, failed or interrupted), and of other operations
-    done or failed, with their ``exit`` status. ``subject`` is what it was about, such as the id of a backup.
+    done, partial, trouble (which a check of health found) or failed, with their ``exit`` status. ``subject`` is what it
+    was about, such as the id of a backup.
     """
 
     operation: str
@@ -72,7 +82,7 @@ def last_runs(store: Store) -> LastRuns:
 
 
 def _noted(one: Operation) -> LastRun:
-    state = "done" if one.exit == 0 else "failed"
+    state = _STATES.get(one.exit, "failed")
     return LastRun(one.operation, one.started, one.seconds, state, one.exit, one.subject, one.counts)
 
 

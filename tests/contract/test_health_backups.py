@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.running import aml
 from tests.contract.backing_up import at, create_backup, forge
-from tests.contract.checking import DAY, HOUR, checked, only_finding, store_with, subjects
+from tests.contract.checking import DAY, HOUR, checked, health, only_finding, store_with, subjects
 from tests.support.records import NOW
 from tests.support.stores import make_store
 
@@ -109,3 +109,22 @@ def test_a_repository_that_cannot_be_read_is_told_by_each_check(memory: Path, tm
     found = checked(memory, name)
     assert found.state == "not_run"
     assert found.findings[0].message.startswith("the check could not run: ")
+
+
+@pytest.mark.slow
+def test_a_store_that_runs_by_the_usual_schedule_is_never_alarmed(tmp_path: Path) -> None:
+    memory = store_with(tmp_path, form="gzip")
+    # as the runtime leaves it for copies of its own
+    (tmp_path / ".loom/memory-backup/backup-1795190174712-zb64ioc9w-staging").mkdir(parents=True)
+    for day in range(100):
+        due = [
+            (2, ["backup", "auto"]),
+            *([(3, ["prune"])] if day % 7 == 6 else []),
+            *([(4, ["optimize", "all"]), (5, ["backup", "drill"])] if day % 30 == 0 else []),
+        ]
+        for hour, words in due:
+            answer = aml(tmp_path, *words, "-q", now=at(days=day, seconds=hour * HOUR))
+            assert (answer.status, answer.out) in ((0, ""), (3, "")), (day, words, answer)
+        report = health(memory, now=at(days=day, seconds=6 * HOUR), record=True)
+        told = [(one.check, one.message) for one in report.findings if one.level.word != "info"]
+        assert not told, day

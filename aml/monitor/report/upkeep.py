@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aml.errors import ExitStatus
-from aml.ledger.latest import LastRun
 from aml.model.moments import format_age
 from aml.model.units import size
 from aml.monitor.removals import Removal
@@ -110,7 +108,7 @@ def runs_section(data: ReportData) -> Section:
     now = now_of(data)
     headings = Heading("operation"), Heading("last run", "time"), Heading("ended", "level"), Heading("took", "number")
     rows = tuple(
-        (one.operation, ago(one.started, now), ended(one), "" if one.seconds is None else format_age(one.seconds))
+        (one.operation, ago(one.started, now), one.state, "" if one.seconds is None else format_age(one.seconds))
         for one in data.metrics.operations
     )
     return Section(
@@ -120,11 +118,6 @@ def runs_section(data: ReportData) -> Section:
         tables=(Table("Last runs", headings, rows, narrow=True),) if rows else (),
         empty="" if rows else "No operation has run yet.",
     )
-
-
-def ended(run: LastRun) -> str:
-    """How a run ended. What tells of trouble by its exit status has done its work."""
-    return "trouble" if run.exit in (ExitStatus.HEALTH_WARNING, ExitStatus.HEALTH_CRITICAL) else run.state
 
 
 def reading_section(data: ReportData) -> Section:

@@ -16,7 +16,6 @@ from aml.monitor.report.data import ReportData
 from aml.monitor.report.health import told
 from aml.monitor.report.memory import key_figures, now_of
 from aml.monitor.report.text import cut, filled, wide
-from aml.monitor.report.upkeep import ended
 
 Tone = Literal["plain", "soft", "strong", "good", "warning", "error"]
 
@@ -71,7 +70,7 @@ def _running(data: ReportData, holder: Holder | None, width: int) -> list[Line]:
 
 
 def _runs(data: ReportData, width: int) -> list[Line]:
-    rows = [(one.operation, ago(one.started, now_of(data)), ended(one)) for one in data.metrics.operations[:_RUNS]]
+    rows = [(one.operation, ago(one.started, now_of(data)), one.state) for one in data.metrics.operations[:_RUNS]]
     lines = _columns(rows, width, right=())
     tones = [_SHORT_STATES.get(state, "plain") for _, _, state in rows]
     return [Line("Last runs", "strong"), *(Line(line.words, tone) for line, tone in zip(lines, tones, strict=True))]

@@ -57,8 +57,16 @@ def test_the_newest_of_each_operation_is_told_the_newest_first(store: Store) -> 
     gc, undo, backup, prune = found
     assert (gc.state, gc.seconds) == ("begun", None)
     assert (undo.subject, undo.seconds, undo.exit) == ("x", 2.5, None)
-    assert (backup.state, backup.exit, backup.subject, backup.seconds) == ("failed", 3, "b1", 1.5)
+    assert (backup.state, backup.exit, backup.subject, backup.seconds) == ("partial", 3, "b1", 1.5)
     assert (prune.state, prune.started, prune.counts) == ("partial", to_iso(START - 300), {"removed": 3})
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(0, "done"), (1, "failed"), (3, "partial"), (4, "trouble"), (5, "trouble"), (12, "failed")]
+)
+def test_a_check_that_finds_trouble_has_not_failed(store: Store, status: int, state: str) -> None:
+    note(store, "health", ago=5, status=status)
+    assert [one.state for one in last_runs(store).runs] == [state]
 
 
 @pytest.mark.parametrize(("noted", "journaled", "state"), [(50, 100, "failed"), (100, 50, "done")])
