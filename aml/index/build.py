@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -14,6 +12,7 @@ from msgspec import Struct
 from aml.codec.views import Unreadable, view_records
 from aml.errors import AmlError, DamagedError
 from aml.index.fingerprints import UNKNOWN, FileName, Known, is_settled
+from aml.model.collector import no_collections
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import record_file
 from aml.store.open import Store
@@ -72,7 +71,7 @@ def write_files(
     number, first = _next_numbers(connection)
     files = [record_file(store.root, agent, KIND_BY_PLURAL[kind]) for agent, kind in names]
     schemas = _Schemas(connection)
-    with _no_collections():
+    with no_collections():
         for file, content in read_ahead(files, store.max_unpacked_bytes):
             name = (file.agent, file.kind)
             forget_file(connection, name)
@@ -163,15 +162,3 @@ def _rows_of(content: Content, file: int, first: int, schemas: _Schemas) -> Rows
         )
         number += 1
     return rows
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Without the collector of cyclic garbage, which would look through hundreds of thousands of rows and find none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

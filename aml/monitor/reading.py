@@ -5,11 +5,9 @@ Nothing of a file is kept but what is said of it, so that memory does not grow w
 
 from __future__ import annotations
 
-import gc
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import msgspec
 from msgspec import UNSET, Struct, field
@@ -19,6 +17,7 @@ from aml.codec.views import Unreadable, is_utf8, view_records
 from aml.errors import AmlError, DamagedError, FileAccessError
 from aml.fs.files import is_there
 from aml.ledger.history import AgentHistory, RemovedKeys
+from aml.model.collector import no_collections
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
 from aml.model.schema import is_too_new, version_by_marks
 from aml.model.undecodable import UNDECODABLE
@@ -73,7 +72,7 @@ class FileFacts(Struct):
 def read_files(store: Store, files: Sequence[StoreFile], history: Mapping[str, AgentHistory]) -> tuple[FileFacts, ...]:
     """What each of ``files`` holds, but of those that have just gone; ``history`` by agent tells what was removed."""
     facts = {}
-    with _no_collections():
+    with no_collections():
         for file, content in _contents(store, files):
             if not isinstance(content, FileAccessError) or is_there(store.root / file.path):
                 facts[file.path] = _judged(file, content, history.get(file.folder))
@@ -102,18 +101,6 @@ def _contents(store: Store, files: Sequence[StoreFile]) -> Iterator[tuple[StoreF
 
 def _source(store: Store, file: StoreFile) -> RecordFile:
     return RecordFile(file.folder, file.name, store.root / file.path)
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Thousands of small objects are made and dropped, none in a cycle: to look for those takes longer."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _judged(file: StoreFile, content: Content | AmlError, history: AgentHistory | None) -> FileFacts:

@@ -37,11 +37,9 @@ def _index(seen: Inspection) -> Measure:
     finally:
         index.close()
     behind = 0 if outdated is None else sum(outdated)
-    if trouble is not None:
-        pass  # no command would help
-    elif outdated is None:
+    if trouble is None and outdated is None:
         findings.append(_slow("", Level.INFO, "there is no index yet; the first query makes it", "aml optimize index"))
-    elif behind:
+    elif trouble is None and outdated is not None and behind:
         changed = "1 file has" if outdated[0] == 1 else f"{outdated[0]:,} files have"
         message = f"{changed} changed and {outdated[1]:,} gone since the index was made"
         findings.append(_slow("", Level.INFO, message, "aml optimize index", behind, 0, "files"))
