@@ -32,12 +32,15 @@ class Baseline(Struct, frozen=True):
 
 
 def baselines(store: Store, destination: Destination, since: float, now: float) -> Iterator[Baseline]:
-    """What is known of the time from ``since`` to ``now``; a backup that cannot be read says nothing here."""
+    """What is known of the time from ``since`` to ``now``, backups first, since they can bring records back.
+
+    A backup that cannot be read says nothing here.
+    """
+    yield from _of_backups(destination, since, now)
     with suppress(AmlError):
         for sample in read_samples(store):
             if since <= sample.time <= now and sample.agents:
                 yield Baseline(sample.time, {name: one[1] for name, one in sample.agents.items()}, "a sample")
-    yield from _of_backups(destination, since, now)
 
 
 def _of_backups(destination: Destination, since: float, now: float) -> Iterator[Baseline]:

@@ -12,7 +12,7 @@ from aml.config import HealthSettings, Settings
 from aml.ledger.runs import Journal
 from aml.monitor.samples import Sample, append_sample
 from aml.store.open import open_store
-from tests.cli.running import aml, kept, old
+from tests.cli.running import aml, aml_child, kept, old
 from tests.contract.backing_up import at, create_backup
 from tests.contract.checking import HOUR, checked, only_finding, subjects
 from tests.support.records import NOW, pattern
@@ -137,6 +137,23 @@ def test_a_collapse_names_the_backup_that_holds_what_went(tmp_path: Path) -> Non
     assert f"aml backup restore {identity} --agent alpha" in finding.advice
     assert aml(tmp_path, "backup", "restore", identity, "--agent", "alpha", "--yes", now=LATER).status == 0
     assert checked(memory, "collapse", now=LATER + 60).state == "ok"
+
+
+def test_where_only_a_sample_knows_of_a_collapse_a_backup_of_that_time_is_asked_for(tmp_path: Path) -> None:
+    memory = store_of(tmp_path)
+    sample(memory, 40)
+    keep_only(memory, 5)
+    finding = only_finding(memory, "collapse", now=LATER)
+    assert finding.advice.startswith("aml backup restore --at 2026-")
+
+
+def test_an_agent_whose_name_is_no_text_in_this_locale_has_not_collapsed(tmp_path: Path) -> None:
+    make_store(tmp_path, {"b\u00fcro": {"patterns": [kept(f"k{number}") for number in range(40)]}})
+    assert aml_child(tmp_path, "monitor", "metrics", "-q").status == 0
+    words = ("monitor", "health", "--no-record", "--checks", "collapse,structure", "--json")
+    answer = aml_child(tmp_path, *words, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    states = {one["name"]: one["state"] for one in answer.envelope["data"]["checks"]}
+    assert (states["collapse"], states["structure"]) == ("ok", "warning")
 
 
 def test_an_agent_that_is_gone_is_a_collapse(tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def _collapse(seen: Inspection) -> Measure:
 
     now: Counter[str] = Counter(dict.fromkeys(seen.survey.agents, 0))
     unknown = {path.split("/")[0] for path, _ in seen.survey.unlisted}
+    # by their bytes: in a locale that has no such text, the folder of an agent is there all the same
+    unknown |= {os.fsencode(name).decode(errors="replace") for name in seen.survey.strangers}
     for facts in seen.record_files:
         now[facts.file.folder] += facts.records
         if facts.damage is not None or facts.error is not None:
@@ -158,10 +160,10 @@ def _collapsed(seen: Inspection, agent: str, base: Baseline, before: int, now: i
         f"agent {agent} had {before:,} records by {base.source} at {to_iso(base.time)}, and has {now:,}: "
         f"{lost:,} went without a run of AML's"
     )
-    backup = base.backup or "ID"
-    advice = (
-        f"aml backup diff {backup} shows what went; aml backup restore {backup} --agent {quote(agent)} brings it back"
-    )
+    backup = f"--at {to_iso(base.time)}" if base.backup is None else base.backup
+    advice = f"aml backup restore {backup} --agent {quote(agent)} --dry-run shows what a backup brings back"
+    if base.backup is not None:
+        advice = f"aml backup diff {backup} shows what went; {advice}"
     limit = budget(before, 0, False, seen.thresholds.loss).limit
     return Finding("collapse", agent, Level.CRITICAL, message, advice, lost, limit, "records")
 
