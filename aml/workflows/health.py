@@ -11,6 +11,7 @@ from msgspec import structs
 
 from aml.config import Settings
 from aml.errors import AmlError, UsageError
+from aml.fs.access import lack_of
 from aml.ledger.operations import Operation, note_operation
 from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
@@ -82,8 +83,12 @@ def check_health(
     level, status = status_of(results, fail_on)
     agents, records = inspection.counted()
     report = HealthReport(to_iso(moment), level, fail_on.word, agents, records, results, (), status)
-    if not record or not os.access(store.state if store.state.is_dir() else store.state.parent, os.W_OK):
+    if not record:
         return report
+    folder = store.state if os.path.isdir(store.state) else store.state.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        note = f"what was found is not kept as alerts: {lack_of('write to', 'wx', folder)} (or say --no-record)"
+        return structs.replace(report, notes=(note,))
     tally, notes = _to_alerts(store, report, moment, settings, secret, warn)
     notes += _noted(store, report, round(time.monotonic() - began, 3))
     return structs.replace(report, alerts=tally, notes=tuple(notes))

@@ -6,6 +6,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from aml.monitor.report.commands import parted
 from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
 from aml.store.open import open_store
-from tests.cli.running import Answer, aml, kept, small_store
+from tests.cli.running import PROJECT, Answer, aml, kept, small_store
 from tests.contract.backing_up import create_backup, give_to_nobody, memory_of, project_in, unprivileged
 from tests.contract.checking import store_with
 from tests.support.records import NOW, pattern
@@ -299,6 +301,8 @@ def test_a_read_only_checkout_is_checked_and_nothing_is_written(commons: Path) -
         assert states["integrity"] == states["schema"] == "ok"
         assert states["permissions"] == states["index"] == ("info" if words else "warning")
         assert "not_run" not in states.values()
+        told = answer.envelope["warnings"]
+        assert told == [] if words else "what was found is not kept as alerts: " in told[0]
     assert tree_digest(commons) == before
     assert not list(commons.glob(".loom/memory?*"))
 
@@ -327,6 +331,33 @@ def test_a_missing_right_is_named_with_what_gives_it(
     assert checks["integrity"]["state"] == ("ok" if level == "warning" else "error"), "what was not read is not well"
     assert checks["collapse"]["state"] == "ok"
     assert os.geteuid() != 0 or "nobody lacks the right" in finding["advice"]
+
+
+#: In a name space of its own, so that the mount goes with the shell.
+_MOUNTED_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && cd "$0" && exec "$@"'
+
+
+def test_a_file_system_that_is_mounted_read_only_is_told_once(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    called = ["unshare", "--mount", "sh", "-c", _MOUNTED_READ_ONLY, str(project)]
+    try:
+        subprocess.run([*called, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user may not mount anything")
+    before = tree_digest(project)
+    words = ["monitor", "health", "--json", "--checks", "permissions,index,integrity"]
+    done = subprocess.run(
+        [*called, sys.executable, "-m", "aml", *words],
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        timeout=60,
+    )
+    answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+    found = [one for check in answer.envelope["data"]["checks"] for one in check["findings"]]
+    assert [(one["check"], one["subject"]) for one in found] == [("permissions", "read-only"), ("index", "kept")]
+    assert "chmod" not in answer.out
+    assert (answer.status, answer.err) == (0, "")
+    assert tree_digest(project) == before
 
 
 def test_folders_that_are_closed_all_alike_are_one_finding(commons: Path) -> None:

@@ -190,20 +190,21 @@ def _unreadable(seen: Inspection) -> Iterator[Finding]:
 def _unwritable(seen: Inspection) -> Iterator[Finding]:
     # where nobody means to write, it is as it should be
     level = Level.WARNING if seen.writes else Level.INFO
-    if is_read_only(seen.store.root):
-        message = "the file system of the store is mounted read-only: nothing can be changed, and no alert kept"
-        yield _barred("read-only", level, message, "mount it for writing, or say --no-record")
-        return
     unlisted = {name for name, _ in seen.survey.unlisted}
     agents = [name for name in seen.survey.agents if name not in unlisted]
     barred = [name for name in agents if _is_barred(seen.store.root / name)]
-    if 1 < len(barred) == len(agents):
+    if is_read_only(seen.store.root):
+        message = "the file system of the store is mounted read-only: nothing in it can be changed"
+        yield _barred("read-only", level, message, "mount it for writing, or say --no-record")
+        barred = []
+    elif 1 < len(barred) == len(agents):
         message = f"nothing can be changed in any of the {len(agents):,} folders of agents"
         advice = f"{lack_of('write to', 'wx', seen.store.root / barred[0])}; and so for the others"
         yield _barred("agents", level, message, advice, len(barred), 0, "folders", tuple(barred[:_NAMED]))
         barred = []
     places = [(name, seen.store.root / name) for name in barred]
-    places += [(str(path), path) for path in (seen.store.state, seen.destination.root) if _is_barred(path)]
+    beside = (seen.store.state, seen.destination.root)
+    places += [(str(path), path) for path in beside if _is_barred(path) and not is_read_only(path)]
     for subject, path in places:
         yield _barred(subject, level, "nothing in it can be changed", lack_of("write to", "wx", path))
 
