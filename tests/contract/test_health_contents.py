@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aml.config import HealthSettings, Settings
+from aml.monitor.report.commands import parted
 from tests.cli.running import aml, kept, old
 from tests.contract.backing_up import at, create_backup, manifest_path, packs_of
 from tests.contract.checking import checked, health, only_finding, store_with, subjects
@@ -101,6 +102,18 @@ def test_the_backup_that_brings_a_damaged_file_back_is_named(tmp_path: Path, pat
     assert not any(one in advice for one in (older, *damaged))
     assert aml(tmp_path, *command.split()[1:], "--yes", now=at(days=4)).status == 0
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("newer", [to_v120, to_v200])
+def test_versions_that_stand_side_by_side_are_mended_by_what_is_advised(tmp_path: Path, newer: Any) -> None:
+    memory = store_with(tmp_path, [pattern(), newer(pattern())])
+    advice = only_finding(memory, "schema").advice
+    command = next(words for words, is_command in parted(advice) if is_command and "--dry-run" in words)
+    assert aml(tmp_path, *command.split()[1:]).status == 0
+    assert aml(tmp_path, *command.removesuffix(" --dry-run").split()[1:], "--yes").status == 0
+    left = [one.level.word for one in checked(memory, "schema").findings]
+    assert left in ([], ["info"]), "records that stay older are an info"
+    assert checked(memory, "runtime_readable").state == "ok"
 
 
 def test_backups_that_cannot_be_read_are_no_way_back(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ _ORDINARY = frozenset({"1.0.0", "1.1.0"})
 _KNOWN = _ORDINARY | {"1.2.0", "2.0.0"}
 #: The first version whose patterns the runtime cannot read.
 _UNREAD_BY_RUNTIME = "2.0.0"
+#: The last version that it can read.
+_READ_BY_RUNTIME = "1.2.0"
 
 #: So many odd elements, or faults, of a file are named one by one.
 _NAMED = 10
@@ -129,7 +131,7 @@ def _refusals(facts: FileFacts) -> Finding:
     if facts.odd:
         advice += "; aml optimize gc takes nulls away"
     if facts.versions[_UNREAD_BY_RUNTIME]:
-        advice = "aml migrate down --to 1.2.0 makes them readable again"
+        advice = f"aml migrate down --to {_READ_BY_RUNTIME} makes them readable again"
     return _refused(facts.file.subject, Level.WARNING, message, advice, number, 0, "records", details)
 
 
@@ -159,7 +161,9 @@ def _schema(seen: Inspection) -> Measure:
     if len(groups) > 1:
         level = Level.WARNING if _UNREAD_BY_RUNTIME in groups else Level.INFO
         message = f"records of several schema versions stand side by side ({told})"
-        advice = "aml migrate detect, and then aml migrate up, or down"
+        advice = "aml migrate detect tells which files; "
+        advice += f"aml migrate down --to {_READ_BY_RUNTIME}" if _UNREAD_BY_RUNTIME in groups else "aml migrate up"
+        advice += " --dry-run, and then without that"
         findings.append(_mixed("mixed", level, message, advice, len(groups), 1, "versions"))
     return Measure(tuple(findings), len(groups), 1, "versions")
 
