@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aml.errors import FileAccessError
 from aml.fs.durable import make_private_folder, write_durably
+from aml.fs.files import is_there
 
 _IGNORE_ALL = b"# kept by AML: holds text that the store no longer has\n*\n"
 
@@ -14,11 +15,11 @@ def prepare_folder(folder: Path) -> None:
     """Create one of AML's own folders, private and unseen by git."""
     make_private_folder(folder)
     ignore = folder / ".gitignore"
-    if ignore.exists():
+    if is_there(ignore):
         return
     try:
         write_durably(ignore, _IGNORE_ALL)
     except FileAccessError:
         # another run that prepares it as well may have cleared this write away
-        if not ignore.exists():
+        if not is_there(ignore):
             raise

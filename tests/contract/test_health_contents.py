@@ -13,7 +13,7 @@ import pytest
 from aml.config import HealthSettings, Settings
 from aml.monitor.report.commands import parted
 from tests.cli.running import aml, kept, old
-from tests.contract.backing_up import at, create_backup, manifest_path, packs_of
+from tests.contract.backing_up import at, create_backup, manifest_path, packs_of, repository_of
 from tests.contract.checking import checked, health, only_finding, store_with, subjects
 from tests.support.records import decision, pattern, solution, to_v110, to_v120, to_v200
 from tests.support.stores import encode_array, make_store, write_array
@@ -121,6 +121,12 @@ def test_backups_that_cannot_be_read_are_no_way_back(tmp_path: Path) -> None:
     identity = create_backup(tmp_path)
     (memory / ALPHA).write_bytes(b"[")
     assert identity in only_finding(memory, "integrity").advice
+    described = repository_of(tmp_path) / "snapshots"
+    described.rename(tmp_path / "elsewhere")
+    described.write_text("no folder")
+    assert only_finding(memory, "integrity").advice.startswith("whether a backup holds it whole cannot be told; ")
+    described.unlink()
+    (tmp_path / "elsewhere").rename(described)
     for pack in packs_of(tmp_path):
         pack.write_bytes(b"damaged")
     assert only_finding(memory, "integrity").advice.startswith("no backup holds it whole; ")

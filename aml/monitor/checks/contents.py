@@ -52,12 +52,13 @@ def _integrity(seen: Inspection) -> Measure:
     damaged = [facts.file.path for facts in seen.files if facts.damage is not None]
     copies = _whole_copies(seen, damaged)
     for facts in seen.files:
-        findings += _faults_of(facts, copies.get(facts.file.path))
+        way_back = _way_back(facts, copies) if facts.damage is not None else ""
+        findings += _faults_of(facts, way_back)
     return Measure(tuple(findings), len(damaged), 0, "damaged files")
 
 
-def _whole_copies(seen: Inspection, paths: list[str]) -> dict[str, Snapshot]:
-    """The backups that hold damaged files as they were before, by path."""
+def _whole_copies(seen: Inspection, paths: list[str]) -> dict[str, Snapshot] | None:
+    """The backups that hold damaged files as they were before, by path; None where backups cannot be looked at."""
     if not paths:
         return {}
     from aml.monitor.whole_copies import newest_whole  # which needs to know repositories from within
@@ -66,13 +67,30 @@ def _whole_copies(seen: Inspection, paths: list[str]) -> dict[str, Snapshot]:
         return newest_whole(seen.store, seen.destination, paths)
     except AmlError:
         # what is wrong with the backups is told by their own checks
-        return {}
+        return None
 
 
-def _faults_of(facts: FileFacts, copy: Snapshot | None) -> Iterator[Finding]:
+def _way_back(facts: FileFacts, copies: dict[str, Snapshot] | None) -> str:
+    """What brings a damaged file back, or what can still be had of it."""
+    copy = (copies or {}).get(facts.file.path)
+    if copy is not None:
+        when = to_iso(copy.manifest.time.timestamp())
+        restore = f"aml backup restore {copy.id} --path {quote(facts.file.path)} brings it back as it was at {when}"
+    elif copies is None:
+        restore = "whether a backup holds it whole cannot be told"
+    else:
+        restore = "no backup holds it whole"
+    if facts.file.role is not Role.RECORDS:
+        return restore if copy is not None else f"{restore}, so correct it by hand"
+    if not facts.file.size:
+        return f"{restore}; aml optimize gc takes an empty file away"
+    return f"{restore}; aml optimize gc --salvage --dry-run shows what can still be read of it"
+
+
+def _faults_of(facts: FileFacts, way_back: str) -> Iterator[Finding]:
     subject = facts.file.subject
     if facts.damage is not None:
-        advice = facts.advice or _mended(facts, copy)
+        advice = facts.advice or way_back
         yield _unwhole(subject, Level.CRITICAL, f"the file is damaged: {facts.damage}", advice)
     elif isinstance(facts.error, ChangedError):
         yield _unwhole(subject, Level.WARNING, facts.error.message, facts.error.advice)
@@ -84,18 +102,6 @@ def _faults_of(facts: FileFacts, copy: Snapshot | None) -> Iterator[Finding]:
         message = f"{odd:,} of {facts.records:,} elements cannot be read as records"
         advice = "aml optimize gc takes nulls away; what else is odd stays, and is to be mended by hand"
         yield _unwhole(subject, Level.WARNING, message, advice, odd, 0, "elements", details)
-
-
-def _mended(facts: FileFacts, copy: Snapshot | None) -> str:
-    restore = "no backup holds it whole"
-    if copy is not None:
-        when = to_iso(copy.manifest.time.timestamp())
-        restore = f"aml backup restore {copy.id} --path {quote(facts.file.path)} brings it back as it was at {when}"
-    if facts.file.role is not Role.RECORDS:
-        return restore if copy is not None else f"{restore}, so correct it by hand"
-    if not facts.file.size:
-        return f"{restore}; aml optimize gc takes an empty file away"
-    return f"{restore}; aml optimize gc --salvage --dry-run shows what can still be read of it"
 
 
 def _runtime_readable(seen: Inspection) -> Measure:
