@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from aml.model.printable import printable as printable
+from aml.model.units import count as count
 from aml.model.units import size as size
-
-
-def count(number: int, noun: str) -> str:
-    """``1 record``, ``2,000 records``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def sizes(before: int, after: int | None) -> str:

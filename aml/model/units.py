@@ -1,4 +1,4 @@
-"""Sizes in units that read well."""
+"""Sizes in units that read well, and numbers of things."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def size(octets: float) -> str:
             break
         amount /= 1024
     return f"{octets:.0f} B" if unit == "B" else f"{amount:,.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 record``, ``2,000 records``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -47,12 +47,16 @@ def make_report(
     """All that is known of a store, ``now`` (seconds since 1970 UTC).
 
     As with ``collect_metrics``, the index is brought up to date and a sample kept, but with ``record`` only; what the
-    checks find opens no alert. What
-    cannot be looked at is left out and told. Who asks again and again may give a ``health`` that was just checked, and
-    an open ``index``. Raises AmlError where the store cannot be listed.
+    checks find opens no alert. What cannot be looked at is left out and told. Who asks again and again may give a
+    ``health`` that was just checked, and an open ``index``. Raises AmlError where the store cannot be listed.
     """
     conditions = conditions or Conditions()
     moment = time.time() if now is None else now
+    # first, so that no check tells of an index that is up to date by now
+    collected = collect_metrics(
+        store, now=moment, conditions=conditions, record=record, user_cache=user_cache, index=index
+    )
+    metrics = collected.metrics
     health = health or check_health(
         store,
         now=moment,
@@ -62,10 +66,6 @@ def make_report(
         writes=record,
         user_cache=user_cache,
     )
-    collected = collect_metrics(
-        store, now=moment, conditions=conditions, record=record, user_cache=user_cache, index=index
-    )
-    metrics = collected.metrics
     # the checks tell of damaged files, and more of them
     damaged = {f"left out: {one.agent}/{one.kind}: {one.problem}" for one in metrics.damaged}
     notes = [one for one in (*collected.notes, *health.notes) if one not in damaged]

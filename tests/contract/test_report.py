@@ -88,7 +88,7 @@ def test_the_worst_comes_first_with_what_mends_it(tmp_path: Path) -> None:
     assert report.overall.state == "critical"
     assert report.findings[0].level.word == "critical"
     lines = text_report(report).splitlines()
-    first = next(number for number, line in enumerate(lines) if "critical: integrity" in line)
+    first = next(number for number, line in enumerate(lines) if line.startswith("critical  integrity: "))
     assert first < 8
     assert any("aml " in line for line in lines[first : first + 4])
     assert any("alerts" in note for note in report.notes)

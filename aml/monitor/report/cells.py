@@ -25,7 +25,7 @@ _TONES = {
     "not_run": "error",
     "critical": "critical",
 }
-_CLASSES = {"number": "n", "time": "s", "level": "s", "word": "s"}
+_CLASSES = {"number": "n", "time": "s", "level": "s", "word": "s", "text": "t", "advice": "t"}
 
 #: What stands in a sign, by the tone of what it says: a tick, an i, a stroke with a dot, a cross.
 _MARKS = {
@@ -78,9 +78,9 @@ def card(section: Section, *content: Child, class_: str = "card") -> Markup:
     return tag(
         "section",
         tag("h2", section.title, id=heading),
-        tag("p", section.lead, class_="lead") if section.lead else None,
+        tag("p", _sentence(section.lead), class_="lead") if section.lead else None,
         *content,
-        tag("p", section.empty, class_="empty") if section.empty else None,
+        tag("p", _sentence(section.empty), class_="empty") if section.empty else None,
         class_=class_,
         id=section.key,
         aria_labelledby=heading,
@@ -98,13 +98,21 @@ def facts_list(facts: Sequence[Fact], *, across: bool = False) -> Markup | None:
 
 
 def _known(fact: Fact) -> tuple[Child, ...]:
-    return (tag("bdi", fact.words), *((" ", advice_words(fact.advice)) if fact.advice else ()))
+    return (sentence_words(fact.words), *((" ", advice_words(fact.advice)) if fact.advice else ()))
 
 
 def advice_words(advice: str) -> Markup:
-    """Advice, with the commands in it shown as such."""
-    parts = (tag("code", words) if is_command else words for words, is_command in parted(advice))
-    return tag("bdi", *parts)
+    """Advice, with the commands in it shown as such. It reads from left to right, whatever names it holds."""
+    return tag("bdi", _sentence(advice), dir="ltr")
+
+
+def sentence_words(words: str) -> Markup:
+    """A sentence of AML's own, which may hold a name of any script."""
+    return tag("bdi", words, dir="ltr")
+
+
+def _sentence(words: str) -> Markup:
+    return joined(tag("code", part) if is_command else part for part, is_command in parted(words))
 
 
 def table(one: Table) -> Markup:
@@ -146,8 +154,10 @@ def cell(words: str, heading: Heading) -> Markup:
         content = tag("code", words)
     elif heading.style == "advice":
         content = advice_words(words)
-    elif heading.style in ("name", "text"):
+    elif heading.style == "name":
         content = tag("bdi", words)
+    elif heading.style == "text":
+        content = sentence_words(words)
     label = heading.words if heading.style in ("number", "time") else None
     return tag("td", content, class_=_classes(heading), data_label=label)
 

@@ -21,7 +21,10 @@ _OPTION = rf"(?:{_FLAGS}|--[a-z][a-z-]*[ =]{_VALUE}|-[a-z]\b)"
 #: What stands for itself in advice: a placeholder, or an id of a run, a backup or a record.
 _WORD = r"(?:latest\b|[A-Z]{2,}\b|(?=\S*\d)[0-9A-Za-z][0-9A-Za-z.-]*[0-9A-Za-z])"
 _CALL = rf"{_GROUPS}\b(?: {_PARTS}\b)?(?: (?:{_OPTION}|{_WORD}))*"
-_COMMAND = re.compile(rf"\baml(?:(?: {_OPTION})* {_CALL}|(?: {_OPTION})+)")
+_RIGHTS = rf"(?:chmod [0-7u]\S*|chown {_VALUE}|rmdir) {_VALUE}"
+#: An option by itself, and the placeholder of its value.
+_ALONE = r"(?<![\w-])--[a-z][a-z-]*\b(?: [A-Z]{2,}\b)?"
+_COMMAND = re.compile(rf"\b(?:aml(?:(?: {_OPTION})* {_CALL}|(?: {_OPTION})+)|{_RIGHTS})|{_ALONE}")
 
 
 def parted(advice: str) -> Iterator[tuple[str, bool]]:

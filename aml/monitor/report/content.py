@@ -16,6 +16,10 @@ from aml.model.timestamps import parse_timestamp
 Style = Literal["text", "name", "word", "number", "level", "code", "advice", "time"]
 
 
+#: What is so near (seconds) has just happened.
+_JUST_NOW = 10.0
+
+
 class Heading(Struct, frozen=True):
     """What stands above a column, and how the column is shown; ``minor`` ones go where there is little room."""
 
@@ -69,11 +73,13 @@ def project_of(store: str) -> str:
 
 
 def ago(time: str | None, now: float) -> str:
-    """``3 h ago``; ``never`` where there is no time."""
+    """``3 h ago``; ``just now`` where tenths of a second would tell nothing, ``never`` where there is no time."""
     moment = parse_timestamp(time)
     if moment is None:
         return "never"
     seconds = now - moment
+    if abs(seconds) < _JUST_NOW:
+        return "just now"
     return f"{format_age(seconds)} ago" if seconds >= 0 else f"in {format_age(-seconds)}"
 
 
@@ -86,8 +92,3 @@ def listed(words: Iterable[str], most: int = 5) -> str:
     """``a, b, c and 3 more``."""
     found = list(words)
     return ", ".join(found[:most]) + (f" and {len(found) - most:,} more" if len(found) > most else "")
-
-
-def count(number: int, noun: str) -> str:
-    """``1 record``, ``2,000 records``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

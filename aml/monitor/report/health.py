@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+from shlex import quote
+
+from msgspec import Struct
+
+from aml.model.units import count
 from aml.monitor.alerts import Alert
 from aml.monitor.findings import Finding, Level
 from aml.monitor.health import OK, SKIPPED, HealthReport
-from aml.monitor.report.content import Fact, Heading, Section, Table, ago, count
+from aml.monitor.report.content import Fact, Heading, Section, Table, ago
 from aml.monitor.report.data import Overall, ReportData, State
 from aml.monitor.report.memory import now_of
 
 #: Findings that are told at the top; all stand among the checks.
-FIRST = 5
-#: Alerts that are listed at most.
-MOST_ALERTS = 50
+_FIRST = 5
+#: Findings and alerts that are listed at most.
+_MOST_FINDINGS, _MOST_ALERTS = 100, 50
 
-#: Findings that are listed at most.
-_MOST_FINDINGS = 100
+
+class Urgent(Struct, frozen=True):
+    """A finding that stands at the top, and how many of the same check and level it stands for."""
+
+    finding: Finding
+    others: int
+
+    @property
+    def words(self) -> str:
+        return told(self.finding) + (f"; and {self.others:,} more like it" if self.others else "")
+
+
+def urgent(data: ReportData) -> tuple[tuple[Urgent, ...], int]:
+    """What wants attention first, the worst first, and how many findings that leaves out. Where they are many, one
+    stands for all of its check and level: else a single check would hide the others."""
+    findings = data.findings
+    if len(findings) <= _FIRST:
+        return tuple(Urgent(one, 0) for one in findings), 0
+    groups: dict[tuple[str, Level], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.check, one.level), []).append(one)
+    first = tuple(Urgent(group[0], len(group) - 1) for group in groups.values())[:_FIRST]
+    return first, len(findings) - sum(1 + one.others for one in first)
 
 
 def overall_of(health: HealthReport, records: int, agents: int) -> Overall:
@@ -43,6 +70,14 @@ def _sentence(urgent: int, rest: int) -> str:
     return f"{mending}, and {attention}." if rest else f"{mending}."
 
 
+def where_to_type(data: ReportData) -> str:
+    """Where the commands of a report are for."""
+    path = PurePath(data.store)
+    if path.parts[-2:] == (".loom", "memory"):
+        return f"Commands are to be typed in {path.parent.parent}."
+    return f"Commands are to be typed with --store {quote(data.store)}."
+
+
 def health_section(data: ReportData) -> Section:
     """Everything that checks found, with what mends it."""
     findings = data.health.findings
@@ -54,16 +89,17 @@ def health_section(data: ReportData) -> Section:
         "health",
         "Health",
         f"{data.overall.more}{more}",
-        facts=(Fact("Passed", ", ".join(one.name for one in data.health.checks if one.state == OK) or "none"),),
+        facts=(Fact("Found nothing", ", ".join(one.name for one in data.health.checks if one.state == OK) or "none"),),
         tables=(Table("Findings", headings, rows, shown=20),) if rows else (),
     )
 
 
 def passed_table(data: ReportData) -> Table:
-    """The checks that passed, each with what is well."""
+    """The checks that found nothing, each with what it expects."""
     rows = tuple((one.state, one.name, one.about) for one in data.health.checks if one.state == OK)
-    headings = Heading("result", "level"), Heading("check", "word"), Heading("what is well")
-    return Table(f"{count(len(rows), 'check')} passed", headings, rows, shown=0 if data.health.findings else None)
+    headings = Heading("result", "level"), Heading("check", "word"), Heading("what is expected")
+    title = f"{count(len(rows), 'check')} found nothing"
+    return Table(title, headings, rows, shown=0 if data.health.findings else None)
 
 
 def told(finding: Finding) -> str:
@@ -72,20 +108,21 @@ def told(finding: Finding) -> str:
 
 
 def alerts_section(data: ReportData) -> Section:
-    """The conditions that last, and those that have passed of late."""
+    """The alerts that are open, and those that were resolved of late."""
     now = now_of(data)
     headings = Heading("alert", "level"), Heading("about"), Heading("since", "time"), Heading("state")
     rows = tuple(
         (one.level, f"{_about(one)}: {one.message}", ago(one.opened, now), _state(one, now))
-        for one in data.alerts[:MOST_ALERTS]
+        for one in data.alerts[:_MOST_ALERTS]
     )
     lasting = sum(one.is_open for one in data.alerts)
+    empty = "There are no alerts: aml monitor health opens one for each thing that it finds."
     return Section(
         "alerts",
         "Alerts",
-        f"{count(lasting, 'condition')} {'lasts' if lasting == 1 else 'last'}." if rows else "",
+        f"{count(lasting, 'alert')} {'is' if lasting == 1 else 'are'} open." if rows else "",
         tables=(Table("Alerts", headings, rows, shown=12),) if rows else (),
-        empty="" if rows else "There are no alerts.",
+        empty="" if rows else empty if data.findings else "There are no alerts.",
     )
 
 
@@ -95,8 +132,8 @@ def _about(alert: Alert) -> str:
 
 def _state(alert: Alert, now: float) -> str:
     if alert.resolved is not None:
-        return f"over since {ago(alert.resolved.when, now)}"
+        return f"resolved {ago(alert.resolved.when, now)}"
     if alert.acknowledged is not None:
         note = f": {alert.acknowledged.note}" if alert.acknowledged.note else ""
-        return f"lasts; seen {ago(alert.acknowledged.when, now)}{note}"
-    return "lasts"
+        return f"open; acknowledged {ago(alert.acknowledged.when, now)}{note}"
+    return "open"

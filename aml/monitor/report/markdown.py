@@ -8,9 +8,9 @@ from aml.model.printable import printable
 from aml.monitor.report.commands import parted
 from aml.monitor.report.content import Style, Table, minute
 from aml.monitor.report.data import ReportData
-from aml.monitor.report.health import told
+from aml.monitor.report.health import urgent, where_to_type
 from aml.monitor.report.memory import key_figures
-from aml.monitor.report.sections import FIRST, all_sections
+from aml.monitor.report.sections import all_sections
 
 #: Sections that are open; the others unfold.
 _OPEN = frozenset({"health", "agents", "backups"})
@@ -18,6 +18,8 @@ _OPEN = frozenset({"health", "agents", "backups"})
 _MOST_ROWS = 50
 #: What Markdown, or the HTML in it, would take for its own.
 _MARKS = re.compile(r"([\\`*_\[\]|~$])")
+#: What GitHub takes for an address, and where it is broken up.
+_LINKS = re.compile(r"(:|www)(//|\.)", re.IGNORECASE)
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -25,9 +27,12 @@ def markdown_report(data: ReportData) -> str:
     """The whole report."""
     of = f"{code(data.store)}, {minute(data.time)} UTC, AML {plain(data.version)}"
     lines = [f"## {plain(data.overall.sentence)}", "", f"{plain(data.overall.more)} {of}.", ""]
-    for one in data.findings[:FIRST]:
-        mend = f"  \n  {advice_words(one.advice)}" if one.advice else ""
-        lines.append(f"- **{one.level.word}** {code(one.check)} {plain(told(one))}{mend}")
+    first, left = urgent(data)
+    for one in first:
+        mend = f"  \n  {advice_words(one.finding.advice)}" if one.finding.advice else ""
+        lines.append(f"- **{one.finding.level.word}** {code(one.finding.check)} {plain(one.words)}{mend}")
+    lines += [f"- and {left:,} more, under Health"] if left else []
+    lines += ["", plain(where_to_type(data))] if first else []
     figures = key_figures(data)
     lines += ["", _line([plain(one.name) for one in figures]), _line([":--"] * len(figures))]
     lines += [_line([f"**{plain(one.words)}**" for one in figures]), _line([plain(one.note) for one in figures])]
@@ -36,7 +41,7 @@ def markdown_report(data: ReportData) -> str:
         title = f"### {plain(section.title)}" if opened else ""
         head = [title] if opened else ["<details>", f"<summary>{_escaped(section.title)}</summary>"]
         lines += ["", *head, ""]
-        lines += [plain(words) + "\n" for words in (section.lead, section.empty) if words]
+        lines += [advice_words(words) + "\n" for words in (section.lead, section.empty) if words]
         lines += [f"- {plain(fact.name)}: {plain(fact.words)}{f' {advice_words(fact.advice)}' if fact.advice else ''}"
                   for fact in section.facts]  # fmt: skip
         for table in section.tables:
@@ -77,7 +82,7 @@ def advice_words(advice: str) -> str:
 
 def plain(words: str) -> str:
     """Words that mean nothing to Markdown."""
-    return _MARKS.sub(r"\\\1", _escaped(words)).replace("://", ":\\//")
+    return _LINKS.sub(r"\1\\\2", _MARKS.sub(r"\\\1", _escaped(words)))
 
 
 def code(words: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from aml.model.kinds import KINDS
 from aml.model.timestamps import parse_timestamp
-from aml.model.units import size
+from aml.model.units import count, size
 from aml.monitor.metrics import AgentFigures, Ages
-from aml.monitor.report.content import Fact, Figure, Heading, Section, Table, ago, count, minute
+from aml.monitor.removals import Removal
+from aml.monitor.report.content import Fact, Figure, Heading, Section, Table, ago, minute
 from aml.monitor.report.data import ReportData, SizePoint
 from aml.monitor.report.plots import Column
 
@@ -42,15 +43,15 @@ def key_figures(data: ReportData) -> tuple[Figure, ...]:
     metrics, now = data.metrics, now_of(data)
     counts, backups, queries = metrics.counts, metrics.backups, metrics.queries
     prune = next((run for run in metrics.operations if run.operation == "prune"), None)
-    unpacked = f"{size(metrics.size.unpacked_bytes)} unpacked"
+    unpacked = f"{size(metrics.size.unpacked_bytes)} unpacked" if metrics.size.unpacked_bytes else ""
     return (
-        Figure("Records", f"{counts.records:,}", _growth(data) or count(counts.inactive, "inactive one")),
+        Figure("Records", f"{counts.records:,}", _growth(data) or _inactive(counts.inactive)),
         Figure("Agents", f"{counts.agents:,}", count(counts.files, "record file")),
         Figure("On disk", size(metrics.size.bytes), unpacked),
         Figure(
             "Last backup",
             "unknown" if backups is None else ago(backups.newest_time, now),
-            "" if backups is None else f"{count(backups.count, 'backup')}, {size(backups.stored_bytes)}",
+            f"{count(backups.count, 'backup')}, {size(backups.stored_bytes)}" if backups and backups.count else "",
         ),
         Figure(
             "Last prune",
@@ -70,7 +71,18 @@ def _growth(data: ReportData) -> str:
     if not found:
         return ""
     longest = found[-1]
-    return f"{longest.records_per_day:+,.1f} a day over {longest.days:,.0f} d"
+    change = _signed(longest.records_per_day)
+    return f"{change} a day over {longest.days:,.0f} d" if change else f"as many as {longest.days:,.0f} d ago"
+
+
+def _inactive(number: int) -> str:
+    return count(number, "inactive one") if number else ""
+
+
+def _signed(number: float) -> str:
+    """``+1.5``, ``-127.1``; nothing where it comes to nothing."""
+    words = f"{number:+,.1f}"
+    return "" if words[1:] == "0.0" else words
 
 
 def milliseconds(number: float) -> str:
@@ -83,19 +95,12 @@ def milliseconds(number: float) -> str:
 def growth_section(data: ReportData) -> Section:
     """The size of the store, and how many records it has, over time."""
     facts = tuple(
-        Fact(
-            f"Over {one.days:,.0f} d",
-            f"{_signed_size(one.bytes_per_day)} and {one.records_per_day:+,.1f} records a day",
-        )
-        for one in data.metrics.growth
+        Fact(f"Over {one.days:,.0f} d", _change(one.bytes_per_day, one.records_per_day)) for one in data.metrics.growth
     )
     if not is_drawn(data):
         number = len(data.history)
-        measured = "is one measurement" if number == 1 else f"are {number} measurements, all of the last hour,"
-        empty = (
-            f"There {measured} so far. Each aml monitor metrics and each backup adds one: run them every day, and "
-            "this becomes a line."
-        )
+        measured = "is one measurement so far" if number == 1 else f"are {number} so far, all of the last hour"
+        empty = f"There {measured}. Run aml monitor metrics and aml backup auto every day, and they become a line."
         return Section("growth", "Over time", "", facts, empty=empty)
     headings = (
         Heading("time (UTC)", "time"),
@@ -108,7 +113,13 @@ def growth_section(data: ReportData) -> Section:
         for one in reversed(thinned(data.history, MOST_POINTS))
     )
     table = Table("Figures over time", headings, rows, shown=0, narrow=True)
-    return Section("growth", "Over time", "Dotted marks are runs that removed records.", facts, (table,))
+    return Section("growth", "Over time", "", facts, (table,))
+
+
+def marked(data: ReportData) -> tuple[Removal, ...]:
+    """The runs that removed records within the time that is known."""
+    first = data.history[0].time
+    return tuple(one for one in data.removals if first <= one.started <= data.time)
 
 
 def is_drawn(data: ReportData) -> bool:
@@ -125,8 +136,11 @@ def thinned(points: Sequence[SizePoint], most: int) -> tuple[SizePoint, ...]:
     return tuple(points[round(place * step)] for place in range(most))
 
 
-def _signed_size(octets: float) -> str:
-    return f"{'-' if octets < 0 else '+'}{size(abs(octets))}"
+def _change(octets: float, records: float) -> str:
+    """What changed in a day."""
+    parts = [f"{'-' if octets < 0 else '+'}{size(abs(octets))}"] if abs(octets) >= 1 else []
+    parts += [f"{_signed(records)} records"] if _signed(records) else []
+    return f"{' and '.join(parts)} a day" if parts else "no change"
 
 
 def agents_section(data: ReportData) -> Section:
@@ -156,7 +170,7 @@ def agents_section(data: ReportData) -> Section:
     return Section(
         "agents",
         "Agents",
-        f"The largest first.{more}",
+        f"The largest first.{more}" if rows else "",
         tables=(Table("Agents", headings, rows, shown=_AGENTS_SHOWN),) if rows else (),
         empty="" if rows else "No agent has a folder in this store yet.",
     )
@@ -217,7 +231,7 @@ def schema_section(data: ReportData) -> Section:
     return Section(
         "schemas",
         "Schema versions",
-        "Of each record, by what it holds.",
+        "Of each record, by what it holds." if rows else "",
         tables=(Table("Schema versions", headings, rows, narrow=True),) if rows else (),
         empty="" if rows else "There are no records yet.",
     )

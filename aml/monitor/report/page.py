@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from urllib.parse import quote
 
+from msgspec import structs
+
 from aml.model.kinds import KINDS
 from aml.model.timestamps import parse_timestamp
-from aml.model.units import size
+from aml.model.units import count, size
 from aml.monitor.metrics import AgentFigures
 from aml.monitor.removals import Removal
 from aml.monitor.report.cells import (
@@ -19,13 +21,14 @@ from aml.monitor.report.cells import (
     folded,
     grid_of,
     level_word,
+    sentence_words,
     sign,
     table,
     tone_of,
 )
-from aml.monitor.report.content import Heading, Section, count, minute, project_of
+from aml.monitor.report.content import Heading, Section, minute, project_of
 from aml.monitor.report.data import ReportData
-from aml.monitor.report.health import FIRST, alerts_section, health_section, passed_table, told
+from aml.monitor.report.health import alerts_section, health_section, passed_table, urgent, where_to_type
 from aml.monitor.report.markup import Markup, tag
 from aml.monitor.report.memory import (
     age_columns,
@@ -33,6 +36,7 @@ from aml.monitor.report.memory import (
     distribution_section,
     growth_section,
     key_figures,
+    marked,
     schema_section,
     value_columns,
 )
@@ -99,7 +103,13 @@ def _top(data: ReportData, name: str) -> Markup:
         "header",
         tag("p", "Memory of agents", class_="eyebrow"),
         tag("h1", tag("bdi", name)),
-        tag("p", tag("span", data.store, class_="mono"), f" · {minute(data.time)} UTC", class_="where"),
+        tag(
+            "p",
+            tag("span", data.store, class_="mono"),
+            " · ",
+            tag("span", f"{minute(data.time)} UTC", class_="whole"),
+            class_="where",
+        ),
         class_="top",
     )
 
@@ -109,21 +119,22 @@ def _foot(data: ReportData) -> Markup:
 
 
 def _state(data: ReportData) -> Markup:
-    first = data.findings[:FIRST]
-    left = len(data.findings) - len(first)
+    first, left = urgent(data)
     items = [
         tag(
             "li",
-            level_word(one.level.word),
-            tag("span", tag("span", one.check, class_="check"), " ", tag("bdi", told(one)), class_="what"),
-            tag("span", advice_words(one.advice), class_="mend") if one.advice else None,
+            level_word(one.finding.level.word),
+            tag("span", tag("span", one.finding.check, class_="check"), " ", sentence_words(one.words), class_="what"),
+            tag("span", advice_words(one.finding.advice), class_="mend") if one.finding.advice else None,
         )
         for one in first
     ]
+    below = tag("a", f"{left:,} more, under Health", href="#health")
     rest = tag(
         "div",
         tag("ul", *items, class_="found") if items else None,
-        tag("p", f"{left:,} more below, under Health.", class_="small") if left else None,
+        tag("p", below, class_="small") if left else None,
+        tag("p", sentence_words(where_to_type(data)), class_="small") if items else None,
         class_="rest",
     )
     words = tag("div", tag("h2", data.overall.sentence, id="state-heading"), tag("p", data.overall.more))
@@ -148,14 +159,16 @@ def _tiles(data: ReportData) -> Markup:
 
 
 def _growth(data: ReportData) -> Markup:
-    section = growth_section(data)
+    removals = marked(data)
+    lead = "Dotted marks are runs that removed records." if removals else ""
+    section = structs.replace(growth_section(data), lead=lead)
     if section.empty:
         return card(section, facts_list(section.facts))
     sizes = _points([(one.time, one.bytes) for one in data.history])
     records = _points([(one.time, one.records) for one in data.history])
     events = [
         Event(one.time, f"{run.operation}: {count(run.records, 'record')} removed, {minute(run.started)} UTC")
-        for run in data.removals
+        for run in removals
         for one in _points([(run.started, run.records)])
     ]
     draw = partial(over_time, events=events, start=sizes[0].time)
@@ -292,4 +305,4 @@ def _notes(data: ReportData) -> Markup | None:
     if not data.notes:
         return None
     section = Section("notes", "What could not be told", "")
-    return card(section, tag("ul", *(tag("li", tag("bdi", one)) for one in data.notes)))
+    return card(section, tag("ul", *(tag("li", sentence_words(one)) for one in data.notes)))

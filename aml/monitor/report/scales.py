@@ -104,7 +104,10 @@ def _told(moment: float, before: float | None, rough: float) -> str:
         return day
     if rough <= 15:
         return f"{when:%H:%M:%S}"
-    return f"{when:%H:%M}" if earlier is not None and earlier.date() == when.date() else f"{day} {when:%H:%M}"
+    if earlier is not None and earlier.date() == when.date():
+        return f"{when:%H:%M}"
+    # a day begins at midnight: its name says it
+    return day if earlier is not None and when.hour == when.minute == 0 else f"{day} {when:%H:%M}"
 
 
 def short_count(number: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aml.monitor.report.content import Section
 from aml.monitor.report.data import ReportData
-from aml.monitor.report.health import FIRST as FIRST
 from aml.monitor.report.health import alerts_section, health_section
 from aml.monitor.report.memory import agents_section, distribution_section, growth_section, schema_section
 from aml.monitor.report.upkeep import backup_section, reading_section, removal_section, runs_section

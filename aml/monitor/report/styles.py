@@ -68,7 +68,8 @@ h3{font-size:14px;line-height:1.4}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace;
 font-size:.88em}
 code{background:var(--code);border-radius:4px;padding:.15em .4em;overflow-wrap:anywhere}
-.soft{color:var(--soft)}.small{font-size:13px}
+.soft{color:var(--soft)}.small{font-size:13px}.whole{white-space:nowrap}
+a{color:inherit}
 header.top{padding-top:40px;padding-bottom:20px}
 .eyebrow{color:var(--soft);font-size:13px;letter-spacing:.02em;margin-bottom:4px}
 .where{margin-top:6px;color:var(--soft);font-size:13px;overflow-wrap:anywhere}
@@ -107,7 +108,7 @@ ul.found .mend code{color:var(--ink)}
 .tile dt{color:var(--soft);font-size:13px}
 .tile .figure{font-size:21px;line-height:1.25;font-weight:620;letter-spacing:-.02em;font-variant-numeric:tabular-nums;
 overflow-wrap:anywhere}
-.tile .note{color:var(--soft);font-size:12.5px;overflow-wrap:anywhere}
+.tile .note{color:var(--soft);font-size:12.5px;text-wrap:balance;overflow-wrap:anywhere}
 svg.plot{display:block;overflow:visible}
 svg.timed{width:calc(100% - 58px);margin-left:58px}
 h3+svg.plot{margin-top:6px}
@@ -133,6 +134,7 @@ thead th{border-top:0;color:var(--soft);font-weight:500;font-size:12.5px;padding
 tbody th{font-weight:500}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
 td.s{white-space:nowrap;overflow-wrap:normal}
+td.t{min-width:7em}
 td.bars{width:34%;vertical-align:middle}
 .wide{width:100%}
 details{margin-top:12px}
@@ -192,8 +194,8 @@ table,dl.facts,.table{font-size:9pt}th,td{padding-top:3px;padding-bottom:3px}
 main,header.top,footer{max-width:none;padding-left:0;padding-right:0}
 header.top{padding-top:0}
 .card,.tile{break-inside:avoid;border-color:#bbb}.state{border-left-color:var(--tone)}
-.long{break-inside:auto}tr,.run,li{break-inside:avoid}
-h2,h3{break-after:avoid}
+.long{break-inside:auto}tr,.head,li,.pair>div,.tiles{break-inside:avoid}
+h2,h3,.lead,.head,thead,.legend{break-after:avoid}
 summary{list-style:none}
 details::details-content{content-visibility:visible;display:block;height:auto}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aml.model.moments import format_age
-from aml.model.units import size
+from aml.model.units import count, size
 from aml.monitor.removals import Removal
-from aml.monitor.report.content import Fact, Heading, Section, Table, ago, count, listed, minute
+from aml.monitor.report.content import Fact, Heading, Section, Table, ago, listed, minute
 from aml.monitor.report.data import ReportData
 from aml.monitor.report.memory import milliseconds, now_of
 
@@ -64,8 +64,8 @@ def backup_section(data: ReportData) -> Section:
         return Section("backups", "Backups", "", empty="There is no backup yet: aml backup create makes one.")
     incomplete = seen.count - seen.complete
     facts = [
-        Fact("Newest", f"{ago(seen.newest_time, now)}" if seen.newest else "there is no complete one"),
-        Fact("In all", f"{count(seen.count, 'backup')}, {size(seen.stored_bytes)} in {seen.repository}"),
+        Fact("Newest", ago(seen.newest_time, now) if seen.newest else "there is no complete one"),
+        Fact("In all", f"{count(seen.count, 'backup')}, {size(seen.stored_bytes)}"),
         _done("Last verified", seen.verified, seen.last_verify, now, "aml backup verify"),
         _done("Last restore drill", seen.drilled, seen.last_drill, now, "aml backup drill"),
     ]
@@ -94,7 +94,7 @@ def backup_section(data: ReportData) -> Section:
         for one in data.backups
     )  # fmt: skip
     table = Table("The newest backups", headings, rows, shown=5)
-    return Section("backups", "Backups", "", tuple(facts), (table,) if rows else ())
+    return Section("backups", "Backups", f"They lie in {seen.repository}.", tuple(facts), (table,) if rows else ())
 
 
 def _done(name: str, succeeded: str | None, last: int | None, now: float, advice: str) -> Fact:
@@ -147,5 +147,6 @@ def _index(data: ReportData) -> str:
     index = data.metrics.index
     if not index.kept:
         return "none: each query reads the store anew"
-    state = "up to date" if index.fresh else "was behind the store"
+    behind = not index.fresh and any(one.check == "index" for one in data.health.findings)
+    state = "behind the store" if behind else "up to date"
     return f"{state}, {count(index.records, 'record')}, {size(index.bytes)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 from typing import Literal
 
 from msgspec import Struct
@@ -13,9 +12,9 @@ from aml.model.printable import printable
 from aml.model.units import size
 from aml.monitor.report.content import ago, project_of
 from aml.monitor.report.data import ReportData
-from aml.monitor.report.health import told
+from aml.monitor.report.health import urgent
 from aml.monitor.report.memory import key_figures, now_of
-from aml.monitor.report.text import cut, filled, wide
+from aml.monitor.report.text import cut, filled, in_lines, wide
 
 Tone = Literal["plain", "soft", "strong", "good", "warning", "error"]
 
@@ -28,7 +27,7 @@ _TONES: dict[str, Tone] = {
 }
 _SHORT_STATES: dict[str, Tone] = {"done": "plain", "partial": "warning", "trouble": "warning", "failed": "error"}
 #: Lines of each part, so that the others have room too.
-_FINDINGS, _RUNS, _AGENTS = 4, 6, 8
+_RUNS, _AGENTS = 6, 8
 _NARROWEST = 20
 
 
@@ -54,12 +53,14 @@ def watch_lines(data: ReportData, holder: Holder | None, width: int, footer: str
 
 
 def _findings(data: ReportData) -> Iterator[Line]:
-    for one in data.findings[:_FINDINGS]:
-        yield Line(printable(f"  {one.level.word}: {one.check}: {told(one)}"), _TONES[one.level.word])
-        if one.advice:
-            yield Line(printable(f"    {one.advice}"), "soft")
-    if len(data.findings) > _FINDINGS:
-        yield Line(f"  and {len(data.findings) - _FINDINGS} more: aml monitor health", "soft")
+    first, left = urgent(data)
+    for one in first:
+        level = one.finding.level.word
+        yield Line(printable(f"  {level}: {one.finding.check}: {one.words}"), _TONES[level])
+        if one.finding.advice:
+            yield Line(printable(f"    {one.finding.advice}"), "soft")
+    if left:
+        yield Line(f"  and {left:,} more: aml monitor health", "soft")
 
 
 def _running(data: ReportData, holder: Holder | None, width: int) -> list[Line]:
@@ -98,4 +99,4 @@ def _columns(rows: Sequence[tuple[str, ...]], width: int, *, right: tuple[int, .
 
 
 def _folded(words: str, width: int, tone: Tone) -> list[Line]:
-    return [Line(line, tone) for line in wrap(printable(words), width) or [""]]
+    return [Line(line, tone) for line in in_lines(printable(words), width)]
