@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from shutil import get_terminal_size
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,6 +23,8 @@ from aml.workflows.watch import Look, Watch
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _WIDTH = 80
+#: To and from a screen of its own, without a cursor.
+_ENTER, _LEAVE = b"\x1b[?1049h\x1b[?25l", b"\x1b[?25h\x1b[?1049l"
 #: How soon (seconds) a change of the terminal's size is seen.
 _GLANCE_SECONDS = 0.2
 _STYLES: dict[Tone, str] = {
@@ -65,7 +72,8 @@ def watch_command(
     finally:
         watch.close()
     if not is_live and number is None:
-        invocation.note("this is no terminal, so that was one look; --count says how many there shall be")
+        what = "this terminal cannot be drawn upon" if invocation.out.isatty() else "this is no terminal"
+        invocation.note(f"{what}, so that was one look; --count says how many there shall be")
     return int(ExitStatus.DONE)
 
 
@@ -95,18 +103,47 @@ def _show_live(invocation: Invocation, watch: Watch, interval: float, number: in
         lines = (Text(line.words, style=_STYLES[line.tone], no_wrap=True, overflow="crop") for line in found)
         return Group(*lines)
 
-    with Live(console=console, screen=True, auto_refresh=False, transient=True) as live:
+    with (
+        _leaving_well(invocation.out.fileno()) as stops,
+        Live(console=console, screen=True, auto_refresh=False, transient=True) as live,
+    ):
         shown = 0
         while number is None or shown < number:
-            look, size = watch.look(invocation.clock()), _size(invocation)
-            live.update(drawn(look, size), refresh=True)
+            look, seen = watch.look(invocation.clock()), (_size(invocation), len(stops))
+            live.update(drawn(look, seen[0]), refresh=True)
             shown += 1
             until = time.monotonic() + interval
             while (left := until - time.monotonic()) > 0 and shown != number:
                 time.sleep(min(left, _GLANCE_SECONDS))
-                if _size(invocation) != size:
-                    size = _size(invocation)
-                    live.update(drawn(look, size), refresh=True)
+                if (_size(invocation), len(stops)) != seen:
+                    seen = _size(invocation), len(stops)
+                    live.update(drawn(look, seen[0]), refresh=True)
+
+
+@contextmanager
+def _leaving_well(descriptor: int) -> Iterator[list[float]]:
+    """Give the screen back while ctrl-z stops the view, and when ctrl-backslash ends it. Yields the moments at which
+    it went on, after which it has to be drawn again."""
+    stops: list[float] = []
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # past all buffers: one of them may just be written
+        os.write(descriptor, _LEAVE)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os.write(descriptor, _ENTER)
+        stops.append(time.monotonic())
+
+    handlers = {signal.SIGTSTP: stop, signal.SIGQUIT: signal.default_int_handler}
+    before = {}
+    # who ignores a signal, or handles it, means to
+    if threading.current_thread() is threading.main_thread():
+        chosen = [number for number in handlers if signal.getsignal(number) is signal.SIG_DFL]
+        before = {number: signal.signal(number, handlers[number]) for number in chosen}
+    try:
+        yield stops
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fitting(lines: tuple[Line, ...], height: int) -> tuple[Line, ...]:

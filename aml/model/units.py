@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
 
 def size(octets: float) -> str:
     """Bytes in binary units: ``512 B``, ``1.5 KiB``, ``20.0 MiB``."""
     amount = float(octets)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < 1024 or unit == "GiB":
+    for unit in _UNITS:
+        if abs(amount) < 1024 or unit == _UNITS[-1]:
             break
         amount /= 1024
     return f"{octets:.0f} B" if unit == "B" else f"{amount:,.1f} {unit}"

@@ -122,9 +122,11 @@ def write_for_others(
 ) -> None:
     """Write figures to a file that any user may read, in one step: whoever reads it sees the old or the new ones.
 
-    Raises UsageError where the file would lie in the store or in AML's own folders, or where something else than a
-    file is there, and FileAccessError.
+    Raises UsageError where the file would lie in the store or in AML's own folders, where something else than a file
+    is there, or a link that another user made, and FileAccessError.
     """
+    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise UsageError(f"{path} is a link that another user made", advice="name a file in a folder of your own")
     real = Path(os.path.realpath(path))
     own = {"the store": store.root, "AML's own folder": store.state, "the folder of the archives": store.keep}
     own["the repository"] = Path(os.path.realpath(repository_folder(store, conditions)))

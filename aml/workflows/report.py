@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aml import __version__
 from aml.config import Settings
-from aml.errors import AmlError
+from aml.errors import AmlError, UsageError
+from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE
 from aml.index.index import Index
 from aml.model.timestamps import parse_timestamp, to_iso
@@ -17,7 +18,7 @@ from aml.monitor.alerts import Alert
 from aml.monitor.health import HealthReport
 from aml.monitor.metrics import Metrics
 from aml.monitor.removals import look_at_removals
-from aml.monitor.report.data import BackupPoint, ReportData, SizePoint
+from aml.monitor.report.data import GENERATOR, BackupPoint, ReportData, SizePoint
 from aml.monitor.report.health import overall_of
 from aml.monitor.samples import Sample, read_samples
 from aml.repository.manifest import Scope
@@ -29,6 +30,8 @@ from aml.workflows.metrics import collect_metrics, write_for_others
 
 #: How many runs and backups are told of, the newest.
 _RUNS, _BACKUPS = 50, 10
+#: Where a page tells that it is a report.
+_HEAD_BYTES = 1024
 #: Alerts that are over are told of for so long (seconds).
 _RECENT = 7 * 86_400.0
 
@@ -147,9 +150,22 @@ def _backup_point(snapshot: Snapshot) -> BackupPoint:
 def write_report(store: Store, path: Path, page: str, conditions: Conditions) -> None:
     """Write a report to a file that its owner alone may read, in one step.
 
-    Raises UsageError where the file would lie in the store or in what belongs to it, and FileAccessError.
+    Raises UsageError where the file would lie in the store or in what belongs to it, or where another file is there
+    that is no report, and FileAccessError.
     """
+    head = _head_of(path)
+    if head and GENERATOR.encode() not in head:
+        raise UsageError(f"{path} is there, and is no report", advice="name another file, or move it away")
     write_for_others(store, path, page.encode(), conditions, mode=PRIVATE_FILE)
+
+
+def _head_of(path: Path) -> bytes:
+    """The beginning of a file; nothing where none is."""
+    with explained("read", path):
+        if not path.is_file():
+            return b""
+        with path.open("rb") as stream:
+            return stream.read(_HEAD_BYTES)
 
 
 #: As the public API calls it.

@@ -10,6 +10,7 @@ from aml.config import Settings
 from aml.fs.run_lock import Holder, current_holder
 from aml.index.folder import index_folder
 from aml.index.index import Index
+from aml.ledger.latest import LastRun
 from aml.ledger.state import run_lock_path
 from aml.monitor.health import HealthReport
 from aml.monitor.report.data import ReportData
@@ -42,6 +43,7 @@ class Watch:
         self._index = Index(store, index_folder(store, user_cache), keep=False)
         self._health: HealthReport | None = None
         self._checked = 0.0
+        self._runs: tuple[LastRun, ...] = ()
 
     def look(self, now: float) -> Look:
         """The store as it is ``now`` (seconds since 1970 UTC). Raises AmlError where it cannot be listed."""
@@ -65,6 +67,9 @@ class Watch:
             health=self._health,
             index=self._index,
         )
+        if data.metrics.operations != self._runs:
+            # a run that ended may have mended what was found
+            self._runs, self._health = data.metrics.operations, None if self._runs else self._health
         return Look(data, current_holder(run_lock_path(self._store)))
 
     def close(self) -> None:

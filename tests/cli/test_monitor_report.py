@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -34,17 +35,43 @@ def test_html_is_one_private_file_without_a_script_or_an_address(tmp_path: Path)
     reader = Reader(page)
     assert not {"script", "iframe", "object", "img"} & {name for name, _ in reader.tags}
     policy = next(found for name, found in reader.tags if name == "meta" and "http-equiv" in found)
-    assert policy["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert (
+        policy["content"]
+        == "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in page
 
 
 def test_html_replaces_what_was_there_in_one_step_and_quiet_says_nothing(tmp_path: Path) -> None:
-    (small_store(tmp_path) / "report.html").write_text("before")
+    aml(small_store(tmp_path), "monitor", "report", "--html", "report.html")
     inode = (tmp_path / "report.html").stat().st_ino
     answer = aml(tmp_path, "monitor", "report", "--html", "report.html", "-q")
     assert (answer.status, answer.out, answer.err) == (0, "", "")
     assert (tmp_path / "report.html").stat().st_ino != inode
+
+
+def test_a_file_that_is_no_report_is_left_alone(tmp_path: Path) -> None:
+    (small_store(tmp_path) / "notes.md").write_text("what nobody has twice")
+    answer = aml(tmp_path, "monitor", "report", "--html", "notes.md")
+    assert answer.status == 2
+    assert "notes.md is there, and is no report" in answer.err
+    assert (tmp_path / "notes.md").read_text() == "what nobody has twice"
+    (tmp_path / "empty.html").touch()
+    assert aml(tmp_path, "monitor", "report", "--html", "empty.html").status == 0
+
+
+def test_a_link_of_ones_own_is_followed_and_that_of_another_user_is_not(tmp_path: Path) -> None:
+    (small_store(tmp_path) / "shared").mkdir()
+    (tmp_path / "shared/report.html").symlink_to(tmp_path / "target.html")
+    assert aml(tmp_path, "monitor", "report", "--html", "shared/report.html").status == 0
+    before = (tmp_path / "target.html").read_bytes()
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "shared/report.html", 12_345, 12_345, follow_symlinks=False)
+        answer = aml(tmp_path, "monitor", "report", "--html", "shared/report.html")
+        assert answer.status == 2
+        assert "another user" in answer.err
+        assert (tmp_path / "target.html").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -134,6 +135,29 @@ def test_on_a_terminal_ctrl_c_ends_it_cleanly_and_the_screen_comes_back(tmp_path
     lines = _MOVES.sub("", terminal.shown.replace("\x1b[H", "\n")).splitlines()
     assert max(map(len, lines)) <= 40
     assert tree_digest(tmp_path) == before
+
+
+def test_ctrl_z_gives_the_screen_back_until_it_goes_on(tmp_path: Path) -> None:
+    terminal = Terminal(small_store(tmp_path), 80, 24, "--interval", "600")
+    terminal.wait_for(lambda shown: "ctrl-c ends" in shown)
+    terminal.process.send_signal(signal.SIGTSTP)
+    terminal.wait_for(lambda shown: shown.endswith("\x1b[?25h\x1b[?1049l"))
+    terminal.process.send_signal(signal.SIGCONT)
+    terminal.wait_for(lambda shown: shown.count("ctrl-c ends") == 2)
+    assert terminal.shown.count("\x1b[?1049h") == 2
+    assert terminal.end(signal.SIGQUIT) == ExitStatus.DONE
+    assert terminal.shown.rstrip().endswith("\x1b[?1049l")
+
+
+def test_a_store_that_goes_away_ends_it_with_a_message_on_the_screen_from_before(tmp_path: Path) -> None:
+    terminal = Terminal(small_store(tmp_path), 80, 24, "--interval", "0.2")
+    terminal.wait_for(lambda shown: "ctrl-c ends" in shown)
+    shutil.rmtree(tmp_path / ".loom")
+    assert terminal.process.wait(timeout=30) == ExitStatus.FAILED
+    terminal.wait_for(lambda shown: "cannot list" in shown)
+    assert "\x1b[?1049l" in terminal.shown.partition("cannot list")[0]
+    assert "Traceback" not in terminal.shown
+    os.close(terminal.master)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from aml.backup.options import BackupOptions
 from aml.demo.sample import write_sample_store
 from aml.monitor.removals import look_at_removals
 from aml.monitor.report.data import ReportData
+from aml.monitor.report.health import urgent
 from aml.monitor.report.markdown import markdown_report
 from aml.monitor.report.memory import thinned
 from aml.monitor.report.page import html_report
@@ -92,6 +93,38 @@ def test_the_worst_comes_first_with_what_mends_it(tmp_path: Path) -> None:
     assert first < 8
     assert any("aml " in line for line in lines[first : first + 4])
     assert any("alerts" in note for note in report.notes)
+
+
+def test_where_findings_are_many_each_check_has_one_at_the_top_and_none_hides_another(tmp_path: Path) -> None:
+    agents = {f"agent-{n}": {"patterns": [fresh("a"), None], "solutions": []} for n in range(6)}
+    memory = make_store(tmp_path, agents)
+    for name in agents:
+        (memory / name / "solutions.json").write_bytes(b"\x1f\x8b half a gzip")
+    report = report_of(memory)
+    first, left = urgent(report)
+    assert len({(one.finding.check, one.finding.level) for one in first}) == len(first)
+    assert [one.others for one in first[:2]] == [5, 5]
+    assert sum(1 + one.others for one in first) + left == len(report.findings)
+    assert "and 5 more like it" in text_report(report)
+    assert urgent(report, most=1) == (first[:1], len(report.findings) - 6)
+    few = report_of(damaged(tmp_path / "few"))
+    assert [one.finding for one in urgent(few, most=100)[0]] == list(few.findings)
+
+
+def test_no_check_tells_of_an_index_that_the_report_brought_up_to_date(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("a")]}})
+    assert any(one.check == "index" for one in report_of(memory).health.findings)
+    assert not any(one.check == "index" for one in report_of(memory, record=True).health.findings)
+
+
+def test_what_is_to_be_typed_is_whole_in_the_text(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*(stale(f"old-{n}") for n in range(3)), fresh("new")]}})
+    run = run_prune(memory, max_loss=UNLIMITED).run
+    report = report_of(memory)
+    lines = text_report(report).splitlines()
+    assert any(line.startswith(str(run)) for line in lines)
+    assert all(any(line.startswith(one.id) for line in lines) for one in report.backups)
+    assert f"Commands are to be typed in {tmp_path}." in "\n".join(lines) or len(str(tmp_path)) > 40
 
 
 def test_what_a_run_removed_is_told_by_rule_until_it_is_put_back(tmp_path: Path) -> None:

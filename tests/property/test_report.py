@@ -13,7 +13,7 @@ from aml.model.printable import printable
 from aml.monitor.report.data import ReportData
 from aml.monitor.report.markdown import code, markdown_report, plain
 from aml.monitor.report.page import html_report
-from aml.monitor.report.text import text_report, wide
+from aml.monitor.report.text import in_lines, text_report, wide
 from aml.monitor.report.watch import watch_lines
 from tests.support.records import pattern
 from tests.support.reports import ODD_NAMES, Reader, markdown_tables, report_of, with_texts
@@ -83,6 +83,16 @@ def test_no_line_of_the_text_is_wider_than_80_columns(base: ReportData, texts: l
     lines = text_report(with_texts(base, texts)).splitlines()
     assert max(map(wide, lines)) <= 80
     assert all(line.isprintable() for line in lines)
+    # a program for mail would obey these
+    assert not any(line.startswith(("~", ".", "From ")) for line in lines)
+
+
+@given(words=st.text(alphabet="ab 中é\u0301-", max_size=60), width=st.integers(2, 30), indent=st.integers(0, 8))
+def test_words_in_lines_are_all_there_and_fit(words: str, width: int, indent: int) -> None:
+    lines = in_lines(words, width + indent, indent=indent)
+    assert max(map(wide, lines)) <= width + indent
+    assert "".join("".join(lines).split()) == "".join(words.split())
+    assert all(line.startswith(" " * indent) for line in lines[1:])
 
 
 @given(texts=TEXTS, width=st.integers(20, 200))

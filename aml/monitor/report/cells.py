@@ -27,6 +27,8 @@ _TONES = {
 }
 _CLASSES = {"number": "n", "time": "s", "level": "s", "word": "s", "text": "t", "advice": "t"}
 
+#: Characters of code that has room on a phone.
+_SHORT = 28
 #: What stands in a sign, by the tone of what it says: a tick, an i, a stroke with a dot, a cross.
 _MARKS = {
     "good": "M9 16.5l5 5 9-11",
@@ -112,7 +114,12 @@ def sentence_words(words: str) -> Markup:
 
 
 def _sentence(words: str) -> Markup:
-    return joined(tag("code", part) if is_command else part for part, is_command in parted(words))
+    return joined(_code(part) if is_command else part for part, is_command in parted(words))
+
+
+def _code(words: str) -> Markup:
+    """What is to be typed. A short one stays on one line: browsers would part it at its hyphens."""
+    return tag("code", words, class_="whole" if len(words) <= _SHORT else None)
 
 
 def table(one: Table) -> Markup:
@@ -151,7 +158,7 @@ def cell(words: str, heading: Heading) -> Markup:
     if heading.style == "level":
         content = level_word(words)
     elif heading.style == "code":
-        content = tag("code", words)
+        content = _code(words)
     elif heading.style == "advice":
         content = advice_words(words)
     elif heading.style == "name":

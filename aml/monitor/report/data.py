@@ -12,6 +12,9 @@ from aml.monitor.health import HealthReport
 from aml.monitor.metrics import Metrics
 from aml.monitor.removals import Removal
 
+#: By this a page is known to be a report.
+GENERATOR = '<meta name="generator" content="AML'
+
 State = Literal["healthy", "empty", "warning", "error", "critical"]
 
 

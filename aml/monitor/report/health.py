@@ -32,16 +32,16 @@ class Urgent(Struct, frozen=True):
         return told(self.finding) + (f"; and {self.others:,} more like it" if self.others else "")
 
 
-def urgent(data: ReportData) -> tuple[tuple[Urgent, ...], int]:
-    """What wants attention first, the worst first, and how many findings that leaves out. Where they are many, one
-    stands for all of its check and level: else a single check would hide the others."""
+def urgent(data: ReportData, most: int = _FIRST) -> tuple[tuple[Urgent, ...], int]:
+    """What wants attention first, the worst first, and how many findings that leaves out. Where they are more than
+    ``most``, one stands for all of its check and level: else a single check would hide the others."""
     findings = data.findings
-    if len(findings) <= _FIRST:
+    if len(findings) <= most:
         return tuple(Urgent(one, 0) for one in findings), 0
     groups: dict[tuple[str, Level], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.check, one.level), []).append(one)
-    first = tuple(Urgent(group[0], len(group) - 1) for group in groups.values())[:_FIRST]
+    first = tuple(Urgent(group[0], len(group) - 1) for group in groups.values())[:most]
     return first, len(findings) - sum(1 + one.others for one in first)
 
 

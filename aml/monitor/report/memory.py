@@ -99,7 +99,9 @@ def growth_section(data: ReportData) -> Section:
     )
     if not is_drawn(data):
         number = len(data.history)
-        measured = "is one measurement so far" if number == 1 else f"are {number} so far, all of the last hour"
+        measured = (
+            "is one measurement so far" if number == 1 else f"are {number} measurements so far, all of the last hour"
+        )
         empty = f"There {measured}. Run aml monitor metrics and aml backup auto every day, and they become a line."
         return Section("growth", "Over time", "", facts, empty=empty)
     headings = (

@@ -53,7 +53,9 @@ from aml.monitor.report.upkeep import (
 )
 
 #: Nothing is fetched, whatever a record says: the browser is told so too.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+#: Characters of a figure from which on it is written smaller.
+_LONG = 10
 _ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#1d4f91'/>"
     "<path d='M7 22l6-8 5 5 7-10' fill='none' stroke='#fff' stroke-width='3'/></svg>"
@@ -66,6 +68,7 @@ def html_report(data: ReportData) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", name="generator", content=f"AML {data.version}"),
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
@@ -149,7 +152,7 @@ def _tiles(data: ReportData) -> Markup:
         tag(
             "div",
             tag("dt", one.name),
-            tag("dd", one.words, class_="figure"),
+            tag("dd", one.words, class_="figure long" if len(one.words) > _LONG else "figure"),
             tag("dd", one.note, class_="note") if one.note else None,
             class_="tile",
         )
@@ -159,11 +162,11 @@ def _tiles(data: ReportData) -> Markup:
 
 
 def _growth(data: ReportData) -> Markup:
-    removals = marked(data)
-    lead = "Dotted marks are runs that removed records." if removals else ""
-    section = structs.replace(growth_section(data), lead=lead)
+    section, removals = growth_section(data), marked(data)
     if section.empty:
         return card(section, facts_list(section.facts))
+    if removals:
+        section = structs.replace(section, lead="Dotted marks are runs that removed records.")
     sizes = _points([(one.time, one.bytes) for one in data.history])
     records = _points([(one.time, one.records) for one in data.history])
     events = [
@@ -241,6 +244,7 @@ def _distribution(data: ReportData) -> Markup:
             tag("div", tag("h3", "Time since last use"), ages, table(section.tables[0])),
             tag("div", tag("h3", "Value"), values, table(section.tables[1])),
         ),
+        class_="card long",
     )
 
 

@@ -108,6 +108,7 @@ ul.found .mend code{color:var(--ink)}
 .tile dt{color:var(--soft);font-size:13px}
 .tile .figure{font-size:21px;line-height:1.25;font-weight:620;letter-spacing:-.02em;font-variant-numeric:tabular-nums;
 overflow-wrap:anywhere}
+.tile .figure.long{font-size:16px;line-height:1.64}
 .tile .note{color:var(--soft);font-size:12.5px;text-wrap:balance;overflow-wrap:anywhere}
 svg.plot{display:block;overflow:visible}
 svg.timed{width:calc(100% - 58px);margin-left:58px}
@@ -182,7 +183,7 @@ table.stack th,table.stack td{display:block;border:0;padding:1px 0;text-align:le
 table.stack td[data-label]::before{content:attr(data-label) " ";color:var(--soft);font-size:12.5px}
 table.stack td.inline{display:inline-block;margin-right:14px}
 table.stack td:empty{display:none}
-table:not(.stack) th,table:not(.stack) td{padding-right:8px;white-space:normal}
+table:not(.stack) :is(th,td:not(.n)){padding-right:8px;white-space:normal}table:not(.stack) td.n{padding-right:8px}
 table.rules td:first-child{width:46%}table.rules td.n{width:44px}
 dl.facts.across{grid-template-columns:repeat(2,minmax(0,1fr));gap:12px}
 }
@@ -194,7 +195,7 @@ table,dl.facts,.table{font-size:9pt}th,td{padding-top:3px;padding-bottom:3px}
 main,header.top,footer{max-width:none;padding-left:0;padding-right:0}
 header.top{padding-top:0}
 .card,.tile{break-inside:avoid;border-color:#bbb}.state{border-left-color:var(--tone)}
-.long{break-inside:auto}tr,.head,li,.pair>div,.tiles{break-inside:avoid}
+.long{break-inside:auto}tr,.head,li,svg,.tiles{break-inside:avoid}
 h2,h3,.lead,.head,thead,.legend{break-after:avoid}
 summary{list-style:none}
 details::details-content{content-visibility:visible;display:block;height:auto}

@@ -27,7 +27,7 @@ _TONES: dict[str, Tone] = {
 }
 _SHORT_STATES: dict[str, Tone] = {"done": "plain", "partial": "warning", "trouble": "warning", "failed": "error"}
 #: Lines of each part, so that the others have room too.
-_RUNS, _AGENTS = 6, 8
+_FINDINGS, _RUNS, _AGENTS = 3, 6, 8
 _NARROWEST = 20
 
 
@@ -48,12 +48,13 @@ def watch_lines(data: ReportData, holder: Holder | None, width: int, footer: str
     lines += [Line(""), *_running(data, holder, width), Line("")]
     lines += _columns([(one.name, one.words, one.note) for one in key_figures(data)], width, right=())
     lines += [Line(""), *_runs(data, width), Line(""), *_agents(data, width), Line("")]
-    lines += _folded(footer, width, "soft")
+    # how it ends is said at any width
+    lines.append(Line(footer if wide(footer) <= width else footer.rpartition("; ")[2], "soft"))
     return tuple(Line(cut(one.words, width), one.tone) for one in lines)
 
 
 def _findings(data: ReportData) -> Iterator[Line]:
-    first, left = urgent(data)
+    first, left = urgent(data, _FINDINGS)
     for one in first:
         level = one.finding.level.word
         yield Line(printable(f"  {level}: {one.finding.check}: {one.words}"), _TONES[level])
