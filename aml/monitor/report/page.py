@@ -40,7 +40,7 @@ from aml.monitor.report.memory import (
     schema_section,
     value_columns,
 )
-from aml.monitor.report.plots import Event, Part, Point, bar, columns, legend, over_time
+from aml.monitor.report.plots import Event, Part, Point, bar, columns, legend, over_time, stretches
 from aml.monitor.report.styles import style_sheet
 from aml.monitor.report.upkeep import (
     MOST_REMOVALS,
@@ -165,8 +165,7 @@ def _growth(data: ReportData) -> Markup:
     section, removals = growth_section(data), marked(data)
     if section.empty:
         return card(section, facts_list(section.facts))
-    if removals:
-        section = structs.replace(section, lead="Dotted marks are runs that removed records.")
+    leads = ["Dotted marks are runs that removed records."] if removals else []
     sizes = _points([(one.time, one.bytes) for one in data.history])
     records = _points([(one.time, one.records) for one in data.history])
     events = [
@@ -174,6 +173,9 @@ def _growth(data: ReportData) -> Markup:
         for run in removals
         for one in _points([(run.started, run.records)])
     ]
+    if len(stretches(sizes)) > 1:
+        leads.append("A broken line: nothing was measured in that time.")
+    section = structs.replace(section, lead=" ".join(leads))
     draw = partial(over_time, events=events, start=sizes[0].time)
     disk = draw("disk", "Bytes on disk over time", sizes, unit="bytes", told=size)
     plots = [tag("div", tag("h3", "Bytes on disk"), disk)]

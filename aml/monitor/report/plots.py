@@ -4,6 +4,7 @@ in percent, and only lines and areas are stretched."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ _EDGE = 1.5
 _MOST_DOTS = 60
 #: Percent from an end of the axis within which a label would stick out.
 _NEAR_AN_END = 9.0
+#: A gap is longer than so many usual steps of those that are near, each way, and than that share of the whole time.
+_GAP_STEPS, _NEAR, _GAP_SHARE = 4, 4, 0.04
 #: Units of the stretched part of a plot, each way.
 _UNITS = 1000.0
 
@@ -93,7 +96,12 @@ def over_time(
         f"{title}: {began}, {ended}.",
         joined(_level(mark, down(mark.value)) for mark in marks),
         joined(_moment(mark, across(mark.value), place) for place, mark in enumerate(time_marks(first, last))),
-        _stretched([(across(one.time) * _UNITS / 100, _UNITS * (1.0 - one.value / top)) for one in points]),
+        _stretched(
+            [
+                [(across(one.time) * _UNITS / 100, _UNITS * (1.0 - one.value / top)) for one in stretch]
+                for stretch in stretches(points)
+            ]
+        ),
         joined(_event(one, across(one.time)) for one in events if first <= one.time <= last),
         joined(dot(one) for one in (points if len(points) <= _MOST_DOTS else points[-1:])),
         look="plot timed",
@@ -179,14 +187,34 @@ def _event(event: Event, x: float) -> Markup:
     return tag("g", _title(event.label), line, head, class_="event")
 
 
-def _stretched(found: Sequence[tuple[float, float]]) -> Markup:
-    """The line and the area below it, in a drawing of their own that is stretched to the plot."""
-    path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in found)
-    area = f"{path} L{found[-1][0]:.1f} {_UNITS:.0f} L{found[0][0]:.1f} {_UNITS:.0f} Z"
+def stretches(points: Sequence[Point]) -> list[list[Point]]:
+    """Points in their order, parted where nothing was measured for so long that a line would pretend to know."""
+    steps = [two.time - one.time for one, two in pairwise(points)]
+    least = _GAP_SHARE * (points[-1].time - points[0].time)
+    found = [[points[0]]]
+    for place, (step, point) in enumerate(zip(steps, points[1:], strict=True)):
+        # the older the history, the longer its steps
+        near = sorted(steps[max(0, place - _NEAR) : place + _NEAR + 1])
+        if step > max(least, _GAP_STEPS * near[len(near) // 2]):
+            found.append([])
+        found[-1].append(point)
+    return found
+
+
+def _stretched(found: Sequence[Sequence[tuple[float, float]]]) -> Markup:
+    """The lines and the areas below them, in a drawing of their own that is stretched to the plot."""
+    lines = ["M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in one) for one in found]
+    areas = [
+        f"{line} L{one[-1][0]:.1f} {_UNITS:.0f} L{one[0][0]:.1f} {_UNITS:.0f} Z"
+        for line, one in zip(lines, found, strict=True)
+    ]
+    gaps = [f"M{one[-1][0]:.1f} {one[-1][1]:.1f} L{two[0][0]:.1f} {two[0][1]:.1f}" for one, two in pairwise(found)]
+    bridge = tag("path", d=" ".join(gaps), class_="line gap", vector_effect="non-scaling-stroke") if gaps else None
     return tag(
         "svg",
-        tag("path", d=area, class_="area"),
-        tag("path", d=path, class_="line", vector_effect="non-scaling-stroke"),
+        tag("path", d=" ".join(areas), class_="area"),
+        bridge,
+        tag("path", d=" ".join(lines), class_="line", vector_effect="non-scaling-stroke"),
         x="0",
         y=_ABOVE,
         width="100%",

@@ -76,7 +76,7 @@ header.top{padding-top:40px;padding-bottom:20px}
 section,.tiles{margin-bottom:20px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px 24px;min-width:0}
 .card>h2{margin-bottom:4px}
-.card>h2+.table{margin-top:12px}
+.card>h2+.table,.card>h2+.pair{margin-top:12px}
 .card>h2+details{margin-top:4px}
 .card>.lead{color:var(--soft);font-size:13.5px;margin-bottom:14px;max-width:92ch}
 .rest p.small{margin-top:10px}
@@ -120,6 +120,7 @@ svg text.middle,svg text.number,svg text.zero{text-anchor:middle}svg text.end{te
 svg text.number{fill:var(--ink)}
 .grid{stroke:var(--line)}.floor{stroke:var(--soft);stroke-opacity:.55}
 .line{fill:none;stroke:var(--fill1);stroke-width:2;stroke-linejoin:round}
+.line.gap{stroke-dasharray:2 5;stroke-width:1.5}
 .area{fill:var(--area)}.dot{fill:var(--card);stroke:var(--fill1);stroke-width:2}
 .event line{stroke:var(--event);stroke-dasharray:3 3}.event circle{fill:var(--event)}
 .fill1{fill:var(--fill1)}.fill2{fill:var(--fill2)}.fill3{fill:var(--fill3)}.fill4{fill:var(--fill4)}

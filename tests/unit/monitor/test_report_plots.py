@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aml.model.units import size
 from aml.monitor.report.markup import Markup, joined, tag
-from aml.monitor.report.plots import Column, Event, Part, Point, bar, columns, legend, over_time
+from aml.monitor.report.plots import Column, Event, Part, Point, bar, columns, legend, over_time, stretches
 from aml.monitor.report.scales import Mark, byte_marks, count_marks, short_count, time_marks
 
 MOMENTS = st.floats(min_value=946_684_800, max_value=4_000_000_000)
@@ -131,3 +131,23 @@ def test_whatever_is_no_markup_is_escaped_and_numbers_are_short() -> None:
     assert isinstance(joined(["x"]), Markup)
     assert tag("b", "\x00\u202e\ud83d") == r"<b>\x00\u202e\ud83d</b>"
     assert Mark(1.0, "a") == Mark(1.0, "a")
+
+
+def test_a_line_is_parted_where_nothing_was_measured_for_long() -> None:
+    days = [*range(100), *range(160, 200)]
+    points = [Point(day * 86_400.0, 100.0 + day) for day in days]
+    assert [len(one) for one in stretches(points)] == [100, 40]
+    # daily backups, and then a sample each five minutes: nothing is missing
+    often = [Point(day * 86_400.0, 1.0) for day in range(6)] + [Point(432_000.0 + 300 * n, 1.0) for n in range(1, 500)]
+    assert len(stretches(often)) == 1
+    drawn = over_time("a", "A", points, unit="count", told=str)
+    assert drawn.count('class="line gap"') == 1
+    assert 'class="line gap"' not in over_time("a", "A", points[:100], unit="count", told=str)
+
+
+@given(st.lists(MOMENTS, min_size=1, unique=True))
+def test_stretches_hold_each_point_once_and_in_order(moments: list[float]) -> None:
+    points = [Point(one, 1.0) for one in sorted(moments)]
+    found = stretches(points)
+    assert [one for stretch in found for one in stretch] == points
+    assert all(found)
