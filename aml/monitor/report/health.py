@@ -11,6 +11,7 @@ from aml.model.units import count
 from aml.monitor.alerts import Alert
 from aml.monitor.findings import Finding, Level
 from aml.monitor.health import OK, SKIPPED, HealthReport
+from aml.monitor.report.commands import parted
 from aml.monitor.report.content import Fact, Heading, Section, Table, ago
 from aml.monitor.report.data import Overall, ReportData, State
 from aml.monitor.report.memory import now_of
@@ -71,7 +72,9 @@ def _sentence(urgent: int, rest: int) -> str:
 
 
 def where_to_type(data: ReportData) -> str:
-    """Where the commands of a report are for."""
+    """Where the commands that stand at the top are for; nothing where none does."""
+    if not any(is_command for one in urgent(data)[0] for _, is_command in parted(one.finding.advice)):
+        return ""
     path = PurePath(data.store)
     if path.parts[-2:] == (".loom", "memory"):
         return f"Commands are to be typed in {path.parent.parent}."

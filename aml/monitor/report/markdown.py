@@ -32,7 +32,7 @@ def markdown_report(data: ReportData) -> str:
         mend = f"  \n  {advice_words(one.finding.advice)}" if one.finding.advice else ""
         lines.append(f"- **{one.finding.level.word}** {code(one.finding.check)} {plain(one.words)}{mend}")
     lines += [f"- and {left:,} more, under Health"] if left else []
-    lines += ["", plain(where_to_type(data))] if first else []
+    lines += ["", plain(where_to_type(data))]
     figures = key_figures(data)
     lines += ["", _line([plain(one.name) for one in figures]), _line([":--"] * len(figures))]
     lines += [_line([f"**{plain(one.words)}**" for one in figures]), _line([plain(one.note) for one in figures])]

@@ -61,7 +61,7 @@ def key_figures(data: ReportData) -> tuple[Figure, ...]:
         Figure(
             "Query time",
             "none yet" if queries.p50_ms is None else milliseconds(queries.p50_ms),
-            "" if queries.p95_ms is None else f"19 of 20: {milliseconds(queries.p95_ms)} or less",
+            "" if queries.p95_ms is None else f"95% within {milliseconds(queries.p95_ms)}",
         ),
     )
 

@@ -122,7 +122,7 @@ def _foot(data: ReportData) -> Markup:
 
 
 def _state(data: ReportData) -> Markup:
-    first, left = urgent(data)
+    (first, left), where = urgent(data), where_to_type(data)
     items = [
         tag(
             "li",
@@ -137,7 +137,7 @@ def _state(data: ReportData) -> Markup:
         "div",
         tag("ul", *items, class_="found") if items else None,
         tag("p", below, class_="small") if left else None,
-        tag("p", sentence_words(where_to_type(data)), class_="small") if items else None,
+        tag("p", sentence_words(where), class_="small") if where else None,
         class_="rest",
     )
     words = tag("div", tag("h2", data.overall.sentence, id="state-heading"), tag("p", data.overall.more))

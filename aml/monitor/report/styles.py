@@ -116,7 +116,7 @@ h3+svg.plot{margin-top:6px}
 svg text{fill:var(--soft);font-size:11.5px;font-variant-numeric:tabular-nums;paint-order:stroke;stroke:var(--card);
 stroke-width:3px;stroke-linejoin:round}
 svg text.level{text-anchor:end}
-svg text.middle,svg text.number,svg text.zero{text-anchor:middle}svg text.end{text-anchor:end}
+svg text.middle,svg text.number{text-anchor:middle}svg text.end{text-anchor:end}
 svg text.number{fill:var(--ink)}
 .grid{stroke:var(--line)}.floor{stroke:var(--soft);stroke-opacity:.55}
 .line{fill:none;stroke:var(--fill1);stroke-width:2;stroke-linejoin:round}
@@ -138,7 +138,6 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;
 td.s{white-space:nowrap;overflow-wrap:normal}
 td.t{min-width:7em}
 td.bars{width:34%;vertical-align:middle}
-.wide{width:100%}
 details{margin-top:12px}
 summary{cursor:pointer;color:var(--soft);font-size:13px}
 summary:hover,summary:focus-visible{color:var(--ink)}

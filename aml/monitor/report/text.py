@@ -35,8 +35,8 @@ def text_report(data: ReportData) -> str:
         lines += _found(one.finding.level.word, one.finding.check, one.words, one.finding.advice)
     if left:
         lines.append(f"{_BELOW}and {left:,} more, under Health")
-    if first:
-        lines += ["", *folded(where_to_type(data))]
+    if where := where_to_type(data):
+        lines += ["", *folded(where)]
     lines.append("")
     for figure in key_figures(data):
         lines += folded(f"{figure.name:<12} {figure.words}{f'  ({figure.note})' if figure.note else ''}", indent=13)

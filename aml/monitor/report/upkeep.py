@@ -126,7 +126,7 @@ def reading_section(data: ReportData) -> Section:
     facts = [Fact("Index", _index(data), "" if index.kept else "aml optimize index")]
     if queries.p50_ms is not None and queries.p95_ms is not None:
         half, most = milliseconds(queries.p50_ms), milliseconds(queries.p95_ms)
-        last = f"of the last {queries.recent:,}, half took at most {half}, 19 of 20 at most {most}"
+        last = f"of the last {queries.recent:,}, half took at most {half}, 95% at most {most}"
         facts.append(Fact("Queries", f"{queries.count:,}; {last}"))
     else:
         facts.append(Fact("Queries", "none yet"))
