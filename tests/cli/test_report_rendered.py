@@ -98,7 +98,14 @@ def odd(folder: Path) -> None:
         (memory / name / "solutions.json").write_bytes(b"\x1f\x8b half")
 
 
-@pytest.fixture(scope="module", params=[empty, demo, odd], ids=lambda one: one.__name__)
+def young(folder: Path) -> None:
+    """Two days old, so that days and hours stand below one axis."""
+    make_store(folder, {"alpha": {"patterns": [pattern(), pattern(success=0.9)]}})
+    for hours in (49, 30, 6):
+        aml(folder, "monitor", "metrics", now=NOW.timestamp() - hours * 3600)
+
+
+@pytest.fixture(scope="module", params=[empty, young, demo, odd], ids=lambda one: one.__name__)
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     chromium_or_skip()
     folder: Path = tmp_path_factory.mktemp("rendered")

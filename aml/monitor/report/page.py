@@ -246,7 +246,6 @@ def _distribution(data: ReportData) -> Markup:
             tag("div", tag("h3", "Time since last use"), ages, table(section.tables[0])),
             tag("div", tag("h3", "Value"), values, table(section.tables[1])),
         ),
-        class_="card long",
     )
 
 

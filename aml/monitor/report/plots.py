@@ -95,7 +95,7 @@ def over_time(
         title,
         f"{title}: {began}, {ended}.",
         joined(_level(mark, down(mark.value)) for mark in marks),
-        joined(_moment(mark, across(mark.value), place) for place, mark in enumerate(time_marks(first, last))),
+        _moments(time_marks(first, last), across),
         _stretched(
             [
                 [(across(one.time) * _UNITS / 100, _UNITS * (1.0 - one.value / top)) for one in stretch]
@@ -175,10 +175,17 @@ def _level(mark: Mark, y: float) -> Markup:
     return joined([line, tag("text", mark.label, x=-8, y=y + 4, class_="level")])
 
 
-def _moment(mark: Mark, x: float, place: int) -> Markup:
+def _moments(marks: Sequence[Mark], across: Callable[[float], float]) -> Markup:
+    """What is written below an axis of time. Where there is little room, every other one goes; or all hours, where days
+    stand beside them: a day without its hours says more than hours without their days."""
+    hours = [":" in mark.label for mark in marks]
+    minor = hours if any(hours) and not all(hours) else [place % 2 == 1 for place in range(len(marks))]
+    return joined(_moment(mark, across(mark.value), goes) for mark, goes in zip(marks, minor, strict=True))
+
+
+def _moment(mark: Mark, x: float, goes: bool) -> Markup:
     end = "start" if x < _NEAR_AN_END else "end" if x > 100 - _NEAR_AN_END else "middle"
-    # every other one goes where there is little room
-    return tag("text", mark.label, x=_percent(x), y=_HEIGHT - 8, class_=f"{end} also" if place % 2 else end)
+    return tag("text", mark.label, x=_percent(x), y=_HEIGHT - 8, class_=f"{end} also" if goes else end)
 
 
 def _event(event: Event, x: float) -> Markup:

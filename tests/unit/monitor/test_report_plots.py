@@ -133,6 +133,20 @@ def test_whatever_is_no_markup_is_escaped_and_numbers_are_short() -> None:
     assert Mark(1.0, "a") == Mark(1.0, "a")
 
 
+def test_where_there_is_little_room_days_stay_and_hours_go() -> None:
+    start = seconds(2026, 11, 18, 11)
+    points = [Point(start + 3600 * hour, 1.0) for hour in range(52)]
+    drawn = over_time("a", "A", points, unit="count", told=str)
+    labels = re.findall(r'<text [^>]*y="192" class="([^"]*)">([^<]*)<', drawn)
+    assert [(label, "also" in look) for look, label in labels] == [
+        ("18 Nov 12:00", True),
+        ("19 Nov", False),
+        ("12:00", True),
+        ("20 Nov", False),
+        ("12:00", True),
+    ]
+
+
 def test_a_line_is_parted_where_nothing_was_measured_for_long() -> None:
     days = [*range(100), *range(160, 200)]
     points = [Point(day * 86_400.0, 100.0 + day) for day in days]
