@@ -19,7 +19,7 @@ from tests.support.stores import make_store
 pytestmark = pytest.mark.slow
 
 #: CSS pixels; that of paper is A4 within its margins.
-_PHONE, _LARGE_PHONE, _PAPER, _TABLET, _DESKTOP = 360, 600, 680, 800, 1280
+_PHONE, _LARGE_PHONE, _PAPER, _TABLET, _SMALL_DESKTOP, _DESKTOP = 360, 600, 680, 800, 840, 1280
 
 #: What sticks out: of the page, or of its own box. What is only for screen readers, and what is scrolled, may.
 _OVERFLOWING = """
@@ -124,7 +124,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("width", "media"),
-    [*((width, "screen") for width in (_PHONE, _LARGE_PHONE, _TABLET, _DESKTOP)), (_PAPER, "print")],
+    [*((width, "screen") for width in (_PHONE, _LARGE_PHONE, _TABLET, _SMALL_DESKTOP, _DESKTOP)), (_PAPER, "print")],
 )
 def test_nothing_overflows_nothing_is_fetched_and_the_console_is_silent(
     report: Path, page: Page, width: int, scheme: str, media: str

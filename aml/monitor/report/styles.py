@@ -163,6 +163,7 @@ footer{color:var(--soft);font-size:12.5px;padding-top:4px;padding-bottom:40px}
 @media (min-width:561px),print{table.agents td:first-child{min-width:9.5em}}
 @media screen and (min-width:561px) and (max-width:720px){table.agents .less{display:none}}
 @media (max-width:1100px),print{.tiles{grid-template-columns:repeat(3,minmax(0,1fr))}}
+@media (max-width:560px),(min-width:821px) and (max-width:1000px),print{svg text.also{display:none}}
 @media (max-width:820px),print{table.agents :is(th,td):nth-last-child(-n+2){display:none}
 td.bars{width:24%}th,td{padding-right:8px}}
 @media (max-width:560px){
@@ -175,7 +176,6 @@ header.top{padding-top:24px}
 ul.found li{grid-template-columns:minmax(0,1fr)}ul.found .mend{grid-column:1}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr));gap:10px}
 .tile{padding:12px 14px}.tile .figure{font-size:20px}
-svg text.also{display:none}
 .less{display:none}
 table.stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table.stack tr{display:block;border-top:1px solid var(--line);padding:9px 0}
