@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -69,6 +70,13 @@ def watch_command(
     except KeyboardInterrupt:
         # how it is meant to end
         pass
+    except OSError as error:
+        if error.errno != errno.EIO or not is_live:
+            raise
+        # the terminal was closed: what is still to be said goes nowhere, so that the interpreter does not complain
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (invocation.out, invocation.err):
+            os.dup2(nowhere, stream.fileno())
     finally:
         watch.close()
     if not is_live and number is None:
@@ -108,12 +116,13 @@ def _show_live(invocation: Invocation, watch: Watch, interval: float, number: in
         Live(console=console, screen=True, auto_refresh=False, transient=True) as live,
     ):
         shown = 0
-        while number is None or shown < number:
+        # a terminal that was closed is none any more, and nobody need have said so
+        while invocation.out.isatty() and (number is None or shown < number):
             look, seen = watch.look(invocation.clock()), (_size(invocation), len(stops))
             live.update(drawn(look, seen[0]), refresh=True)
             shown += 1
             until = time.monotonic() + interval
-            while (left := until - time.monotonic()) > 0 and shown != number:
+            while (left := until - time.monotonic()) > 0 and shown != number and invocation.out.isatty():
                 time.sleep(min(left, _GLANCE_SECONDS))
                 if (_size(invocation), len(stops)) != seen:
                     seen = _size(invocation), len(stops)

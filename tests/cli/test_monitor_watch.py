@@ -142,11 +142,19 @@ def test_ctrl_z_gives_the_screen_back_until_it_goes_on(tmp_path: Path) -> None:
     terminal.wait_for(lambda shown: "ctrl-c ends" in shown)
     terminal.process.send_signal(signal.SIGTSTP)
     terminal.wait_for(lambda shown: shown.endswith("\x1b[?25h\x1b[?1049l"))
+    assert os.WIFSTOPPED(os.waitpid(terminal.process.pid, os.WUNTRACED)[1])
     terminal.process.send_signal(signal.SIGCONT)
     terminal.wait_for(lambda shown: shown.count("ctrl-c ends") == 2)
     assert terminal.shown.count("\x1b[?1049h") == 2
     assert terminal.end(signal.SIGQUIT) == ExitStatus.DONE
     assert terminal.shown.rstrip().endswith("\x1b[?1049l")
+
+
+def test_a_terminal_that_is_closed_ends_it(tmp_path: Path) -> None:
+    terminal = Terminal(small_store(tmp_path), 80, 24, "--interval", "0.2")
+    terminal.wait_for(lambda shown: "ctrl-c ends" in shown)
+    os.close(terminal.master)
+    assert terminal.process.wait(timeout=30) == ExitStatus.DONE
 
 
 def test_a_store_that_goes_away_ends_it_with_a_message_on_the_screen_from_before(tmp_path: Path) -> None:
