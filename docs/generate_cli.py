@@ -101,7 +101,7 @@ STATUSES: dict[str, tuple[int, ...]] = {
     "config show": (0,),
     "config path": (0, 10),
     "config init": (0, 1, 10),
-    "demo": (0, 1),
+    "demo": (0,),
 }
 
 
