@@ -33,9 +33,10 @@ EXAMPLE = Place(("/usr/local/bin/aml",), "/project/.loom/memory", "loom", "proje
 _NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli instead. -->"
 _INTRODUCTION = """\
 Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
-The tasks are explained in [prune.md](prune.md), [backup.md](backup.md), [optimize.md](optimize.md) and
-[migrate.md](migrate.md), the settings in [settings.md](settings.md), the output of `--json` in
-[cli-output.md](cli-output.md). `aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
+The tasks are explained in [prune.md](prune.md), [backup.md](backup.md), [optimize.md](optimize.md),
+[migrate.md](migrate.md), [monitor.md](monitor.md) and [query.md](query.md), the settings in [settings.md](settings.md),
+the output of `--json` in [cli-output.md](cli-output.md). At the end stands [which status each can give](#exit-status).
+`aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
 _STATUSES_TOLD = """\
 Every command may end with 2 and with 130, and with 1 where the system refuses something (a right, room on a disk).
 Where several would do, the first in this order counts: 130, 10, 13, 11, 12, 1, 3, 0. What else each can end with:"""
