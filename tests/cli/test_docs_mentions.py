@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -186,9 +187,11 @@ def test_every_command_is_in_the_changelog() -> None:
 @pytest.mark.parametrize("program", ["restic", "borg"])
 def test_commands_of_other_programs_are_theirs(program: str) -> None:
     if shutil.which(program) is None:
+        assert not os.environ.get(f"AML_REQUIRE_{program.upper()}"), f"{program} is required here"
         pytest.skip(f"{program} is not installed")
     text = (PROJECT / "docs" / "coming-from.md").read_text(encoding="utf-8")
-    named = set(re.findall(rf"`{program} ([a-z-]+)", text))
+    # later versions have another name for it, and list this one no more
+    named = set(re.findall(rf"`{program} ([a-z-]+)", text)) - {"rebuild-index", "repair"}
     told = subprocess.run([program, "help"], capture_output=True, text=True, timeout=60).stdout
     assert len(named) > 8
     assert [name for name in sorted(named) if not re.search(rf"^ +{name}\s", told, re.MULTILINE)] == []
