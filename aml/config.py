@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -157,7 +158,13 @@ def _list(names: tuple[str, ...]) -> str:
 
 
 def _field_type(section: str, key: str) -> Any:
-    return get_type_hints(type(getattr(Settings(), section)), include_extras=True)[key]
+    return _field_types(section)[key]
+
+
+@cache
+def _field_types(section: str) -> dict[str, Any]:
+    # resolved once: every setting asks for its own, and each time takes half a millisecond
+    return get_type_hints(type(getattr(Settings(), section)), include_extras=True)
 
 
 def _checked(section: str, key: str, value: Any, origin: str) -> Any:
@@ -262,9 +269,10 @@ def _words(text: str) -> list[str] | str:
 def as_toml(effective: Effective) -> str:
     """A settings file that says what is in effect, with every key explained and the defaults commented out."""
     lines = ["# Settings of AML for this project. Every key is optional; commented ones show the default.", ""]
+    listed = effective.listed()
     for section in sections():
         lines.append(f"[{section}]")
-        for one in effective.listed():
+        for one in listed:
             if one.name.startswith(f"{section}."):
                 # an address is shown without its path, and so is none to be used
                 mark = "# " if one.value == one.default or one.name in _ADDRESSES else ""

@@ -33,9 +33,13 @@ EXAMPLE = Place(("/usr/local/bin/aml",), "/project/.loom/memory", "loom", "proje
 _NOTE = "<!-- Written by docs/generate_cli.py; edit the help texts in aml/cli instead. -->"
 _INTRODUCTION = """\
 Every command and every option, as the program itself tells them. `aml COMMAND --help` shows the same.
-The tasks are explained in [prune.md](prune.md), [backup.md](backup.md), [optimize.md](optimize.md) and
-[migrate.md](migrate.md), the settings in [settings.md](settings.md), the output of `--json` in
-[cli-output.md](cli-output.md). `aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
+The tasks are explained in [prune.md](prune.md), [backup.md](backup.md), [optimize.md](optimize.md),
+[migrate.md](migrate.md), [monitor.md](monitor.md) and [query.md](query.md), the settings in [settings.md](settings.md),
+the output of `--json` in [cli-output.md](cli-output.md). At the end stands [which status each can give](#exit-status).
+`aml PATH COMMAND` is an older form of `aml --store PATH COMMAND`."""
+_STATUSES_TOLD = """\
+Every command may end with 2 and with 130, and with 1 where the system refuses something (a right, room on a disk).
+Where several would do, the first in this order counts: 130, 10, 13, 11, 12, 1, 3, 0. What else each can end with:"""
 _TABLE_BEGIN = "<!-- Written by docs/generate_cli.py from aml/sections.py: begin -->"
 _TABLE_END = "<!-- Written by docs/generate_cli.py from aml/sections.py: end -->"
 
@@ -54,6 +58,51 @@ _MEANINGS = {
     ExitStatus.DAMAGED: "what was asked for is damaged: every record file, an archive, a backup, or the run journal",
     ExitStatus.SCHEMA: "the store holds records of a newer schema; those were left alone",
     ExitStatus.INTERRUPTED: "interrupted by a signal",
+}
+
+#: Command -> the statuses that it can give; all may also give 2 (wrong words) and 130 (interrupted).
+STATUSES: dict[str, tuple[int, ...]] = {
+    "prune": (0, 1, 3, 10, 11, 12, 13),
+    "prune history": (0, 10, 12),
+    "prune undo": (0, 1, 3, 10, 11, 12),
+    "prune explain": (0, 1, 10, 12),
+    "backup create": (0, 1, 3, 10, 11, 12, 13),
+    "backup list": (0, 1, 10, 11, 12, 13),
+    "backup show": (0, 1, 10, 11, 12, 13),
+    "backup diff": (0, 1, 3, 10, 11, 12, 13),
+    "backup verify": (0, 1, 10, 11, 12, 13),
+    "backup restore": (0, 1, 3, 10, 11, 12, 13),
+    "backup rotate": (0, 1, 3, 10, 11, 12, 13),
+    "backup drill": (0, 1, 3, 10, 11, 12, 13),
+    "backup auto": (0, 1, 3, 10, 11, 12, 13),
+    "query": (0, 3, 10, 12, 13),
+    "show": (0, 1, 10, 12),
+    "optimize gc": (0, 1, 3, 10, 11, 12, 13),
+    "optimize compress": (0, 1, 3, 10, 11, 12),
+    "optimize index": (0, 1, 3, 10, 13),
+    "optimize warm-cache": (0, 1, 3, 10, 13),
+    "optimize all": (0, 1, 3, 10, 13),
+    "migrate detect": (0, 3, 10, 12, 13),
+    "migrate plan": (0, 1, 10, 12, 13),
+    "migrate up": (0, 1, 3, 10, 11, 12, 13),
+    "migrate down": (0, 1, 3, 10, 11, 12),
+    "migrate migrate": (0, 1, 10, 11, 12, 13),
+    "migrate history": (0, 10, 12),
+    "monitor health": (0, 4, 5, 10),
+    "monitor metrics": (0, 1, 3, 10),
+    "monitor alerts": (0, 1, 10, 12, 13),
+    "monitor alerts list": (0, 1, 10, 12, 13),
+    "monitor alerts show": (0, 1, 10, 12, 13),
+    "monitor alerts ack": (0, 1, 10, 13),
+    "monitor alerts resolve": (0, 1, 10, 13),
+    "monitor alerts history": (0, 1, 10, 12, 13),
+    "monitor alerts test": (0, 1, 10),
+    "monitor report": (0, 1, 10),
+    "monitor watch": (0, 10),
+    "config show": (0,),
+    "config path": (0, 10),
+    "config init": (0, 1, 10),
+    "demo": (0,),
 }
 
 
@@ -88,17 +137,28 @@ def cli_page() -> str:
         _INTRODUCTION,
         *_command_parts("aml", get_command(app)),
     ]
-    for name in COMMANDS:
-        parts += _tree_parts(f"aml {name}", get_command(import_module(COMMANDS[name][0]).app))
-    parts += ["## Exit status", _exit_table()]
+    for path, command in commands():
+        parts += _command_parts(path, command)
+    parts += ["## Exit status", _exit_table(), _STATUSES_TOLD, _status_table()]
     return "\n\n".join(parts) + "\n"
 
 
-def _tree_parts(path: str, command: Any) -> Iterator[str]:
-    yield from _command_parts(path, command)
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command and group of commands, by what is typed for it."""
+    for name in COMMANDS:
+        yield from _tree(f"aml {name}", get_command(import_module(COMMANDS[name][0]).app))
+
+
+def can_run(command: Any) -> bool:
+    """Whether a command does something without a further word."""
+    return not hasattr(command, "commands") or command.invoke_without_command
+
+
+def _tree(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield path, command
     for name, child in getattr(command, "commands", {}).items():
         found = command.loaded(name) if isinstance(command, LazyGroup) else child
-        yield from _tree_parts(f"{path} {name}", found)
+        yield from _tree(f"{path} {name}", found)
 
 
 def _command_parts(path: str, command: Any) -> Iterator[str]:
@@ -149,6 +209,15 @@ def _epilog(text: str) -> str:
 
 def _exit_table() -> str:
     return _table(("status", "meaning"), [(f"{int(status)}", _MEANINGS[status]) for status in ExitStatus])
+
+
+def _status_table() -> str:
+    shown = [int(status) for status in ExitStatus if status not in (ExitStatus.USAGE, ExitStatus.INTERRUPTED)]
+    rows = [
+        (f"`aml {command}`", *(str(status) if status in statuses else "" for status in shown))
+        for command, statuses in STATUSES.items()
+    ]
+    return _table(("command", *(str(status) for status in shown)), rows)
 
 
 def settings_table() -> str:

@@ -56,11 +56,11 @@ def aml(
         clock=lambda: moment,
         folder=folder,
     )
-    _give_agents_their_turn(folder)
+    give_agents_their_turn(folder)
     return Answer(status, out.getvalue(), err.getvalue())
 
 
-def _give_agents_their_turn(folder: Path) -> None:
+def give_agents_their_turn(folder: Path) -> None:
     """Make the locks that a run gave back as good as long ago: the next run leaves their files alone for a while, for
     the sake of agents, and no test needs to wait for that."""
     for notes in folder.glob(".loom/*.aml/locks.jsonl"):
