@@ -164,9 +164,7 @@ def test_a_secret_behind_a_link_is_as_private_as_its_file(tmp_path: Path) -> Non
     assert only_finding(memory, "permissions", settings=signed(secret)).level.word == "error"
     secret.unlink()
     secret.symlink_to("secret")
-    assert checked(memory, "permissions", settings=signed(secret)).state == "ok", (
-        "nothing there that anybody could read"
-    )
+    assert checked(memory, "permissions", settings=signed(secret)).state == "ok", "nothing there to be read"
 
 
 def test_little_room_is_told_before_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
