@@ -58,6 +58,29 @@ def test_a_link_in_place_of_a_state_file_is_not_followed(tmp_path: Path, name: s
     assert (_state(memory) / name).is_symlink()
 
 
+@pytest.mark.parametrize("name", ["memory.aml", "memory-backup"])
+@pytest.mark.parametrize("target", ["memory", "memory/alpha", "memory/new"])
+def test_a_folder_of_our_own_that_is_a_link_into_the_store_is_not_written_to(
+    tmp_path: Path, name: str, target: str
+) -> None:
+    agents = {"alpha": {"patterns": [stale("s"), fresh("f")]}}
+    memory = make_store(tmp_path, agents)
+    memory.with_name(name).symlink_to(target)
+    before = tree_digest(memory)
+    for words in (("monitor", "health"), ("monitor", "metrics"), ("backup", "create"), ("prune",)):
+        answer = aml(tmp_path, *words)
+        assert (answer.status, f"{name} is a link that leads into the store" in answer.err) == (ExitStatus.USAGE, True)
+    assert tree_digest(memory) == before
+
+
+def test_a_state_that_is_a_link_to_elsewhere_is_kept_there(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("f")]}})
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    memory.with_name("memory.aml").symlink_to(tmp_path / "elsewhere")
+    assert aml(tmp_path, "monitor", "health").status == ExitStatus.DONE
+    assert (tmp_path / "elsewhere/operations.json").is_file()
+
+
 # ---- notes about locks
 
 
