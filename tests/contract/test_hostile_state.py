@@ -303,15 +303,18 @@ def test_an_unfinished_undo_of_a_run_that_cannot_be_is_noted_and_stops_nobody(tm
 
 # ---- files that are far too large
 
+on_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited as Linux does it")
+
 _FOUR_GIB = 1 << 32
 _LOOKS = (("monitor", "health"), ("monitor", "metrics"), ("monitor", "alerts"), ("prune", "--dry-run"))
 
 
 @contextmanager
 def _little_memory() -> Iterator[None]:
-    """One GiB for all, so that whoever reads more fails at once."""
+    """Three quarters of a GiB more than there is in use, so that whoever reads more fails at once."""
+    in_use = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + (3 << 28), before[1]))
     try:
         yield
     finally:
@@ -324,6 +327,8 @@ def _make_huge(path: Path) -> None:
         stream.truncate(_FOUR_GIB)
 
 
+@on_linux
+@on_linux
 @pytest.mark.parametrize(
     "name", ["alerts.json", "operations.json", "metrics.jsonl", "verified.json", "index/statistics.json"]
 )
@@ -336,6 +341,7 @@ def test_a_huge_file_among_the_state_is_not_read(tmp_path: Path, name: str) -> N
     assert [answer.status for answer in answers[1:2]] == [ExitStatus.PARTIAL if name == "operations.json" else 0]
 
 
+@on_linux
 def test_a_huge_settings_file_is_refused(tmp_path: Path) -> None:
     memory = _store(tmp_path)
     _make_huge(memory.parent / "aml.toml")
@@ -345,6 +351,7 @@ def test_a_huge_settings_file_is_refused(tmp_path: Path) -> None:
     assert "aml.toml: it is too large" in answer.err
 
 
+@on_linux
 def test_a_store_file_larger_than_is_read_is_damage_and_hides_no_other(tmp_path: Path) -> None:
     memory = _store(tmp_path)
     _make_huge(memory / "alpha/patterns.json")
