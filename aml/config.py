@@ -37,6 +37,8 @@ from aml.sections import SpaceSettings as SpaceSettings
 from aml.sections import StoreSettings as StoreSettings
 from aml.sections import WebhookSettings as WebhookSettings
 
+#: A settings file is smaller (bytes), by far.
+_LARGEST_BYTES = 1 << 20
 #: Addresses: checked, and shown without the part that is often a secret.
 _ADDRESSES = ("webhook.url",)
 
@@ -126,7 +128,7 @@ def _read_file(file: Path) -> list[tuple[str, str, Any]]:
 
     if not is_there(file):
         raise FileAccessError(f"there is no settings file {file}", advice="aml config init writes one beside the store")
-    data = read_regular(file)
+    data = read_regular(file, most=_LARGEST_BYTES)
     try:
         document = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:

@@ -19,7 +19,12 @@ class StoreSettings(Struct, frozen=True):
         bool, Meta(description="change stores on network file systems, where locks cannot be counted on")
     ] = False
     max_unpacked_mb: Annotated[
-        int, Meta(ge=1, le=1 << 20, description="largest unpacked size of one gzip file, in MiB; more counts as damage")
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="largest size of one file of the store, unpacked, in MiB; more counts as damage",
+        ),
     ] = 1024
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from aml.fs.durable import write_durably
-from aml.fs.files import is_there, read_regular
+from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.ledger.operations import state_lock
 from aml.model.undecodable import UNDECODABLE
 from aml.repository.check import CheckReport
@@ -95,7 +95,7 @@ def _read(store: Store) -> dict[str, Checked]:
     if not is_there(path):
         return {}
     try:
-        known = msgspec.json.decode(read_regular(path), type=dict[str, Checked])
+        known = msgspec.json.decode(read_regular(path, most=MOST_STATE), type=dict[str, Checked])
     except UNDECODABLE:
         # only a memory: what is forgotten is checked again
         return {}

@@ -149,9 +149,13 @@ def begin(
     clock: Callable[[], float],
     environment: Mapping[str, str],
     tell: Callable[[AmlError], None],
+    settings_file: Path | None = None,
 ) -> EventLog:
-    """Begin the log of a command. Raises UsageError for a file in one of ``own_folders``: the store, or beside it."""
+    """Begin the log of a command. Raises UsageError for a file in one of ``own_folders``: the store, or beside it, and
+    for the settings file."""
     real = Path(os.path.realpath(path.parent), path.name)
+    if settings_file is not None and real == Path(os.path.realpath(settings_file)):
+        raise UsageError(f"{path} is the settings file, and cannot be the log", advice="name another file")
     for folder in own_folders:
         if real.is_relative_to(os.path.realpath(folder)):
             raise UsageError(

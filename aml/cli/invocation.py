@@ -217,6 +217,7 @@ class Invocation:
             clock=self._clock,
             environment=self.environment,
             tell=self._tell_of_log,
+            settings_file=self.settings_path(),
         )
 
     def _own_folders(self, root: Path, settings: Settings) -> list[Path]:

@@ -13,8 +13,6 @@ from aml.monitor.report.commands import parted
 
 _WIDTH = 80
 _BETWEEN = "; "
-#: Commands of the system's that advice names.
-_OF_THE_SYSTEM = re.compile(r"\b(?:chmod|chown|rmdir) ")
 #: The end of the first noun of a unit such as ``stale locks``.
 _PLURAL = re.compile(r"s\b")
 
@@ -44,15 +42,15 @@ def _parts(invocation: Invocation, advice: str) -> Iterator[tuple[str, bool]]:
         first, *others = words.split(_BETWEEN)
         text += first
         for other in others:
-            yield text, has_command or _OF_THE_SYSTEM.search(text) is not None
+            yield text, has_command
             text, has_command = other, False
-    yield text, has_command or _OF_THE_SYSTEM.search(text) is not None
+    yield text, has_command
 
 
 def _spelled(invocation: Invocation, command: str) -> str:
-    """A command of AML's with the options that this call was given to find the store."""
-    words = command.removeprefix("aml")
-    return command if words.startswith(" --") else invocation.spell() + words
+    """A command of AML's with the options that this call was given to find the store; any other as it is."""
+    words = command.removeprefix("aml ")
+    return command if words == command or words.startswith("--") else f"{invocation.spell()} {words}"
 
 
 def amount(value: float, unit: str) -> str:

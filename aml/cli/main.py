@@ -158,6 +158,10 @@ def _run(invocation: Invocation, arranged: list[str]) -> int:
         return invocation.fail(InterruptedRunError("not confirmed; nothing was changed"))
     except BrokenPipeError:
         raise
+    except MemoryError:
+        return invocation.fail(
+            AmlError("there is not enough memory for this", advice="free some, or allow this process more of it")
+        )
     except UnicodeEncodeError as error:
         # names that are text in one locale are none in another
         name = error.object.encode(errors="backslashreplace").decode()

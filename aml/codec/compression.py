@@ -25,6 +25,10 @@ _FAST_LEVEL = 1
 #: How much of packed content is unpacked at a time where only a look is taken at it: that much becomes 32 MB at most.
 _CHECK_BYTES = 1 << 15
 
+#: What unpacks to more than this, and to more than so many times its size, is counted before it is kept: a few bytes
+#: can be made to fill the memory.
+_SMALL_BYTES, _LIKELY_RATIO = 1 << 24, 20
+
 #: How much is packed at a time where content comes in pieces.
 _BATCH_BYTES = 1 << 18
 
@@ -90,21 +94,46 @@ def unpack_single(data: bytes, *, max_bytes: int) -> bytes | None:
 
 
 def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes]:
+    likely = min(room, max(_SMALL_BYTES, _LIKELY_RATIO * len(data)))
+    inflater, part = _inflate(data, likely)
+    if len(part) > likely:
+        del part, inflater
+        if likely == room or _is_longer_than(data, room):
+            raise DamagedError(
+                f"the gzip data unpacks to more than {max_bytes} bytes",
+                advice="raise store.max_unpacked_mb in the settings if that is what it should hold",
+            )
+        inflater, part = _inflate(data, room)
+    if not inflater.eof:
+        raise DamagedError("the gzip data ends too early")
+    return part, inflater.unused_data
+
+
+def _inflate(data: bytes, most: int) -> tuple[_Inflater, bytes]:
+    """The first member, as far as it takes no more than one byte above ``most``."""
     inflater = _new_inflater()
     try:
-        part = inflater.decompress(data, room + 1)
+        return inflater, inflater.decompress(data, most + 1)
     except Exception as error:
         if not _is_about_data(error):
             raise
         raise DamagedError(f"the gzip data is damaged: {error}") from error
-    if len(part) > room:
-        raise DamagedError(
-            f"the gzip data unpacks to more than {max_bytes} bytes",
-            advice="raise store.max_unpacked_mb in the settings if that is what it should hold",
-        )
-    if not inflater.eof:
-        raise DamagedError("the gzip data ends too early")
-    return part, inflater.unused_data
+
+
+def _is_longer_than(data: bytes, room: int) -> bool:
+    """Whether the first member unpacks to more than that, told without keeping it; damage is left to be found."""
+    inflater = _new_inflater()
+    try:
+        for start in range(0, len(data), _CHECK_BYTES):
+            room -= len(inflater.decompress(data[start : start + _CHECK_BYTES]))
+            if room < 0:
+                return True
+            if inflater.eof:
+                break
+    except Exception as error:
+        if not _is_about_data(error):
+            raise
+    return False
 
 
 def _is_about_data(error: Exception) -> bool:

@@ -9,6 +9,9 @@ from pathlib import Path
 from aml.errors import FileAccessError
 from aml.fs.access import explain, explained
 
+#: A file of AML's own state is smaller (bytes), by far.
+MOST_STATE = 1 << 28
+
 
 def is_there(path: Path) -> bool:
     """Whether something of that name exists, or cannot be ruled out for want of rights."""
@@ -31,13 +34,19 @@ def stat_if_there(path: Path) -> os.stat_result | None:
         raise explain(error, "read", path) from error
 
 
-def read_regular(path: Path) -> bytes:
-    """All bytes of a regular file. Raises FileAccessError, also for a pipe or device, which is never waited for."""
+def read_regular(path: Path, *, most: int | None = None) -> bytes:
+    """All bytes of a regular file, of which there are at most so many. Raises FileAccessError, also for a pipe or
+    device, which is never waited for."""
     with explained("read", path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise FileAccessError(f"cannot read {path}: it is not a regular file", advice="move it away")
+        if most is not None and found.st_size > most:
+            raise FileAccessError(
+                f"cannot read {path}: it is too large to be what AML keeps there", advice="move it away"
+            )
         with explained("read", path), os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read()
     finally:

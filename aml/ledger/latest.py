@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from aml.errors import AmlError, ExitStatus
-from aml.fs.files import read_regular
+from aml.fs.files import MOST_STATE, read_regular
 from aml.ledger.operations import CLOCK_TRUSTED, Operation, last_operations
 from aml.ledger.runs import Journal, is_run_id, run_number
 from aml.model.timestamps import parse_timestamp
@@ -96,7 +96,9 @@ def _from_journal(store: Store) -> tuple[dict[str, LastRun], list[str]]:
     problems = []
     for run_id in sorted(ids, key=run_number, reverse=True)[:_MOST_RUNS]:
         try:
-            line = msgspec.json.decode(read_regular(store.state / "runs" / f"{run_id}.json"), type=_Line)
+            line = msgspec.json.decode(
+                read_regular(store.state / "runs" / f"{run_id}.json", most=MOST_STATE), type=_Line
+            )
         except AmlError as error:
             problems.append(error.message)
         except UNDECODABLE as error:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from aml.errors import LockedError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_durably
-from aml.fs.files import is_there, read_regular
+from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.fs.flock import lock_within
 from aml.ledger.state import prepare_folder
 from aml.model.undecodable import UNDECODABLE
@@ -72,7 +72,7 @@ def _read(store: Store) -> _Operations:
     if not is_there(path):
         return _Operations()
     try:
-        return msgspec.json.decode(read_regular(path), type=_Operations)
+        return msgspec.json.decode(read_regular(path, most=MOST_STATE), type=_Operations)
     except UNDECODABLE:
         # derived from runs that are over: what is lost with it is when they were
         return _Operations()

@@ -20,7 +20,7 @@ import msgspec
 from aml.errors import DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import make_private_folder, write_durably
-from aml.fs.files import is_there, read_regular, stat_if_there
+from aml.fs.files import MOST_STATE, is_there, read_regular, stat_if_there
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import parse_timestamp, to_iso
 from aml.model.undecodable import UNDECODABLE, encodable
@@ -168,7 +168,7 @@ class Journal:
         path = self._path(run_id)
         if not is_there(path):
             raise NotFoundError(f"there is no run {run_id!r} in {self._folder}", advice="aml prune history lists them")
-        data = read_regular(path)
+        data = read_regular(path, most=MOST_STATE)
         failures: tuple[type[Exception], ...] = (UsageError, *UNDECODABLE)
         try:
             run = msgspec.json.decode(data, type=Run)

@@ -13,7 +13,7 @@ import msgspec
 from aml.errors import FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all
-from aml.fs.files import read_regular
+from aml.fs.files import MOST_STATE, read_regular
 from aml.fs.own_folder import prepare_folder as prepare_folder
 from aml.fs.runtime_lock import remove_own_lock
 from aml.model.undecodable import UNDECODABLE
@@ -120,7 +120,7 @@ def _read_notes(path: Path) -> tuple[dict[str, list[int]], dict[str, float]]:
     released: dict[str, float] = {}
     if not os.path.lexists(path):
         return held, released
-    for line in read_regular(path).splitlines():
+    for line in read_regular(path, most=MOST_STATE).splitlines():
         try:
             note = msgspec.json.decode(line, type=_Note)
         except UNDECODABLE:

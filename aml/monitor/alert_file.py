@@ -14,7 +14,7 @@ from msgspec import Struct
 from aml.errors import DamagedError, SchemaError
 from aml.fs.access import explained
 from aml.fs.durable import sync_folder, write_durably
-from aml.fs.files import is_there, read_regular
+from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.ledger.operations import state_lock
 from aml.model.undecodable import UNDECODABLE
 from aml.monitor.alerts import FORMAT, Alerts
@@ -42,7 +42,7 @@ def read_alerts(store: Store) -> Alerts:
     path = alert_file(store)
     if not is_there(path):
         return Alerts()
-    data = read_regular(path)
+    data = read_regular(path, most=MOST_STATE)
     try:
         version = msgspec.json.decode(data, type=_Version).format
         if version > FORMAT:

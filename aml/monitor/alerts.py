@@ -10,9 +10,9 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from aml.errors import NotFoundError, UsageError
 from aml.model.timestamps import parse_timestamp, to_iso
@@ -24,6 +24,9 @@ FORMAT = 1
 MOST_RESOLVED = 1_000
 #: Characters of a text in an alert: what quotes a store may be of any length.
 _LONGEST_TEXT = 4_000
+
+#: More digits than this does no alert of ours have in its number.
+_MOST_DIGITS = 15
 
 LevelWord = Literal["info", "warning", "error", "critical"]
 Change = Literal["opened", "escalated", "resolved"]
@@ -97,7 +100,7 @@ class Alerts(Struct, frozen=True):
     """All that is kept: ``number`` is that of the last alert opened, ``queue`` what waits, the oldest first."""
 
     format: int = FORMAT
-    number: int = 0
+    number: Annotated[int, Meta(ge=0, lt=10**_MOST_DIGITS)] = 0
     alerts: tuple[Alert, ...] = ()
     queue: tuple[Delivery, ...] = ()
 
@@ -269,7 +272,8 @@ def _stamp(moment: float) -> str:
 
 def _number(ident: str) -> int:
     parts = ident.split("-")
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 0
+    is_number = len(parts) > 1 and parts[1].isdecimal() and len(parts[1]) <= _MOST_DIGITS
+    return int(parts[1]) if is_number else 0
 
 
 def _nearest(prefix: str, ids: list[str]) -> str:

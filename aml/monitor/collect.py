@@ -40,6 +40,8 @@ _AGES = tuple(name for name in Ages.__struct_fields__ if name != "unknown")
 _PLURALS = tuple(kind.plural for kind in KINDS)
 #: Where AML keeps what outlives the store, beside the backups that may lie there too.
 _KEPT = ("archives", QUARANTINE)
+#: So many versions of the schema are told of one by one: there are five, but a record may name any.
+_MOST_SCHEMAS = 50
 #: A second has so many milliseconds.
 _MS = 1000.0
 
@@ -120,7 +122,7 @@ def collect(store: Store, index: Index, told: Told, now: float) -> Metrics:
         damaged=damaged,
         created=Ages(**tables.created),
         used=Ages(**tables.used),
-        schemas=dict(sorted(tables.schemas.items())),
+        schemas=_schemas(tables.schemas),
         growth=(),
         history=_history(told.samples),
         index=told.index,
@@ -176,6 +178,13 @@ def _count_records(index: Index, sums: dict[tuple[str, str], _Sums], now: float)
         tables.used["unknown" if group.used is None else _AGES[group.used]] += count
         tables.schemas[group.schema] += count
     return tables
+
+
+def _schemas(counted: Counter[str]) -> dict[str, int]:
+    """By version, and where a store names very many, the rest together."""
+    common = dict(counted.most_common(_MOST_SCHEMAS))
+    rest = counted.total() - sum(common.values())
+    return dict(sorted(common.items())) | ({"other": rest} if rest else {})
 
 
 def _total(some: Iterable[_Sums]) -> _Sums:

@@ -111,6 +111,9 @@ def _broken(check: Check, error: Exception) -> Finding:
         error = explain(error, "use", Path(os.fsdecode(error.filename)))
     if isinstance(error, AmlError):
         return Finding(check.name, "", Level.ERROR, f"the check could not run: {error.message}", error.advice)
+    if isinstance(error, MemoryError):
+        message = "the check could not run: there is not enough memory for it"
+        return Finding(check.name, "", Level.ERROR, message, "free some, or allow this process more of it")
     advice = "this is a fault of AML's own; the other checks are not touched by it"
     return Finding(check.name, "", Level.ERROR, f"the check could not run: {type(error).__name__}: {error}", advice)
 

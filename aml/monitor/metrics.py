@@ -143,8 +143,8 @@ class HistoryState(Struct, frozen=True):
 
 class Metrics(Struct, frozen=True):
     """All figures. ``agents`` are sorted by size, the largest first, ``operations`` by time, the newest first;
-    ``schemas`` counts records by version. ``created`` and ``used`` are ages since creation and since the last use.
-    ``backups`` is None where they could not be looked at."""
+    ``schemas`` counts records by version, those beyond the 50 most frequent as ``other``. ``created`` and ``used``
+    are ages since creation and since the last use. ``backups`` is None where they could not be looked at."""
 
     store: str
     time: str

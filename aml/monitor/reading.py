@@ -17,6 +17,7 @@ from aml.codec.views import Unreadable, is_utf8, view_records
 from aml.errors import AmlError, DamagedError, FileAccessError
 from aml.fs.files import is_there
 from aml.ledger.history import AgentHistory, RemovedKeys
+from aml.ledger.runs import RecordKey
 from aml.model.collector import no_collections
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
 from aml.model.schema import is_too_new, version_by_marks
@@ -35,8 +36,10 @@ _SMALL_BYTES = 1 << 16
 
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: How many of the records with one fault are named.
-_NAMED = 5
+#: How many of the records with one fault are named, and how many odd elements.
+_NAMED, NAMED_ODD = 5, 10
+#: Of files larger than this (bytes), records are decoded so many bytes at a time.
+_LARGE_BYTES, _PART_BYTES = 1 << 23, 1 << 20
 
 
 class Refused(Struct):
@@ -50,9 +53,9 @@ class FileFacts(Struct):
     """What is known of one file once it was read.
 
     ``damage`` is why it is no whole JSON of its kind, ``error`` why it could not be read at all. ``records`` counts the
-    elements of an array, ``odd`` are those that are no records (position and reason), of which ``too_new`` have a
-    schema newer than AML knows; ``versions`` counts the others. ``refused`` is what of it the runtime would not take,
-    by reason; ``whole_refused`` why it takes nothing of the file. ``came_back`` counts records removed before.
+    elements of an array, ``odd`` those that are no records (``first_odd``: position and reason), of which ``too_new``
+    have a schema newer than AML knows; ``versions`` counts the others. ``refused`` is what of it the runtime would not
+    take, by reason; ``whole_refused`` why it takes nothing of the file. ``came_back`` counts records removed before.
     """
 
     file: StoreFile
@@ -61,12 +64,18 @@ class FileFacts(Struct):
     advice: str = ""
     error: AmlError | None = None
     records: int = 0
-    odd: list[tuple[int, str]] = field(default_factory=list)
+    odd: int = 0
+    first_odd: list[tuple[int, str]] = field(default_factory=list)
     too_new: int = 0
     versions: Counter[str] = field(default_factory=Counter)
     refused: dict[str, Refused] = field(default_factory=dict)
     whole_refused: str | None = None
     came_back: int = 0
+
+    def add_odd(self, position: int, reason: str) -> None:
+        self.odd += 1
+        if len(self.first_odd) < NAMED_ODD:
+            self.first_odd.append((position, reason))
 
 
 def read_files(store: Store, files: Sequence[StoreFile], history: Mapping[str, AgentHistory]) -> tuple[FileFacts, ...]:
@@ -146,11 +155,10 @@ def _judge_json(text: bytes) -> tuple[str | None, str | None]:
 
 def _judge_records(facts: FileFacts, text: bytes, kind: Kind, history: AgentHistory | None) -> None:
     removed = history.of(kind.plural) if history is not None else RemovedKeys()
-    valid = valid_records(text, kind)
-    if valid is not None and is_utf8(text):
-        _judge_valid(facts, valid)
-        if removed.keys and _may_carry(valid, removed):
-            facts.came_back = _carried(split(text), kind, removed)
+    is_small = len(text) <= _LARGE_BYTES
+    came_back: set[RecordKey] = set()
+    if is_small and is_utf8(text) and _judge_at_once(facts, text, kind, removed, came_back):
+        facts.came_back = len(came_back)
         return
     try:
         array = split(text)
@@ -160,22 +168,51 @@ def _judge_records(facts: FileFacts, text: bytes, kind: Kind, history: AgentHist
         return
     facts.damage, facts.whole_refused = _judge_json(text)
     if facts.damage is None:
-        _judge_one_by_one(facts, array, kind)
-        facts.came_back = _carried(array, kind, removed) if removed.keys else 0
+        for part in [array] if is_small else _parts(array):
+            if is_small or not _judge_at_once(facts, part.text, kind, removed, came_back):
+                _judge_one_by_one(facts, part, kind)
+                came_back |= _carried(part, kind, removed)
+        facts.came_back = len(came_back)
+
+
+def _parts(array: RecordArray) -> Iterator[RecordArray]:
+    """Arrays of some elements each: a record that was decoded takes several times its bytes."""
+    some: list[bytes] = []
+    size = 0
+    for element in array.elements:
+        some.append(bytes(element))
+        size += len(some[-1])
+        if size > _PART_BYTES:
+            yield RecordArray(b"[" + b",".join(some) + b"]", some)
+            some, size = [], 0
+    if some:
+        yield RecordArray(b"[" + b",".join(some) + b"]", some)
+
+
+def _judge_at_once(facts: FileFacts, text: bytes, kind: Kind, removed: RemovedKeys, came_back: set[RecordKey]) -> bool:
+    """Judge an array of which the runtime would take every record; False where that cannot be said at once."""
+    valid = valid_records(text, kind)
+    if valid is None:
+        return False
+    _judge_valid(facts, valid)
+    if removed.keys and _may_carry(valid, removed):
+        came_back |= _carried(split(text), kind, removed)
+    return True
 
 
 def _judge_valid(facts: FileFacts, records: list[ValidRecord]) -> None:
-    facts.records = len(records)
+    first = facts.records
+    facts.records += len(records)
     plain = [one for one in records if one.version is None and one.metadata is None]
     tagged = sum(one.tags is not UNSET and one.active is not UNSET for one in plain)
     facts.versions.update({"1.0.0": len(plain) - tagged, "1.1.0": tagged})
     if len(plain) == len(records):
         return
-    for position, one in enumerate(records):
+    for position, one in enumerate(records, first):
         if one.version is None and one.metadata is None:
             continue
         if is_too_new(one.version):
-            facts.odd.append((position, f"its schema version {one.version} is newer than this AML"))
+            facts.add_odd(position, f"its schema version {one.version} is newer than this AML")
             facts.too_new += 1
             continue
         has_both = one.tags is not UNSET and one.active is not UNSET
@@ -183,10 +220,12 @@ def _judge_valid(facts: FileFacts, records: list[ValidRecord]) -> None:
 
 
 def _judge_one_by_one(facts: FileFacts, array: RecordArray, kind: Kind) -> None:
-    facts.records = len(array)
-    for position, (view, element) in enumerate(zip(view_records(array, kind.view), array.elements, strict=True)):
+    first = facts.records
+    facts.records += len(array)
+    seen = zip(view_records(array, kind.view), array.elements, strict=True)
+    for position, (view, element) in enumerate(seen, first):
         if isinstance(view, Unreadable):
-            facts.odd.append((position, view.reason))
+            facts.add_odd(position, view.reason)
             facts.too_new += view.too_new
         else:
             facts.versions[view.schema_version] += 1
@@ -203,6 +242,8 @@ def _may_carry(records: list[ValidRecord], removed: RemovedKeys) -> bool:
     return any(one.id in idents for one in records)
 
 
-def _carried(array: RecordArray, kind: Kind, removed: RemovedKeys) -> int:
-    """How many records of an array were removed by earlier runs."""
-    return len(set().union(*removed.carried(view_records(array, kind.view), array)))
+def _carried(array: RecordArray, kind: Kind, removed: RemovedKeys) -> set[RecordKey]:
+    """The records of an array that were removed by earlier runs."""
+    if not removed.keys:
+        return set()
+    return set().union(*removed.carried(view_records(array, kind.view), array))

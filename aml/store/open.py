@@ -72,7 +72,7 @@ def find_store(start: Path) -> Path:
 
 
 def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
-    """Open the store at ``path`` (a memory folder). Raises StoreNotFoundError."""
+    """Open the store at ``path`` (a memory folder). Raises StoreNotFoundError, UsageError for one that cannot be."""
     root = Path(os.path.realpath(path))
     if not root.is_dir():
         what = "it is not a folder" if root.exists() else "there is nothing there"
@@ -87,7 +87,12 @@ def open_store(path: Path | str, *, max_unpacked_bytes: int = 1 << 30) -> Store:
     refuse_other_folders(path, root)
     if root == Path(root.anchor):
         raise UsageError(f"{root} cannot be a store", advice="name the memory folder itself, such as .loom/memory")
-    return Store(root, max_unpacked_bytes)
+    store = Store(root, max_unpacked_bytes)
+    for beside in (store.state, store.keep):
+        # what AML keeps for itself would be taken for memory
+        if os.path.islink(beside) and Path(os.path.realpath(beside)).is_relative_to(root):
+            raise UsageError(f"{beside} is a link that leads into the store", advice="remove that link")
+    return store
 
 
 def refuse_other_folders(path: Path | str, root: Path) -> None:

@@ -98,6 +98,11 @@ def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
             if not stat.S_ISREG(found.st_mode):
                 what = "a link" if stat.S_ISLNK(found.st_mode) else "no regular file"
                 raise DamagedError(f"it is {what}, which AML does not follow")
+            if found.st_size > max_unpacked_bytes:
+                raise DamagedError(
+                    f"it holds {found.st_size:,} bytes, more than the {max_unpacked_bytes:,} that are read of a file",
+                    advice="raise store.max_unpacked_mb in the settings if that is what it should hold",
+                )
             data, before, after = read_whole(file.path)
         if fingerprint(before) == fingerprint(after) and len(data) == after.st_size:
             return Content(file, data, after, max_unpacked_bytes)

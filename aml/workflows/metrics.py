@@ -22,7 +22,7 @@ from aml.monitor.backups import BackupsSeen, look_at_backups
 from aml.monitor.collect import Told, collect, sample_of
 from aml.monitor.metrics import Metrics
 from aml.monitor.samples import Sample, append_sample, read_samples
-from aml.store.open import Store
+from aml.store.open import Store, settings_file_for
 from aml.workflows.conditions import Conditions, destination_of, repository_folder
 from aml.workflows.notes import stranger_notes
 
@@ -122,8 +122,8 @@ def write_for_others(
 ) -> None:
     """Write figures to a file that any user may read, in one step: whoever reads it sees the old or the new ones.
 
-    Raises UsageError where the file would lie in the store or in AML's own folders, where something else than a file
-    is there, or a link that another user made, and FileAccessError.
+    Raises UsageError where the file would lie in the store or in AML's own folders, is that of the settings, where
+    something else than a file is there, or a link that another user made, and FileAccessError.
     """
     if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
         raise UsageError(f"{path} is a link that another user made", advice="name a file in a folder of your own")
@@ -133,6 +133,8 @@ def write_for_others(
     for what, folder in own.items():
         if real == folder or folder in real.parents:
             raise UsageError(f"{path} lies in {what}", advice="name a file outside the store and what belongs to it")
+    if real == Path(os.path.realpath(settings_file_for(store.root))):
+        raise UsageError(f"{path} is the settings file", advice="name another file")
     found = stat_if_there(real)
     if found is not None and not stat.S_ISREG(found.st_mode):
         raise UsageError(f"{path} is not a file", advice="name a file, or one that is not there yet")

@@ -268,6 +268,19 @@ def test_a_log_that_cannot_be_written_warns_once_and_changes_nothing(tmp_path: P
     assert aml(project, "prune", "--json", "--log-json", name).envelope["warnings"][0] == line.removeprefix("aml: ")
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_the_settings_file_is_no_log(tmp_path: Path, named: bool) -> None:
+    project = small_store(tmp_path)
+    path = project / ("other.toml" if named else ".loom/aml.toml")
+    if named:
+        path.touch()
+    words = ["--config", str(path)] if named else []
+    answer = aml(project, "monitor", "metrics", "--log-json", str(path), *words)
+    assert answer.status == 2
+    assert "is the settings file" in answer.err
+    assert not path.exists() or not path.read_bytes()
+
+
 def test_commands_without_a_log_write_none(tmp_path: Path) -> None:
     project = small_store(tmp_path)
     before = set(project.iterdir())

@@ -171,6 +171,7 @@ def test_through_a_link_the_file_itself_is_written(project: Path) -> None:
         (".loom/memory/alpha/patterns.json", "lies in the store"),
         (".loom/memory.aml/metrics.jsonl", "lies in AML's own folder"),
         (".loom/memory-backup/x", "lies in the folder of the archives"),
+        (".loom/aml.toml", "is the settings file"),
         ("inside/x", "lies in the store"),
         ("elsewhere/repository.json", "lies in the repository"),
         (".", "is not a file"),

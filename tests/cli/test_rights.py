@@ -49,6 +49,9 @@ with tempfile.TemporaryDirectory() as scratch:
     project = small_store(Path(scratch))
     for words in (["prune", "--json"], ["prune", "-v"], ["prune", "history"], ["prune", "undo", "x"]):
         aml(project, *words)
+    watching = [["monitor", "health"], ["monitor", "metrics"], ["backup", "create"]] if "monitor" in sys.argv else []
+    for words in watching:
+        aml(project, *words)
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -164,3 +167,26 @@ def test_what_root_writes_belongs_to_the_owner_of_the_folder(commons: Path) -> N
     assert history.status == 0, history.err
     assert run in history.out
     assert _unprivileged(commons, "prune").status == 0
+
+
+CLOSED = [(".loom/memory.aml", 0o000), (".loom/memory.aml/runs", 0o000), (".loom/memory-backup", 0o000)]
+
+
+@pytest.mark.parametrize(("name", "mode"), CLOSED, ids=[name for name, _ in CLOSED])
+def test_what_cannot_be_looked_into_hides_nothing_else_from_those_who_watch(
+    commons: Path, name: str, mode: int
+) -> None:
+    assert _unprivileged(commons, "prune", "--max-loss", "0%").status == 3
+    (commons / ".loom/memory-backup/snapshots").mkdir(parents=True, exist_ok=True)
+    _give(commons, NOBODY)
+    (commons / name).chmod(mode)
+    health = _unprivileged(commons, "monitor", "health", "--json")
+    metrics = _unprivileged(commons, "monitor", "metrics", "--json")
+    (commons / name).chmod(0o755)
+    broken = [one for one in health.envelope["data"]["checks"] if one["state"] == "not_run"]
+    assert broken
+    assert "fault of AML" not in health.out
+    assert all("chmod u+" in finding["advice"] for one in broken for finding in one["findings"])
+    assert (health.status, metrics.status) == (5, 3)
+    assert metrics.envelope["data"]["metrics"]["counts"]["records"] == 6
+    assert "Errno" not in metrics.out + metrics.err

@@ -56,6 +56,14 @@ def test_h31_what_comes_back_is_a_new_alert_with_an_id_of_its_own(tmp_path: Path
     assert len(ids) == 3
 
 
+def test_h31_what_is_found_at_one_moment_has_one_id_each(tmp_path: Path) -> None:
+    store = open_store(small_store(tmp_path) / ".loom" / "memory")
+    found = [Finding("caps", f"agent-{number}", Level.WARNING, "near the cap") for number in range(20)]
+    opened = take_up(store, [STALE, *found], ["backup", "caps"], now=T).opened
+    assert len({one.id for one in opened}) == 21
+    assert take_up(store, [STALE, *found], ["backup", "caps"], now=T + HOUR).open == 21
+
+
 def test_checks_that_find_nothing_write_nothing_even_where_nothing_can_be_written(tmp_path: Path) -> None:
     project = small_store(tmp_path)
     store = open_store(project / ".loom" / "memory")

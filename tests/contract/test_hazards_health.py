@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -92,3 +93,18 @@ def test_h51_records_that_came_back_are_recognised_counted_and_reported(tmp_path
     assert (finding["subject"], finding["level"], finding["value"]) == ("alpha/patterns", "warning", 3)
     assert aml(tmp_path, "prune").status == 0
     assert checked(memory, "resurrected").state == "ok"
+
+
+@pytest.mark.parametrize("padding", [0, 1 << 20], ids=["small", "large"])
+def test_h51_what_came_back_is_recognised_where_the_runtime_takes_every_record(tmp_path: Path, padding: int) -> None:
+    """As in most stores: there a file is judged at once, and a large one in parts."""
+    gone, stays = [old(str(uuid4())) for _ in range(3)], [pattern() for _ in range(12)]
+    for record in stays:
+        record["pattern"]["approach"]["codeTemplate"] = "x" * padding
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*gone, *stays]}})
+    assert checked(memory, "runtime_readable").state == "ok"
+    assert aml(tmp_path, "prune").status == 0
+    write_array(memory / "alpha/patterns.json", [gone[0], *stays, gone[1], gone[1]])
+    report = checked(memory, "resurrected")
+    assert [(one.subject, one.value) for one in report.findings] == [("alpha/patterns", 2)]
+    assert checked(memory, "runtime_readable").state == "ok"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,45 @@ def test_elements_that_are_no_records_are_told_by_position(tmp_path: Path) -> No
     assert [line.split(":")[0] for line in finding.details] == ["position 0", "position 2", "position 4"]
 
 
+def test_a_large_file_is_judged_in_parts_that_count_on(tmp_path: Path) -> None:
+    """In parts, some of which hold an odd element."""
+    records: list[Any] = [pattern(), *(pattern() for _ in range(240))]
+    for record in records:
+        record["pattern"]["approach"]["codeTemplate"] = "x" * 100_000
+    records[5], records[120], records[230] = None, 5, pattern(version="9.0.0")
+    records[100]["metrics"]["successRate"] = 7
+    memory = store_with(tmp_path, records)
+    report = health(memory)
+    found = {(one.check, one.subject): one for one in report.findings}
+    integrity, refused = found["integrity", "alpha/patterns"], found["runtime_readable", "alpha/patterns"]
+    assert (integrity.value, found["schema", "alpha/patterns"].value, refused.value) == (2, 1, 3)
+    assert {line.split(":")[0] for line in integrity.details} == {"position 5", "position 120", "position 230"}
+    assert all(any(f"first at {position}" in line for line in refused.details) for position in (5, 100, 120))
+    for record in records:
+        if isinstance(record, dict):
+            record["pattern"]["approach"].pop("codeTemplate", None)
+    write_array(memory / ALPHA, records)
+    again = {(one.check, one.subject): one for one in health(memory).findings}
+    assert {key: one.value for key, one in again.items()} == {key: one.value for key, one in found.items()}
+    assert again["runtime_readable", "alpha/patterns"] == refused
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_large_file_takes_memory_by_its_size_and_not_by_its_records(tmp_path: Path, valid: bool) -> None:
+    text = encode_array([pattern() for _ in range(500)], indent=None)
+    end = b"]" if valid else b",null]"
+    memory = store_with(tmp_path)
+    (memory / ALPHA).write_bytes(b"[" + b",".join([text[1:-1]] * 60) + end)
+    size = (memory / ALPHA).stat().st_size
+    health(store_with(tmp_path / "other"))
+    tracemalloc.start()
+    try:
+        health(memory)
+        assert tracemalloc.get_traced_memory()[1] < 2.6 * size
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_folder_or_a_pipe_in_place_of_a_record_file_is_critical(tmp_path: Path) -> None:
     memory = store_with(tmp_path)
     for make in (Path.mkdir, os.mkfifo):
@@ -280,6 +320,13 @@ def test_patterns_of_the_newest_schema_are_unreadable_to_the_runtime_and_the_way
 def test_versions_beyond_the_ordinary_mixture_are_told(tmp_path: Path, records: Any, levels: dict[str, str]) -> None:
     memory = make_store(tmp_path, {"alpha": {"patterns": records}})
     assert subjects(checked(memory, "schema")) == levels
+
+
+def test_of_very_many_versions_some_are_named(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern(version=f"0.{number}.0") for number in range(300)]}})
+    findings = checked(memory, "schema").findings
+    assert {one.subject for one in findings} == {"unknown", "mixed"}
+    assert all("and 290 more" in one.message and len(one.message) < 500 for one in findings)
 
 
 def test_records_of_a_newer_schema_are_told_once(tmp_path: Path) -> None:

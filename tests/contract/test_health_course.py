@@ -200,6 +200,31 @@ def test_after_a_restore_nothing_is_said_of_the_time_before(tmp_path: Path) -> N
     assert checked(memory, "collapse", now=LATER).state == "ok"
 
 
+def test_what_went_after_a_restore_is_a_collapse(tmp_path: Path) -> None:
+    memory = store_of(tmp_path)
+    backup = create_backup(tmp_path)
+    keep_only(memory, 30)
+    assert aml(tmp_path, "backup", "restore", backup, "--yes", now=at(seconds=60)).status == 0
+    assert checked(memory, "collapse", now=LATER).state == "ok"
+    assert aml(tmp_path, "prune", "--max-loss", "100%", now=at(seconds=120)).status == 0
+    assert checked(memory, "collapse", now=LATER).state == "ok"
+    keep_only(memory, 2)
+    assert only_finding(memory, "collapse", now=LATER).value == 37, "but for the one that the run removed"
+
+
+@pytest.mark.parametrize("words", [["--agent", "beta"], ["--path", "beta/patterns.json"]])
+def test_a_restore_of_one_agent_hides_no_other(tmp_path: Path, words: list[str]) -> None:
+    memory = store_of(tmp_path)
+    write_array(memory / "beta/patterns.json", [kept(f"b{n}") for n in range(40)])
+    backup = create_backup(tmp_path)
+    keep_only(memory, 5, "beta/patterns.json")
+    create_backup(tmp_path, now=at(seconds=30))
+    assert aml(tmp_path, "backup", "restore", backup, *words, "--yes", now=at(seconds=60)).status == 0
+    assert checked(memory, "collapse", now=LATER).state == "ok"
+    keep_only(memory, 3)
+    assert only_finding(memory, "collapse", now=LATER).subject == "alpha"
+
+
 def test_a_damaged_file_is_no_collapse(tmp_path: Path) -> None:
     memory = store_of(tmp_path)
     create_backup(tmp_path)

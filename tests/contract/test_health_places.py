@@ -153,6 +153,20 @@ def test_a_secret_in_the_open_is_an_error(tmp_path: Path) -> None:
     assert "hush" not in str(finding)
 
 
+def test_a_secret_behind_a_link_is_as_private_as_its_file(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {}})
+    (tmp_path / "mounted").write_text("hush")
+    (tmp_path / "mounted").chmod(0o600)
+    secret = tmp_path / "secret"
+    secret.symlink_to("mounted")
+    assert checked(memory, "permissions", settings=signed(secret)).state == "ok"
+    (tmp_path / "mounted").chmod(0o644)
+    assert only_finding(memory, "permissions", settings=signed(secret)).level.word == "error"
+    secret.unlink()
+    secret.symlink_to("secret")
+    assert checked(memory, "permissions", settings=signed(secret)).state == "ok", "nothing there to be read"
+
+
 def test_little_room_is_told_before_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = store_with(tmp_path)
     real = os.statvfs(memory)

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,29 @@ def test_a_link_in_place_of_a_state_file_is_not_followed(tmp_path: Path, name: s
         run_prune(memory, max_loss=UNLIMITED)
     assert (tree_digest(memory), victim.read_bytes() if victim.exists() else None) == before
     assert (_state(memory) / name).is_symlink()
+
+
+@pytest.mark.parametrize("name", ["memory.aml", "memory-backup"])
+@pytest.mark.parametrize("target", ["memory", "memory/alpha", "memory/new"])
+def test_a_folder_of_our_own_that_is_a_link_into_the_store_is_not_written_to(
+    tmp_path: Path, name: str, target: str
+) -> None:
+    agents = {"alpha": {"patterns": [stale("s"), fresh("f")]}}
+    memory = make_store(tmp_path, agents)
+    memory.with_name(name).symlink_to(target)
+    before = tree_digest(memory)
+    for words in (("monitor", "health"), ("monitor", "metrics"), ("backup", "create"), ("prune",)):
+        answer = aml(tmp_path, *words)
+        assert (answer.status, f"{name} is a link that leads into the store" in answer.err) == (ExitStatus.USAGE, True)
+    assert tree_digest(memory) == before
+
+
+def test_a_state_that_is_a_link_to_elsewhere_is_kept_there(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": [fresh("f")]}})
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    memory.with_name("memory.aml").symlink_to(tmp_path / "elsewhere")
+    assert aml(tmp_path, "monitor", "health").status == ExitStatus.DONE
+    assert (tmp_path / "elsewhere/operations.json").is_file()
 
 
 # ---- notes about locks
@@ -274,3 +299,85 @@ def test_an_unfinished_undo_of_a_run_that_cannot_be_is_noted_and_stops_nobody(tm
     assert removed_ids(report) == ["alpha-s", "beta-s"]
     assert any(str(first) in note for note in report.notes)
     assert run_prune(memory).status is ExitStatus.DONE
+
+
+# ---- files that are far too large
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited as Linux does it")
+
+_FOUR_GIB = 1 << 32
+_LOOKS = (("monitor", "health"), ("monitor", "metrics"), ("monitor", "alerts"), ("prune", "--dry-run"))
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """Three quarters of a GiB more than there is in use, so that whoever reads more fails at once."""
+    in_use = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + (3 << 28), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _make_huge(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        stream.truncate(_FOUR_GIB)
+
+
+@on_linux
+@on_linux
+@pytest.mark.parametrize(
+    "name", ["alerts.json", "operations.json", "metrics.jsonl", "verified.json", "index/statistics.json"]
+)
+def test_a_huge_file_among_the_state_is_not_read(tmp_path: Path, name: str) -> None:
+    memory = _store(tmp_path)
+    _make_huge(_state(memory) / name)
+    with _little_memory():
+        answers = [aml(tmp_path, *words) for words in _LOOKS]
+    assert not [answer for answer in answers if "enough memory" in answer.err]
+    assert [answer.status for answer in answers[1:2]] == [ExitStatus.PARTIAL if name == "operations.json" else 0]
+
+
+@on_linux
+def test_a_huge_settings_file_is_refused(tmp_path: Path) -> None:
+    memory = _store(tmp_path)
+    _make_huge(memory.parent / "aml.toml")
+    with _little_memory():
+        answer = aml(tmp_path, "monitor", "health")
+    assert answer.status == ExitStatus.FAILED
+    assert "aml.toml: it is too large" in answer.err
+
+
+@on_linux
+def test_a_store_file_larger_than_is_read_is_damage_and_hides_no_other(tmp_path: Path) -> None:
+    memory = _store(tmp_path)
+    _make_huge(memory / "alpha/patterns.json")
+    with _little_memory():
+        health = aml(tmp_path, "monitor", "health", "--json")
+        metrics = aml(tmp_path, "monitor", "metrics", "--json")
+        pruned = aml(tmp_path, "prune", "--dry-run")
+    checks = {one["name"]: one for one in health.envelope["data"]["checks"]}
+    assert [(one["subject"], one["level"]) for one in checks["integrity"]["findings"]] == [
+        ("alpha/patterns", "critical")
+    ]
+    assert health.envelope["data"]["records"] == 2
+    assert metrics.envelope["data"]["metrics"]["counts"]["records"] == 2
+    assert "store.max_unpacked_mb" in health.out
+    assert pruned.status == ExitStatus.DONE
+    assert "alpha/patterns: it holds 4,294,967,296 bytes" in pruned.err
+
+
+def test_too__little_memory_is_told_in_words(tmp_path: Path) -> None:
+    memory = _store(tmp_path)
+    with (memory / "alpha/patterns.json").open("wb") as stream:
+        stream.truncate(1 << 30)
+    with _little_memory():
+        answer = aml(tmp_path, "prune", "--dry-run")
+        health = aml(tmp_path, "monitor", "health", "--checks", "integrity,clock", "--no-record")
+    assert answer.status == ExitStatus.FAILED
+    assert "there is not enough memory" in answer.err
+    assert "integrity: the check could not run: there is not enough memory" in health.out
+    assert health.status == ExitStatus.HEALTH_CRITICAL

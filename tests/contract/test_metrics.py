@@ -357,3 +357,12 @@ def test_whatever_stands_in_place_of_the_repository_the_figures_are_had(tmp_path
         answer = aml(tmp_path, "monitor", "metrics", *words)
         assert answer.status == report.status in (ExitStatus.DONE, ExitStatus.PARTIAL)
         assert answer.status == 0 or "left out: the backups: " in (answer.err + answer.out) or "--format" in words
+
+
+def test_of_very_many_versions_the_rarest_are_told_together(tmp_path: Path) -> None:
+    versions = [f"0.{number}.0" for number in range(60)] * 2 + ["0.59.0", "1.0.0", "1.0.0", "1.0.0"]
+    records = [pattern(version=version) for version in versions]
+    found = collect(make_store(tmp_path, {"alpha": {"patterns": records}})).metrics.schemas
+    assert len(found) == 51
+    assert (found["1.0.0"], found["0.59.0"], found["other"]) == (3, 3, 22)
+    assert sum(found.values()) == len(records)

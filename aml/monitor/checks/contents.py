@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ _UNREAD_BY_RUNTIME = "2.0.0"
 #: The last version that it can read.
 _READ_BY_RUNTIME = "1.2.0"
 
-#: So many odd elements, or faults, of a file are named one by one.
+#: So many faults of a file, or versions, are named one by one.
 _NAMED = 10
 
 _unwhole = partial(Finding, "integrity")
@@ -96,9 +96,9 @@ def _faults_of(facts: FileFacts, way_back: str) -> Iterator[Finding]:
         yield _unwhole(subject, Level.WARNING, facts.error.message, facts.error.advice)
     elif facts.error is not None:
         yield _unwhole(subject, Level.ERROR, facts.error.message, facts.error.advice)
-    odd = len(facts.odd) - facts.too_new
+    odd = facts.odd - facts.too_new
     if odd:
-        details = tuple(f"position {position}: {reason}" for position, reason in facts.odd[:_NAMED])
+        details = tuple(f"position {position}: {reason}" for position, reason in facts.first_odd)
         message = f"{odd:,} of {facts.records:,} elements cannot be read as records"
         advice = "aml optimize gc takes nulls away; what else is odd stays, and is to be mended by hand"
         yield _unwhole(subject, Level.WARNING, message, advice, odd, 0, "elements", details)
@@ -160,9 +160,9 @@ def _schema(seen: Inspection) -> Measure:
     ]
     present = {version for version, number in versions.items() if number}
     groups = {"1.1.0" if version in _ORDINARY else version for version in present}
-    told = ", ".join(f"{version}: {versions[version]:,}" for version in sorted(present))
+    told = _listed([f"{version}: {versions[version]:,}" for version in sorted(present)])
     if unknown := sorted(present - _KNOWN):
-        message = f"records name schema versions that never were: {', '.join(unknown)}"
+        message = f"records name schema versions that never were: {_listed(unknown)}"
         findings.append(_mixed("unknown", Level.WARNING, message, "see what wrote them; aml migrate detect tells more"))
     if len(groups) > 1:
         level = Level.WARNING if _UNREAD_BY_RUNTIME in groups else Level.INFO
@@ -172,6 +172,11 @@ def _schema(seen: Inspection) -> Measure:
         advice += " --dry-run, and then without that"
         findings.append(_mixed("mixed", level, message, advice, len(groups), 1, "versions"))
     return Measure(tuple(findings), len(groups), 1, "versions")
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
+    return ", ".join(words[:_NAMED]) + more
 
 
 def _resurrected(seen: Inspection) -> Measure:

@@ -27,6 +27,10 @@ _LAST_RUNS = 50
 
 #: Operations without a journal entry of which a failure is told here: others have a check of their own.
 _NOTED = ("backup", "rotate")
+#: Options that narrow a restore down to some agents.
+_NARROWING = ("agents", "paths")
+#: States of a restore that changed nothing.
+_UNCHANGED = ("failed", "interrupted")
 #: Exit statuses of an operation that did its work, with or without something left out.
 _WORKED = (0, 3)
 
@@ -96,13 +100,15 @@ def _clock(seen: Inspection) -> Measure:
 class _Removed(Struct, frozen=True):
     """What one run took from an agent: records less those it put back, at ``time`` (seconds since 1970 UTC).
 
-    ``all_changed`` is whether records may have come and gone in it in other ways.
+    ``all_changed`` is whether records may have come and gone in it in other ways; if so, and the agent is since as in a
+    backup, ``restored`` is the id of that. An empty ``agent`` is all of them.
     """
 
     time: float
     agent: str
     records: int
     all_changed: bool = False
+    restored: str | None = None
 
 
 def _collapse(seen: Inspection) -> Measure:
@@ -138,8 +144,12 @@ def _collapse(seen: Inspection) -> Measure:
 def _unexplained(base: Baseline, agent: str, before: int, now: int, removed: list[_Removed]) -> int | None:
     """How many records of an agent went since without a run of AML's; None where that cannot be told."""
     runs = [one for one in removed if one.agent in (agent, "") and one.time > base.time]
-    if any(one.all_changed for one in runs):
-        return None
+    turns = [one for one in runs if one.all_changed]
+    if turns:
+        last = max(turns, key=lambda one: one.time)
+        if base.backup is None or last.restored != base.backup:
+            return None
+        runs = [one for one in runs if one.time > last.time]
     return before - sum(one.records for one in runs) - now
 
 
@@ -147,12 +157,22 @@ def _removed_since(seen: Inspection, since: float) -> Iterator[_Removed]:
     """What AML's runs removed, from a day before that moment on: a run may last."""
     for run in seen.journal.since(since - SECONDS_PER_DAY):
         ended = parse_timestamp(run.finished) or run.started_at
-        if run.operation == "restore":
-            yield _Removed(ended, "", 0, all_changed=True)
+        if run.operation == "restore" and run.state not in _UNCHANGED:
+            yield from _restored(run, ended)
         for file in run.files:
             yield _Removed(ended, file.agent, len(file.removed) - len(file.restored))
         for path in run.quarantined:
             yield _Removed(ended, path.split("/")[0], 0, all_changed=True)
+
+
+def _restored(run: Run, ended: float) -> Iterator[_Removed]:
+    """What a restore did: to all agents, or to those that it was asked for."""
+    asked = (run.options.get(name) for name in _NARROWING)
+    agents, paths = (value if isinstance(value, list) else [] for value in asked)
+    is_whole = run.state == "done" and not (paths or run.options.get("skip_damaged"))
+    names = [str(name).split("/")[0] for name in (*agents, *paths)]
+    for name in names or [""]:
+        yield _Removed(ended, name, 0, all_changed=True, restored=run.target if is_whole else None)
 
 
 def _collapsed(seen: Inspection, agent: str, base: Baseline, before: int, now: int, lost: int) -> Finding:

@@ -227,8 +227,8 @@ def _open_to_others(seen: Inspection) -> Iterator[Finding]:
             message = "others than its owner may enter, and it holds text that the store no longer has"
             yield _barred(str(folder), Level.WARNING, message, f"chmod 700 {quote(str(folder))}")
     for path in seen.secrets:
-        found = stat_if_there(path)
-        if found is not None and found.st_mode & _OTHERS:
+        # through links, as it is read: what is kept for services is often a link to the file itself
+        if os.path.isfile(path) and os.stat(path).st_mode & _OTHERS:
             message = "others than its owner may read the secret in it"
             yield _barred(str(path), Level.ERROR, message, f"chmod 600 {quote(str(path))}, and use another secret")
 

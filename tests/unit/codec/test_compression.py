@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 
@@ -61,6 +62,27 @@ def test_a_bomb_is_refused_before_it_takes_the_memory() -> None:
     with pytest.raises(DamagedError, match="more than 1000000 bytes") as caught:
         unpack(bomb, max_bytes=1_000_000)
     assert "max_unpacked_mb" in caught.value.advice
+
+
+def test_a_bomb_is_counted_before_it_is_kept() -> None:
+    bomb = gzip.compress(b"0" * (128 << 20), compresslevel=1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedError, match="more than"):
+            unpack(bomb, max_bytes=100 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_packs_unusually_well_is_no_bomb() -> None:
+    text = b"[" + b" " * (20 << 20) + b"]"
+    members = gzip.compress(text, compresslevel=1) * 2
+    assert unpack(members, max_bytes=2 * len(text)) == text * 2
+    with pytest.raises(DamagedError):
+        unpack(members, max_bytes=2 * len(text) - 1)
+    with pytest.raises(DamagedError):
+        unpack(members[:-9], max_bytes=2 * len(text))
 
 
 def test_the_limit_counts_over_all_members() -> None:

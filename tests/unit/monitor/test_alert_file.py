@@ -119,3 +119,22 @@ def test_any_bytes_are_alerts_or_damage(data: bytes, tmp_path_factory: pytest.Te
     alert_file(store).write_bytes(data)
     with suppress(DamagedError, SchemaError):
         assert isinstance(read_alerts(store), Alerts)
+
+
+@pytest.mark.parametrize("ident", ["x-" + "9" * 5_000 + "-1", "20261120T120000-" + "9" * 30 + "-ab"])
+def test_an_id_with_a_number_that_is_none_of_ours_does_not_stop_new_alerts(store: Store, ident: str) -> None:
+    change_alerts(store, _open_one, now=T, warn=_ignore)
+    data = msgspec.json.decode(alert_file(store).read_bytes())
+    data["alerts"][0] |= {"id": ident, "check": "disk_space"}
+    alert_file(store).write_bytes(msgspec.json.encode(data))
+    after, _ = change_alerts(store, _open_one, now=T, warn=_ignore)
+    assert after.alerts[0].id == ident
+    assert after.number == 2
+
+
+@pytest.mark.parametrize("number", ["-1", "1" + "0" * 4_290])
+def test_a_number_that_no_alert_can_have_is_damage(store: Store, number: str) -> None:
+    store.state.mkdir()
+    alert_file(store).write_text(f'{{"format":1,"number":{number}}}', encoding="utf-8")
+    with pytest.raises(DamagedError):
+        read_alerts(store)
