@@ -35,7 +35,7 @@ _SIZE_BYTES = 4
 _NANO = 1_000_000_000
 
 #: Why a file stays as it is.
-Reason = Literal["done_already", "modified_lately", "empty", "no_gzip_yet", "would_not_shrink", "too_large", "gone"]
+Reason = Literal["done_already", "modified_lately", "empty", "no_gzip_yet", "would_not_shrink", "gone"]
 
 Fate = Literal["compressed", "decompressed", "kept", "left"]
 
@@ -271,9 +271,6 @@ def _repack(content: Content, plan: CompressPlan, put: Callable[[Content, bytes]
     _check(content)
     if plan.options.decompress:
         return CompressOutcome(file, "decompressed", size, put(content, content.text))
-    if size > content.max_unpacked_bytes:
-        # AML itself would refuse to unpack it
-        return CompressOutcome(file, "kept", size, size, "too_large")
     packed = pack(content.data)
     if len(packed) >= size:
         return CompressOutcome(file, "kept", size, size, "would_not_shrink")

@@ -44,6 +44,7 @@ def _timings(**seconds: float) -> dict[str, Timing]:
     return {side.replace("_", " "): Timing((Sample(value, 70_000_000, 1000),)) for side, value in seconds.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_rows_run_and_are_reported(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
@@ -59,6 +60,7 @@ def test_rows_run_and_are_reported(tmp_path: Path) -> None:
         assert all(len(side["seconds"]) == 1 and side["median_s"] > 0 for side in sides.values())
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_a_backup_row_runs_all_sides_that_are_installed(tmp_path: Path) -> None:
     report = tmp_path / "report.json"

@@ -221,6 +221,7 @@ def test_what_aml_itself_could_not_unpack_again_is_not_compressed(tmp_path: Path
     environment = {"AML_STORE_MAX_UNPACKED_MB": "1"}
     words = ("--store", str(store), "optimize", "compress", "--age-days", "0", "--json")
     answer = aml(tmp_path, *words, environment=environment)
-    assert answer.status == 0
-    assert [file["reason"] for file in answer.envelope["data"]["files"]] == ["too_large"]
+    assert answer.status == 12
+    (file,) = answer.envelope["data"]["files"]
+    assert (file["fate"], "store.max_unpacked_mb" in file["problem"]) == ("left", True)
     assert tree_digest(store) == before

@@ -267,6 +267,7 @@ def test_undo_tells_of_whole_files(tmp_path: Path) -> None:
     assert "left alone: alpha/solutions.json: it was written to since (its original lies in" in text.err
 
 
+@pytest.mark.slow
 def test_undo_names_the_whole_files_where_every_detail_is_wanted(tmp_path: Path) -> None:
     project = _project(tmp_path, healthy=True)
     run = aml(project, "optimize", "gc", "--json", "--max-loss", "100%").envelope["data"]["run"]

@@ -127,7 +127,7 @@ class Changing:
         assert found["alpha/patterns.json"] in self.states
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(20, marks=pytest.mark.slow)])
 def test_creates_and_restores_go_on_while_backups_are_rotated_away(tmp_path: Path, seconds: float) -> None:
     project = tmp_path / "project"
     make_project(project, records=40)
@@ -149,7 +149,7 @@ def test_creates_and_restores_go_on_while_backups_are_rotated_away(tmp_path: Pat
     assert_all_sound(project)
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_restore_in_place_and_a_rotation_take_turns(tmp_path: Path, seconds: float) -> None:
     project = tmp_path / "project"
     make_project(project, records=40)

@@ -61,7 +61,7 @@ def assert_readable(files: Sequence[Path]) -> None:
         read_array(file)
 
 
-@pytest.mark.parametrize("form", ["gzip", "plain"])
+@pytest.mark.parametrize("form", ["gzip", pytest.param("plain", marks=pytest.mark.slow)])
 def test_a_backup_holds_what_was_acknowledged_before_it_began(tmp_path: Path, form: Form) -> None:
     project = tmp_path / "project"
     files = make_project(project, form=form)
@@ -108,7 +108,7 @@ def restore_while_writing(tmp_path: Path, form: Form, seconds: float, programs: 
     assert_all_sound(project)
 
 
-@pytest.mark.parametrize("form", ["gzip", "plain"])
+@pytest.mark.parametrize("form", ["gzip", pytest.param("plain", marks=pytest.mark.slow)])
 def test_no_acknowledged_write_is_lost_while_the_store_is_restored(tmp_path: Path, form: Form) -> None:
     restore_while_writing(tmp_path, form, 4, [(), ()])
 

@@ -49,6 +49,7 @@ def check_side_by_side(tmp_path: Path, seconds: float, programs: Sequence[Sequen
     assert {path.name for path in files[0].parent.iterdir()} == {"patterns.json"}
 
 
+@pytest.mark.slow
 def test_h30_no_acknowledged_write_of_a_live_agent_is_lost(tmp_path: Path) -> None:
     check_side_by_side(tmp_path, 5, [(), ()])
 
