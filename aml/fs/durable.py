@@ -213,9 +213,11 @@ def sync_file_system(folder: Path) -> None:
 
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            library = ctypes.CDLL(None, use_errno=True)
+            while library.syncfs(descriptor) != 0:
                 number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(folder))
+                if number != errno.EINTR:  # which the interpreter sees to for the calls that it has
+                    raise OSError(number, os.strerror(number), str(folder))
         finally:
             os.close(descriptor)
     else:

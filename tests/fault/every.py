@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ def _restored(folder: Path, aml: Aml, scratch: Path) -> Iterator[dict[str, bytes
     listed = aml.look("backup", "list", "--json")
     for number, backup in enumerate(json.loads(listed.out)["data"]["backups"]):
         target = scratch.with_name(f"backup-{number}")
+        shutil.rmtree(target, ignore_errors=True)
         aml.must("backup", "restore", backup["id"], "--target", str(target), unforked=True)
         yield {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
 
