@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ time.sleep = lambda seconds: pause(seconds if seconds < 0.5 else 0)
 from tests.fault.serve import serve
 serve()
 """
+
+#: What reading a file that may be anything raises.
+UNREADABLE = (ValueError, EOFError, OSError, AssertionError, RecursionError, LookupError, TypeError, zlib.error)
 
 #: Seconds within which a run must end that follows a fault.
 _PROMPT = 5.0
@@ -77,7 +81,7 @@ class Files:
         for path in sorted((folder / KEEP / "archives").glob("*/*.jsonl.gz")):
             try:
                 _read_archive(path, archived)
-            except (ValueError, EOFError, OSError) as error:
+            except UNREADABLE as error:
                 torn.append(f"{path.name} does not read: {error}")
         return cls(store, modes, quarantine, archived, torn)
 
@@ -88,7 +92,7 @@ def records_of(data: bytes, scratch: Path) -> list[bytes] | None:
         json.loads(gunzipped(data))
         scratch.write_bytes(data)
         return record_spans(scratch)
-    except (ValueError, EOFError, OSError, AssertionError):
+    except UNREADABLE:
         return None
 
 
@@ -256,8 +260,6 @@ def gunzipped_if_it_can_be(data: bytes) -> bytes:
     """What the file says, also where it was cut short."""
     if not data.startswith(b"\x1f\x8b"):
         return data
-    import zlib
-
     return zlib.decompressobj(31).decompress(data)
 
 
