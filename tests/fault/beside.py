@@ -63,6 +63,11 @@ class BesideRunner:
         self._kept = kept_beside(self._template)
         self._calls = self._faultless_run()
 
+    @property
+    def words(self) -> Words:
+        """The command line that is tried."""
+        return self.scenario.words
+
     def points(self, faults: Sequence[Fault] | None = None) -> list[Point]:
         """Every fault at every call that can meet it."""
         return points_of(self._calls, [one for one in self.scenario.faults if faults is None or one in faults])

@@ -129,6 +129,11 @@ class GarbageRunner:
         self._texts = {path: records_of(data, self._scratch) for path, data in self._whole.store.items()}
         self._faultless_runs()
 
+    @property
+    def words(self) -> Words:
+        """The command line that is tried."""
+        return self._words
+
     def points(self, faults: Sequence[Fault] | None = None) -> list[Point]:
         """Every fault at every call that can meet it."""
         return points_of(self._calls, [one for one in self.scenario.faults if faults is None or one in faults])

@@ -122,10 +122,10 @@ def runners(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Run
 
 
 #: Some seconds for each point, since it does what ten other commands do.
-_LONG = ("demo",)
+LONG = ("demo",)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in SCENARIOS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in SCENARIOS])
 def test_sample_of_faults_leaves_the_store_and_whole_files(
     name: str, runners: Runners[BesideRunner], record_property: Callable[[str, object], None]
 ) -> None:
@@ -134,7 +134,7 @@ def test_sample_of_faults_leaves_the_store_and_whole_files(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in _LONG])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in LONG])
 def test_faults_at_many_calls_leave_the_store_and_whole_files(
     name: str, runners: Runners[BesideRunner], record_property: Callable[[str, object], None]
 ) -> None:
