@@ -73,7 +73,9 @@ def test_no_command_shows_what_a_terminal_would_obey(project: Path, verbose: boo
         is_text = "--json" not in line and "prometheus" not in line
         for text in (answer.out, answer.err) if is_text else (answer.err,):
             said += "red" in text or "[bold]x" in text
-            shown += [f"aml {line}: {found.group()!r} in {_around(text, found)!r}" for found in _OBEYED.finditer(text)][:2]
+            shown += [f"aml {line}: {found.group()!r} in {_around(text, found)!r}" for found in _OBEYED.finditer(text)][
+                :2
+            ]
     assert not shown, "\n".join(shown)
     assert said > 10, "the evil text is shown at all"
 

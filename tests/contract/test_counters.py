@@ -6,6 +6,7 @@ A figure that has to change says why here, or it is a regression.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,9 @@ STEPS: tuple[tuple[str, Cost], ...] = (
     # nothing to remove: no backup is made, and each file is read once
     ("prune --max-loss 100%", Cost(FILES, 36_732, _JOURNAL_ENDS, {"state": 1})),
     ("prune history", Cost()),
+    ("migrate detect", Cost(FILES, 36_732)),
+    ("migrate plan", Cost(FILES, 36_732)),
+    ("migrate up --dry-run", Cost(FILES, 36_732)),
 )
 
 
@@ -98,6 +102,7 @@ def write_project(folder: Path) -> None:
 
 def test_each_command_does_as_much_to_the_disk_as_it_must(tmp_path: Path) -> None:
     write_project(tmp_path)
+    time.sleep(2.1)  # a file that is younger may change without its times showing it, and is read again
     wrong = []
     for number, (line, cost) in enumerate(STEPS):
         with counted(tmp_path) as calls:

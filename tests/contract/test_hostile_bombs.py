@@ -43,7 +43,7 @@ print(json.dumps(answers))
 #: Sixteen times the packed size may be tried, beside the program and a copy of the packed bytes. The bomb holds 10 GB.
 _MOST_KB = 320 * 1024
 
-#: Every command that reads record files, and with what it ends where one of two cannot be read. The last one removes it.
+#: Every command that reads record files, and with what it ends where one of its files cannot be read.
 READING = {
     "prune --dry-run": 0,
     "prune --strategy space --dry-run": 0,
@@ -179,7 +179,9 @@ def test_a_bomb_among_the_files_of_a_backup_is_refused(tmp_path: Path, bomb: byt
     make_store(project, {"alpha": {"patterns": [pattern(id="a")]}})
     assert measured(project, "backup create")["backup create"][0] == 0
     keep = project / ".loom" / "memory-backup"
-    places = [next((keep / folder).rglob("*.*")) for folder in ("snapshots", "packs", "index") if (keep / folder).exists()]
+    places = [
+        next((keep / folder).rglob("*.*")) for folder in ("snapshots", "packs", "index") if (keep / folder).exists()
+    ]
     lines = ("backup list", "backup show latest", "backup diff", "backup verify", "backup create", "monitor health")
     for place in places:
         whole = tmp_path / "whole"

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fault.children import POWER_CUTS, Aml, Children, Ended, Point, Words, judge_exit, judge_next_run, points_of
@@ -40,7 +40,7 @@ class BesideScenario:
     build: Callable[[Path, Aml], None]
     words: Words
     product: str = ""
-    is_whole: Callable[[bytes], bool] = field(default=lambda data: bool(data))
+    is_whole: Callable[[bytes], bool] = bool
     fresh: bool = False
     clear: Callable[[Path], None] = lambda folder: None
     faults: tuple[Fault, ...] = ALL_FAULTS

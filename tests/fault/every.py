@@ -86,6 +86,18 @@ def _backed_up(*words: str) -> Callable[[Path, Aml], Words]:
     return prepare
 
 
+def _readable(*words: str) -> Callable[[Path, Aml], Words]:
+    """A store in which every file can be read, since a migration is of all or of none; to be tried: ``words``."""
+
+    def prepare(folder: Path, aml: Aml) -> Words:
+        (folder / STORE / "alpha" / "solutions.json").unlink()
+        if words[1] == "down":
+            aml.must("migrate", "up", "--to", "1.2.0", "--yes")
+        return words
+
+    return prepare
+
+
 def _alerted(folder: Path, aml: Aml) -> Words:
     aml("monitor", "health")
     alerts = json.loads((folder / STATE / "alerts.json").read_bytes())["alerts"]
@@ -115,6 +127,8 @@ COMMANDS = {
     "backup rotate": Command(prepare=_backed_up("backup", "rotate", "--keep-last", "1")),
     "backup drill": Command(prepare=_backed_up("backup", "drill")),
     "backup auto": Command(prepare=_backed_up("backup", "auto")),
+    "migrate up": Command(prepare=_readable("migrate", "up", "--to", "2.0.0", "--yes")),
+    "migrate down": Command(prepare=_readable("migrate", "down", "--to", "1.0.0", "--yes")),
     "monitor metrics": Command(("monitor", "metrics", "--output", "figures.txt")),
     "monitor health": Command(("monitor", "health")),
     "monitor report": Command(("monitor", "report", "--html", "report.html")),

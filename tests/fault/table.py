@@ -21,6 +21,7 @@ from tests.fault import (
     test_compress_faults,
     test_gc_faults,
     test_index_faults,
+    test_migrate_faults,
     test_prune_faults,
     test_space_faults,
 )
@@ -56,11 +57,19 @@ def command_of(words: Sequence[str]) -> str:
     return " ".join([words[0], *special])
 
 
-def scenarios(children: Children, restless: Children, place: Path) -> Iterator[tuple[Sequence[str], list[Point], int, int]]:
+def scenarios(
+    children: Children, restless: Children, place: Path
+) -> Iterator[tuple[Sequence[str], list[Point], int, int]]:
     """Of each scenario: its words, all its points, and how many of them the tests try by default and marked slow."""
-    for module in (test_prune_faults, test_space_faults, test_compress_faults):
+    with_replacements: tuple[tuple[Any, Any, Children], ...] = (
+        (test_prune_faults, FaultRunner, children),
+        (test_space_faults, FaultRunner, children),
+        (test_compress_faults, FaultRunner, children),
+        (test_migrate_faults, test_migrate_faults.MigrateRunner, restless),
+    )
+    for module, make, server in with_replacements:
         for number, one in enumerate(module.SCENARIOS.values()):
-            runner = FaultRunner(one, children, place / module.__name__ / str(number))
+            runner = make(one, server, place / module.__name__ / str(number))
             points = runner.points()
             tried = sample(points, module.STEP, module.AT_LEAST, STORE)
             yield runner.words, points, len(tried), _slow(runner, one.faults, module.ONE_IN)
@@ -117,7 +126,7 @@ def _made(folder: Path) -> Path:
 def table(found: dict[str, Row]) -> str:
     """The figures in Markdown. They stand for one machine: threads make a few calls more or less."""
     lines = [
-        "| command | scenarios | calls that change a file | points (fault at call) | tried by `pytest` | and by `-m slow` |",
+        "| command | scenarios | calls | points (a fault at a call) | tried by `pytest` | tried by `-m slow` |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     total: Counter[str] = Counter()
@@ -132,7 +141,11 @@ def parsed(text: str) -> dict[str, Row]:
     """The figures of the table in a page."""
     body = text.partition(BEGIN)[2].partition(END)[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in body.strip().splitlines()[2:]]
-    return {name.strip("`"): Row(*(int(one.replace(",", "")) for one in numbers)) for name, *numbers in cells if name != "in all"}
+    return {
+        name.strip("`"): Row(*(int(one.replace(",", "")) for one in numbers))
+        for name, *numbers in cells
+        if name != "in all"
+    }
 
 
 def main() -> int:

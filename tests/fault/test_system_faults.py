@@ -73,7 +73,9 @@ class Trial:
 def _everything(*, slow: tuple[int, ...], default: tuple[int, ...]) -> list[object]:
     each = [(name, value) for name in COMMANDS for value in (*default, *slow)]
     return [
-        pytest.param(name, value, marks=[pytest.mark.slow] * (value in slow or COMMANDS[name].heavy), id=f"{name}-{value}")
+        pytest.param(
+            name, value, marks=[pytest.mark.slow] * (value in slow or COMMANDS[name].heavy), id=f"{name}-{value}"
+        )
         for name, value in each
     ]
 

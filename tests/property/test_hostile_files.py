@@ -37,21 +37,29 @@ def problems_of(folder: Path, target: str, lines: list[str]) -> Iterator[str]:
     before, canary = Files.read(project), tree_digest(folder / hostile.CANARY)
     outside = {path.name for path in folder.iterdir()} | {scratch.name}
     for number, line in enumerate(lines):
-        answer = _run(project, line, number)
-        if answer.status not in _STATUSES:
-            yield f"aml {line}: exit {answer.status}"
-        if "Traceback" in answer.err:
-            yield f"aml {line}: {answer.err.strip().splitlines()[-1]}"
-        if answer.status and not (answer.err + answer.out).strip():
-            yield f"aml {line}: exit {answer.status} without a word"
-        for said in (answer.out, answer.err):
-            if not line.startswith("show") and any(ord(one) < 32 and one != "\n" or one in "\x9b\u202e" for one in said):
-                yield f"aml {line}: shows control characters: {said[:300]!r}"
+        yield from (f"aml {line}: {problem}" for problem in _problems_told(line, _run(project, line, number)))
     if tree_digest(folder / hostile.CANARY) != canary or not (folder / hostile.CANARY / "victim.lock").is_dir():
         yield "what is not AML's has changed"
     if beside := {path.name for path in folder.iterdir()} - outside:
         yield f"made outside of the project: {beside}"
-    after = Files.read(project)
+    yield from _lost(before, Files.read(project), scratch)
+
+
+def _problems_told(line: str, answer: Answer) -> Iterator[str]:
+    """What is wrong with how a command ended, and with what it said."""
+    if answer.status not in _STATUSES:
+        yield f"exit {answer.status}"
+    if "Traceback" in answer.err:
+        yield answer.err.strip().splitlines()[-1]
+    if answer.status and not (answer.err + answer.out).strip():
+        yield f"exit {answer.status} without a word"
+    for said in (answer.out, answer.err):
+        if any((ord(one) < 32 and one != "\n") or one in "\x9b\u202e" for one in said):
+            yield f"shows control characters: {said[:300]!r}"
+
+
+def _lost(before: Files, after: Files, scratch: Path) -> Iterator[str]:
+    """Files and records that are neither in the store nor in quarantine nor in an archive."""
     for path, data in before.store.items():
         records = records_of(data, scratch)
         kept = data in (after.store.get(path), *after.quarantine.get(path, ()))

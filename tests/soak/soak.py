@@ -234,7 +234,9 @@ def _lost(store: Path, at_first: Sequence[dict[str, Any]], seen: Seen) -> Iterat
     for record in [*at_first, *(entry.record for entry in written)]:
         if by_id.get(record["id"]) != record:
             yield f"lost or changed: {record['id']}"
-    yield from (f"removed though fresh: {one.record['id']}" for one in written if one.fresh and one.record["id"] not in in_store)
+    yield from (
+        f"removed though fresh: {one.record['id']}" for one in written if one.fresh and one.record["id"] not in in_store
+    )
     for number, writes in enumerate(seen.writes):
         longest = max((one.waited for one in writes), default=0.0)
         if not writes or longest > LONGEST_WAIT:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,10 +70,7 @@ def _place(path: Any) -> str | None:
 
 @contextmanager
 def counted(project: Path) -> Iterator[Calls]:
-    """Count what this process does below ``project/.loom`` until the block ends; all threads together.
-
-    The clock of files is a minute ahead, so that none of them is too young to be known by its times.
-    """
+    """Count what this process does below ``project/.loom`` until the block ends; all threads together."""
     _Watch.project, _Watch.calls = project.resolve(), Calls()
     with pytest.MonkeyPatch.context() as patch:
         _stand_in(patch, _Watch.calls)
@@ -88,6 +84,10 @@ def _stand_in(patch: pytest.MonkeyPatch, calls: Calls) -> None:
     places: dict[int, str | None] = {}
     real = {name: getattr(os, name) for name in ("open", "close", "read", "rename", "replace", "pread")}
 
+    def at(place: str | None, counter: Counter[str], number: int = 1) -> None:
+        if place is not None:
+            counter[place] += number
+
     def opened(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         descriptor = int(real["open"](path, flags, mode, dir_fd=dir_fd))
         places[descriptor] = _place(path)
@@ -99,27 +99,23 @@ def _stand_in(patch: pytest.MonkeyPatch, calls: Calls) -> None:
 
     def read(descriptor: int, size: int) -> bytes:
         data: bytes = real["read"](descriptor, size)
-        if place := places.get(descriptor):
-            calls.read[place] += len(data)
+        at(places.get(descriptor), calls.read, len(data))
         return data
 
     def read_at(descriptor: int, size: int, offset: int) -> bytes:
         data: bytes = real["pread"](descriptor, size, offset)
-        if place := places.get(descriptor):
-            calls.read[place] += len(data)
+        at(places.get(descriptor), calls.read, len(data))
         return data
 
     def renamed(name: str) -> Any:
         def call(source: Any, target: Any, **keywords: Any) -> None:
-            if place := _place(target):
-                calls.renamed[place] += 1
+            at(_place(target), calls.renamed)
             real[name](source, target, **keywords)
 
         return call
 
     def synced(descriptor: int) -> None:
-        if place := places.get(descriptor):
-            calls.synced[place] += 1
+        at(places.get(descriptor), calls.synced)
 
     def flushed(descriptor: int) -> int:
         synced(descriptor)
@@ -133,7 +129,5 @@ def _stand_in(patch: pytest.MonkeyPatch, calls: Calls) -> None:
     patch.setattr(os, "replace", renamed("replace"))
     patch.setattr(os, "fsync", synced)
     patch.setattr(os, "fdatasync", synced)
-    ahead, real_ns = 60 * 1_000_000_000, time.time_ns
-    patch.setattr(time, "time_ns", lambda: real_ns() + ahead)
     library = ctypes.CDLL
     patch.setattr(ctypes, "CDLL", lambda *args, **keywords: Library(library(*args, **keywords), flushed))

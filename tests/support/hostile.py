@@ -19,7 +19,7 @@ from tests.support.stores import gunzipped, make_store, write_array
 CANARY = "canary"
 
 #: Every command, by the words that follow aml; {run} is a run, {alert} an alert. A restore in place is a dry run here,
-#: since it takes back what is in the store on purpose.
+#: and so is a migration, since both change what is in the store on purpose.
 COMMANDS = (
     "prune --max-loss 100%",
     "prune --dry-run --json",
@@ -51,6 +51,10 @@ COMMANDS = (
     "backup rotate --keep-last 1",
     "backup drill",
     "backup auto",
+    "migrate detect",
+    "migrate plan",
+    "migrate up --to 2.0.0 --dry-run",
+    "migrate history",
     "monitor metrics",
     "monitor metrics --format prometheus",
     "monitor health",
@@ -70,7 +74,10 @@ def build(folder: Path) -> Path:
     """A project ``folder/project`` on which AML has done all that it does, and a tree beside it that is not its own."""
     project = folder / "project"
     agents = {
-        "alpha": {"patterns": [stale("s1"), fresh("f1"), pattern(id="p", note="naïve")], "decisions": [decision(id="d")]},
+        "alpha": {
+            "patterns": [stale("s1"), fresh("f1"), pattern(id="p", note="naïve")],
+            "decisions": [decision(id="d")],
+        },
         "beta": {"solutions": [solution(id="s", agent="beta")]},
     }
     memory = make_store(project, agents)
@@ -80,7 +87,13 @@ def build(folder: Path) -> Path:
     (folder / CANARY).mkdir()
     (folder / CANARY / "victim.json").write_text("[]", encoding="utf-8")
     (folder / CANARY / "victim.lock").mkdir()
-    for line in ("config init", "prune --max-loss 100%", "backup create", "monitor health"):
+    for line in (
+        "config init",
+        "migrate up --to 1.1.0 --yes",
+        "prune --max-loss 100%",
+        "backup create",
+        "monitor health",
+    ):
         aml(project, *line.split())
     write_array(memory / "alpha" / "patterns.json", [stale("s3"), fresh("f1"), None])
     (memory / "beta" / "solutions.json").write_bytes(b"")
@@ -176,7 +189,9 @@ def _with_value(data: bytes, value: Any, chance: random.Random) -> bytes:
 
 
 def _setters(document: Any) -> Iterator[Callable[[Any], None]]:
-    items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for key, inner in items:
         yield lambda value, key=key: document.__setitem__(key, value)
         yield from _setters(inner)
