@@ -74,11 +74,14 @@ class Files:
         quarantine: dict[str, list[bytes]] = {}
         for origin in sorted((folder / KEEP / "quarantine").glob("*/.origin/*/*")):
             file = origin.parents[2] / origin.parent.name / origin.name
-            if file.exists() and ".aml-tmp-" not in origin.name:
+            if file.is_file() and ".aml-tmp-" not in origin.name:
                 quarantine.setdefault(f"{file.parent.name}/{file.name}", []).append(file.read_bytes())
         archived: Inventory = {}
         torn = []
         for path in sorted((folder / KEEP / "archives").glob("*/*.jsonl.gz")):
+            if not path.is_file():
+                torn.append(f"{path.name} is no file")
+                continue
             try:
                 _read_archive(path, archived)
             except UNREADABLE as error:
