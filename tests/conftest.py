@@ -1,8 +1,10 @@
-"""Settings of the test run: how many examples the properties are tried on, and that nothing waits for the disk."""
+"""Settings of the test run: how many examples the properties are tried on, and that nothing waits for the disk; and
+lines at its end that tell how many fault points it tried."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 
@@ -15,3 +17,11 @@ settings.register_profile("ci", max_examples=150, deadline=None, derandomize=Tru
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 never_wait_for_the_disk()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    # here, since a conftest.py further down is not known where xdist has others run the tests
+    from tests.fault.points import told_points
+
+    for line in told_points(report for reports in terminalreporter.stats.values() for report in reports):
+        terminalreporter.write_line(line)

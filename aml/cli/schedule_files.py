@@ -13,7 +13,7 @@ from aml.cli.schedule import File, Form, Place, place_of
 from aml.cli.text import printable
 from aml.errors import ExitStatus, FileAccessError, UsageError
 from aml.fs.access import explained
-from aml.fs.durable import write_durably
+from aml.fs.durable import write_output
 from aml.store.open import Store
 
 _DEFAULT_FOLDER = "aml-schedule"
@@ -59,7 +59,7 @@ def init_schedule(invocation: Invocation, form: Form, output: str | None, name: 
         folder.mkdir(parents=True, exist_ok=True)
     for path, one in zip(paths, files, strict=True):
         # a path whose bytes are not UTF-8 is written with these bytes
-        write_durably(path, os.fsencode(one.text), mode=_READABLE)
+        write_output(path, os.fsencode(one.text), mode=_READABLE)
     written = tuple(ScheduleFile(one.name, str(path), one.text) for path, one in zip(paths, files, strict=True))
     return _answer(invocation, ScheduleReport(form, written, _steps(form, place, folder)))
 

@@ -25,9 +25,8 @@ _FAST_LEVEL = 1
 #: How much of packed content is unpacked at a time where only a look is taken at it: that much becomes 32 MB at most.
 _CHECK_BYTES = 1 << 15
 
-#: What unpacks to more than this, and to more than so many times its size, is counted before it is kept: a few bytes
-#: can be made to fill the memory.
-_SMALL_BYTES, _LIKELY_RATIO = 1 << 24, 20
+#: What packed records unpack to at most, as a rule: so much, or so many times their size. Text shrinks to a tenth.
+_LIKELY_BYTES, _LIKELY_RATIO = 1 << 24, 20
 
 #: How much is packed at a time where content comes in pieces.
 _BATCH_BYTES = 1 << 18
@@ -94,45 +93,49 @@ def unpack_single(data: bytes, *, max_bytes: int) -> bytes | None:
 
 
 def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes]:
-    likely = min(room, max(_SMALL_BYTES, _LIKELY_RATIO * len(data)))
-    inflater, part = _inflate(data, likely)
+    likely = min(room, max(_LIKELY_BYTES, _LIKELY_RATIO * len(data)))
+    part, inflater = _inflated(data, likely + 1)
     if len(part) > likely:
         del part, inflater
-        if likely == room or _is_longer_than(data, room):
+        # so much from so little is rather made to fill the memory: it is counted before any room is given to it
+        if unpacks_beyond(data, room):
             raise DamagedError(
                 f"the gzip data unpacks to more than {max_bytes} bytes",
                 advice="raise store.max_unpacked_mb in the settings if that is what it should hold",
             )
-        inflater, part = _inflate(data, room)
+        part, inflater = _inflated(data, room + 1)
     if not inflater.eof:
         raise DamagedError("the gzip data ends too early")
     return part, inflater.unused_data
 
 
-def _inflate(data: bytes, most: int) -> tuple[_Inflater, bytes]:
-    """The first member, as far as it takes no more than one byte above ``most``."""
+def _inflated(data: bytes, most: int) -> tuple[bytes, _Inflater]:
+    """The first ``most`` bytes of a member, and what unpacked them. Raises DamagedError."""
     inflater = _new_inflater()
     try:
-        return inflater, inflater.decompress(data, most + 1)
+        return inflater.decompress(data, most), inflater
     except Exception as error:
         if not _is_about_data(error):
             raise
         raise DamagedError(f"the gzip data is damaged: {error}") from error
 
 
-def _is_longer_than(data: bytes, room: int) -> bool:
-    """Whether the first member unpacks to more than that, told without keeping it; damage is left to be found."""
+def unpacks_beyond(data: bytes, limit: int) -> bool:
+    """Whether the first member of a gzip file unpacks to more than ``limit`` bytes before it ends, or is damaged; takes
+    little memory whatever it holds."""
     inflater = _new_inflater()
-    try:
-        for start in range(0, len(data), _CHECK_BYTES):
-            room -= len(inflater.decompress(data[start : start + _CHECK_BYTES]))
-            if room < 0:
-                return True
-            if inflater.eof:
-                break
-    except Exception as error:
-        if not _is_about_data(error):
-            raise
+    size = 0
+    for start in range(0, len(data), _CHECK_BYTES):
+        try:
+            size += len(inflater.decompress(data[start : start + _CHECK_BYTES]))
+        except Exception as error:
+            if not _is_about_data(error):
+                raise
+            return False
+        if size > limit:
+            return True
+        if inflater.eof:
+            break
     return False
 
 

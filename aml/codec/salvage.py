@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from aml.codec.compression import GZIP_CONTAINER, GZIP_MAGIC, is_gzip
+from aml.codec.compression import GZIP_CONTAINER, GZIP_MAGIC, is_gzip, unpacks_beyond
 from aml.codec.json_array import DamagedArrayError, Element, RecordArray, Span, join_elements, split
 from aml.errors import DamagedError
 from aml.model.record import PatternView, RecordView
@@ -65,6 +65,8 @@ def salvage(data: bytes, *, max_bytes: int) -> Salvaged | None:
 
     ``max_bytes`` bounds what a gzip file may unpack to.
     """
+    if is_gzip(data) and unpacks_beyond(data, max_bytes):
+        return None
     pieces, doubtful = _unpack_what_is_there(data, max_bytes) if is_gzip(data) else ([data], None)
     elements = [one for piece in pieces for one in _elements(piece)]
     return Salvaged(join_elements(elements), len(elements), doubtful) if elements else None

@@ -7,7 +7,9 @@ import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aml.errors import FileAccessError
@@ -19,6 +21,8 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _TEMPORARY_MARK = ".aml-tmp-"
 #: Bytes of a file's name, on every file system in use.
 _LONGEST_NAME = 255
+#: A write takes some seconds. Whoever was suspended in one for so long finds that it fails, and says so.
+_ABANDONED_SECONDS = 3600.0
 #: System errors of a call that this file system does not offer
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA)
 
@@ -90,6 +94,23 @@ def write_durably(
 
     with explained("write", path):
         _write_and_rename(path, data, prepare, proof)
+
+
+def write_output(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """The same for a file that a user asked for, in a folder that AML does not clear: what a dead process left of an
+    earlier write of this file goes as well. Raises FileAccessError."""
+    remove_abandoned(path)
+    write_durably(path, data, mode=mode)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the unfinished writes of ``path`` that are too old to be still under way; what cannot go stays."""
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if is_temporary(entry.name) and entry.name.startswith(f".{path.name}{_TEMPORARY_MARK}"):
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > _ABANDONED_SECONDS:
+                    os.unlink(entry.path)
 
 
 def write_replaceable(path: Path, data: bytes) -> None:
@@ -192,9 +213,11 @@ def sync_file_system(folder: Path) -> None:
 
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            library = ctypes.CDLL(None, use_errno=True)
+            while library.syncfs(descriptor) != 0:
                 number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(folder))
+                if number != errno.EINTR:  # which the interpreter sees to for the calls that it has
+                    raise OSError(number, os.strerror(number), str(folder))
         finally:
             os.close(descriptor)
     else:

@@ -22,8 +22,9 @@ from aml.ledger.state import prepare_folder
 from aml.model.record import RecordView
 from aml.store.open import Store
 
-#: Archives are AML's own files, but a damaged one must still not take all memory.
-_MAX_UNPACKED_BYTES = 1 << 34
+#: Archives are AML's own files, but a damaged one must still not take all memory: so many times what a record file may
+#: unpack to, and so much (bytes), since the text of a record takes more room in there.
+_UNPACKED_SHARE, _UNPACKED_SLACK = 2, 1 << 26
 
 #: An element that holds nothing; the only one that is archived without being a record.
 NULL = b"null"
@@ -85,10 +86,11 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     path = store.keep / name
     data = read_regular(path)
     try:
-        text = unpack(data, max_bytes=_MAX_UNPACKED_BYTES)
+        text = unpack(data, max_bytes=_UNPACKED_SHARE * store.max_unpacked_bytes + _UNPACKED_SLACK)
         records = [msgspec.json.decode(line, type=ArchivedRecord) for line in text.splitlines()]
     except (DamagedError, msgspec.MsgspecError) as error:
-        raise _damaged(path, str(error)) from error
+        advice = error.advice if isinstance(error, DamagedError) else ""
+        raise _damaged(path, str(error), advice) from error
     if not records:
         raise _damaged(path, "it holds no records")
     for record in records:
@@ -100,7 +102,7 @@ def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
     return records
 
 
-def _damaged(path: Path, reason: str) -> DamagedError:
+def _damaged(path: Path, reason: str, advice: str = "") -> DamagedError:
     return DamagedError(
-        f"the archive {path} is damaged: {reason}", advice="restore that file from a backup of its folder"
+        f"the archive {path} is damaged: {reason}", advice=advice or "restore that file from a backup of its folder"
     )

@@ -20,7 +20,7 @@ from aml.codec.json_array import MAX_DEPTH, RecordArray, is_deeper_than
 from aml.codec.views import Seen, Unreadable
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, UsageError
 from aml.fs.access import explained
-from aml.fs.durable import write_durably
+from aml.fs.durable import write_output
 from aml.fs.files import is_there, read_regular
 from aml.model.kinds import KIND_BY_PLURAL, PATTERN
 from aml.model.record import RecordView
@@ -150,7 +150,7 @@ def write_plan_file(path: Path, plan: PlanFile) -> None:
     data = msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n"
     if len(data) > _MAX_BYTES:
         raise UsageError("the plan is too large to be reviewed", advice="plan fewer agents at a time: --agent")
-    write_durably(path, data)
+    write_output(path, data)
 
 
 def read_plan_file(path: Path) -> tuple[PlanFile, str]:

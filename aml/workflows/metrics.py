@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from aml.errors import AmlError, ExitStatus, FileAccessError, LockedError, UsageError
-from aml.fs.durable import write_durably
+from aml.fs.durable import write_output
 from aml.fs.files import stat_if_there
 from aml.fs.mounts import refuse_network
 from aml.index.folder import index_folder
@@ -138,4 +138,4 @@ def write_for_others(
     found = stat_if_there(real)
     if found is not None and not stat.S_ISREG(found.st_mode):
         raise UsageError(f"{path} is not a file", advice="name a file, or one that is not there yet")
-    write_durably(real, data, mode=mode)
+    write_output(real, data, mode=mode)

@@ -130,6 +130,11 @@ class BackupRunner:
         self._before = _look(folder, aml)
         self._calls, self._goal = self._faultless_run(folder, aml)
 
+    @property
+    def words(self) -> Words:
+        """The command line that is tried."""
+        return self.scenario.words
+
     def points(self, faults: Sequence[Fault] | None = None) -> list[Point]:
         """Every fault at every call that can meet it."""
         return points_of(self._calls, [fault for fault in self.scenario.faults if faults is None or fault in faults])

@@ -50,6 +50,8 @@ class Fault(StrEnum):
     DENIED = "eacces"
     READ_ONLY_ON = "read-only-on"
     """The kernel mounts a failing disk read-only: nothing can be changed from then on."""
+    INTERRUPTED = "eintr"
+    """A call that some file systems let signals break off, and that the interpreter does not try again by itself."""
 
 
 _ERRNO = {
@@ -60,6 +62,7 @@ _ERRNO = {
     Fault.IO_ERROR_ON: errno.EIO,
     Fault.DENIED: errno.EACCES,
     Fault.READ_ONLY_ON: errno.EROFS,
+    Fault.INTERRUPTED: errno.EINTR,
 }
 _POWER_CUTS = {Fault.POWER_CUT, Fault.POWER_CUT_REORDERED}
 _LASTING = {Fault.FULL_DISK_ON, Fault.IO_ERROR_ON, Fault.READ_ONLY_ON}
@@ -93,6 +96,8 @@ def fits(fault: Fault, name: str) -> bool:
         return name in _NEEDS_RIGHTS
     if fault is Fault.SHORT_WRITE:
         return name in ("write", "pwrite")
+    if fault is Fault.INTERRUPTED:
+        return name in _ON_PATH | _ON_TWO | {"symlink"}
     if fault is Fault.READ_ONLY_ON:
         return name not in ("fsync", "fdatasync", "syncfs")
     if fault is Fault.IO_ERROR_LATE:

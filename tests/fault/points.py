@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 from zlib import crc32
@@ -82,3 +83,20 @@ def assert_promises_are_kept(
     record_property(POINTS, (runner.scenario.name, len(points)))
     problems = runner.try_all(points)
     assert not problems, "\n".join(problems)
+
+
+def told_points(reports: Iterable[Any]) -> Iterator[str]:
+    """A line for each scenario: how many points the tests of these reports tried, and one for all of them."""
+    tried: Counter[str] = Counter()
+    for report in reports:
+        if getattr(report, "when", None) == "call":
+            tried.update({name: number for key, (name, number) in _pairs(report) if key == POINTS})
+    if tried:
+        width = max(map(len, tried))
+        yield from (f"fault points tried: {name:{width}}  {number:>6,}" for name, number in sorted(tried.items()))
+        yield f"fault points tried: {'in all':{width}}  {tried.total():>6,}"
+
+
+def _pairs(report: Any) -> list[tuple[str, tuple[str, int]]]:
+    """xdist brings the properties of a test home with its report."""
+    return [(key, value) for key, value in report.user_properties if key == POINTS]

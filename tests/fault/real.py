@@ -57,13 +57,16 @@ def assert_failed_with_a_name(ended: subprocess.CompletedProcess[str], folder: P
 
 @contextmanager
 def own_disk(point: Path, size: str) -> Iterator[Path]:
-    """A file system of its own; the test is skipped where this process may not mount one."""
+    """A file system of its own; the test is skipped where this process may not mount one, unless AML_REQUIRE_ROOT is
+    1."""
     point.mkdir(parents=True)
     if (
         sys.platform != "linux"
         or os.geteuid() != 0
         or not mount("-t", "tmpfs", "-o", f"size={size}", "aml-test", point)
     ):
+        if os.environ.get("AML_REQUIRE_ROOT") == "1":
+            pytest.fail("this process may not mount a tmpfs, and AML_REQUIRE_ROOT is set")
         pytest.skip("needs the right to mount a tmpfs")
     try:
         yield point

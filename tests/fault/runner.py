@@ -180,6 +180,11 @@ class FaultRunner:
         self._now = builder.now
         self._calls, self._goal = self._faultless_run()
 
+    @property
+    def words(self) -> Words:
+        """The command line that is tried."""
+        return self._words
+
     def points(self, faults: Sequence[Fault] | None = None) -> list[Point]:
         """Every fault at every call that can meet it."""
         return points_of(self._calls, [fault for fault in self.scenario.faults if faults is None or fault in faults])

@@ -9,6 +9,7 @@ import gc
 import io
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -26,8 +27,9 @@ from tests.support.disk import never_wait_for_the_disk
 def serve() -> None:
     """Answer requests, one JSON object a line, each by a forked child that finds everything imported already.
 
-    A request: {words, folder, now, out, err, limit, fault?, at?, only?, calls?}; ``folder`` is the project, which
-    becomes the working folder; ``out``, ``err`` and ``calls`` are files to write; ``limit`` is in seconds. The answer:
+    A request: {words, folder, now, out, err, limit, fault?, at?, only?, calls?, file_size?}; ``folder`` is the project,
+    which becomes the working folder; ``out``, ``err`` and ``calls`` are files to write; ``limit`` is in seconds, and no
+    file may grow beyond ``file_size`` bytes, though what it says must fit in there too. The answer:
     {exit, seconds}, where a negative exit is the signal that ended the child. With ``unforked``, this very process
     runs the command line, several times as fast: for what only looks at or undoes what others have done.
     """
@@ -101,6 +103,8 @@ def _serve_one(request: dict[str, Any]) -> None:
             os.dup2(os.open(path, flags, 0o600), number)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         os.chdir(request["folder"])
+        if "file_size" in request:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
         fault = Fault(request["fault"]) if request.get("fault") else None
         injector = Injector(Path(request["folder"]), fault, request.get("at", 0), request.get("only", ""))
         status = run_injected(injector, request["words"], request["now"], request.get("calls"))

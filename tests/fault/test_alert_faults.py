@@ -99,6 +99,19 @@ def test_after_each_kind_of_fault_no_alert_is_lost_and_every_message_arrives(
     _try(words, children, receiver, tmp_path, record_property, lambda points: share(points, ONE_IN))
 
 
+def all_points(words: tuple[str, ...], children: Children, tmp_path: Path) -> list[Point]:
+    """Every fault at every call of a run without one."""
+    with receiving(200) as one:
+        return _points_on(tmp_path / "whole", (*words, _project(tmp_path / "whole", one.url)), children, tmp_path)
+
+
+def _points_on(whole: Path, words: tuple[str, ...], children: Children, tmp_path: Path) -> list[Point]:
+    counted, listing = shutil.copytree(whole, tmp_path / "counted"), tmp_path / "calls.json"
+    assert children.run(counted, words, NOW.timestamp(), calls=str(listing)).exit == 0
+    calls = [(name, path) for name, path in json.loads(listing.read_text(encoding="utf-8"))]
+    return points_of(calls, tuple(Fault))
+
+
 def _try(
     words: tuple[str, ...],
     children: Children,
@@ -109,10 +122,7 @@ def _try(
 ) -> None:
     whole = tmp_path / "whole"
     words = (*words, _project(whole, receiver.url))
-    counted, listing = shutil.copytree(whole, tmp_path / "counted"), tmp_path / "calls.json"
-    assert children.run(counted, words, NOW.timestamp(), calls=str(listing)).exit == 0
-    calls = [(name, path) for name, path in json.loads(listing.read_text(encoding="utf-8"))]
-    points = choose(points_of(calls, tuple(Fault)))
+    points = choose(_points_on(whole, words, children, tmp_path))
     record_property(POINTS, (" ".join(words[:3]), len(points)))
     problems = []
     for number, point in enumerate(points):

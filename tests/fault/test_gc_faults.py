@@ -127,6 +127,15 @@ def dead(fault: Fault, only: str) -> Callable[[Path, Aml], tuple[Words, Files]]:
     return built
 
 
+def aged(folder: Path) -> Path:
+    """The same as garbage, but of long ago, so that what agents have as gzip already may all be compressed."""
+    store = write_garbage(folder)
+    write_array(store / "beta" / "decisions.json", [decision(id=f"d{number}", agent="beta") for number in range(9)])
+    for path in store.glob("*/*.json"):
+        os.utime(path, (NOW.timestamp() - 86_400 * 300,) * 2)
+    return store
+
+
 _HARSH = (Fault.KILL_BEFORE, Fault.IO_ERROR_LATE, Fault.IO_ERROR_ON)
 
 SCENARIOS = {
@@ -134,6 +143,7 @@ SCENARIOS = {
     for one in (
         GarbageScenario("gc", fresh(write_garbage, GC)),
         GarbageScenario("gc --salvage", fresh(write_damage, SALVAGE)),
+        GarbageScenario("optimize all", fresh(aged, ("optimize", "all", *GC[2:])), repacks=True),
         GarbageScenario("gc beside damage", fresh(write_damage, GC), faults=_HARSH),
         GarbageScenario("undo of gc", collected, restores=True),
         GarbageScenario("gc after a death at a rename", dead(Fault.KILL_AFTER, f"rename {STORE}/"), faults=_HARSH),

@@ -85,6 +85,16 @@ def test_after_each_kind_of_fault_every_answer_is_right(
     _try(words, children, tmp_path, record_property, indexed=indexed, choose=lambda points: share(points, ONE_IN))
 
 
+def all_points(words: tuple[str, ...], children: Children, tmp_path: Path, *, indexed: bool) -> list[Point]:
+    """Every fault at every call of a run without one, on a copy of a project that is made there as "whole"."""
+    whole = tmp_path / "whole"
+    _project(whole, children, indexed=indexed)
+    counted, listing = shutil.copytree(whole, tmp_path / "counted"), tmp_path / "calls.json"
+    assert children.run(counted, words, NOW.timestamp(), calls=str(listing)).exit == 0
+    calls = [(name, path) for name, path in json.loads(listing.read_text(encoding="utf-8"))]
+    return points_of(calls, tuple(Fault))
+
+
 def _try(
     words: tuple[str, ...],
     children: Children,
@@ -95,11 +105,7 @@ def _try(
     choose: Callable[[Sequence[Point]], list[Point]],
 ) -> None:
     whole = tmp_path / "whole"
-    _project(whole, children, indexed=indexed)
-    counted, listing = shutil.copytree(whole, tmp_path / "counted"), tmp_path / "calls.json"
-    assert children.run(counted, words, NOW.timestamp(), calls=str(listing)).exit == 0
-    calls = [(name, path) for name, path in json.loads(listing.read_text(encoding="utf-8"))]
-    points = choose(points_of(calls, tuple(Fault)))
+    points = choose(all_points(words, children, tmp_path, indexed=indexed))
     record_property(POINTS, (" ".join(words), len(points)))
     problems = []
     for number, point in enumerate(points):

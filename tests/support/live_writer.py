@@ -180,11 +180,13 @@ def _before_now(days: float) -> str:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A record that a writer was told is saved. ``fresh`` ones must never be removed."""
+    """A record that a writer was told is saved, after it had ``waited`` for the lock (seconds). ``fresh`` ones must
+    never be removed."""
 
     file: Path
     fresh: bool
     record: Record
+    waited: float
 
 
 @dataclass
@@ -196,7 +198,10 @@ class Writer:
 
     def acknowledged(self) -> list[Acknowledged]:
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return [Acknowledged(Path(entry["file"]), entry["fresh"], entry["record"]) for entry in map(json.loads, lines)]
+        return [
+            Acknowledged(Path(entry["file"]), entry["fresh"], entry["record"], entry["waited"])
+            for entry in map(json.loads, lines)
+        ]
 
     def finish(self, timeout: float = 60.0) -> list[Acknowledged]:
         """Wait for its orderly end; AssertionError with its last words if it died of anything."""
@@ -244,10 +249,12 @@ def _write_until(end: float, options: argparse.Namespace, log: int) -> None:
         file: Path = options.file[number % len(options.file)]
         fresh = number // len(options.file) % 2 == 0
         record = (fresh_pattern if fresh else unused_pattern)(file.parent.name)
+        began = time.monotonic()
         with agent_lock(file, stale=options.stale, refresh=min(REFRESH_SECONDS, options.stale / 2)):
+            waited = time.monotonic() - began
             append_record(file, record)
             time.sleep(options.hold)
-        entry = {"file": str(file), "fresh": fresh, "record": record}
+        entry = {"file": str(file), "fresh": fresh, "record": record, "waited": round(waited, 3)}
         os.write(log, json.dumps(entry).encode() + b"\n")
         number += 1
         time.sleep(options.pause)

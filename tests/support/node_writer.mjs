@@ -69,10 +69,12 @@ for (let number = 0; Date.now() < end; number += 1) {
   const file = values.file[number % values.file.length];
   const fresh = Math.floor(number / values.file.length) % 2 === 0;
   const record = makePattern(path.basename(path.dirname(file)), fresh);
+  const began = Date.now();
   const release = await lockfile.lock(file, lockOptions);
+  const waited = (Date.now() - began) / 1000;
   append(file, record);
   await sleep(Number(values.hold));
   await release();
-  fs.appendFileSync(values.log, `${JSON.stringify({ file, fresh, record })}\n`);
+  fs.appendFileSync(values.log, `${JSON.stringify({ file, fresh, record, waited })}\n`);
   await sleep(Number(values.pause));
 }

@@ -20,6 +20,7 @@ from aml.fs.durable import (
     replace_durably,
     temporary_for,
     write_durably,
+    write_output,
 )
 from aml.store.read import fingerprint
 
@@ -367,3 +368,21 @@ def test_drafts_lie_beside_their_file_hidden_known_and_each_different(tmp_path: 
 )
 def test_what_agents_name_so_is_no_draft_of_amls(name: str) -> None:
     assert not is_temporary(name)
+
+
+def test_an_output_clears_what_the_dead_left_of_it_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "figures.txt"
+    dead, alive, of_another = (
+        tmp_path / name
+        for name in (".figures.txt.aml-tmp-0a1b2c3d", ".figures.txt.aml-tmp-ffffffff", ".plan.json.aml-tmp-0a1b2c3d")
+    )
+    folder = tmp_path / ".figures.txt.aml-tmp-folder00"
+    folder.mkdir()
+    for one in (dead, alive, of_another):
+        one.write_bytes(b"half")
+    for one in (dead, of_another, folder):
+        os.utime(one, (0, 0))
+    write_output(path, b"all", mode=0o644)
+    assert path.read_bytes() == b"all"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert sorted(tmp_path.iterdir()) == sorted([path, alive, of_another, folder])
