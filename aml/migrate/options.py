@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
-from aml.migrate.registry import VERSIONS
+from aml.migrate.registry import VERSIONS, Direction
 from aml.store.layout import choose
 
 #: The newest version whose records of every kind the agents' runtime reads.
@@ -14,8 +12,6 @@ READABLE = "1.2.0"
 
 #: How the journal calls such runs, and the tag of the backup made before.
 OPERATION = "migrate"
-
-Direction = Literal["up", "down"]
 
 
 class MigrateOptions(Struct, frozen=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from aml.migrate.registry import VERSIONS
 from tests.cli.running import aml
 from tests.contract.migrating import claim_of, contents, detected, two_agents
-from tests.support.records import pattern, to_v110, to_v120
+from tests.support.records import Record, pattern, to_v110, to_v120, to_v200
 from tests.support.stores import write_array
 
 
@@ -23,6 +25,65 @@ def test_detect_shows_a_matrix_of_agents_kinds_and_versions(tmp_path: Path) -> N
     assert lines[0] == ["agent", "kind", "1.0.0", "1.1.0", "1.2.0", "no", "record"]
     assert ["beta", "patterns", ".", "1", "1", "1"] in lines
     assert "several versions are mixed" in answer.out
+
+
+def test_records_of_a_newer_schema_are_counted_beside_the_others(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    write_array(memory / "beta" / "patterns.json", [pattern(), {**pattern(), "version": "3.0.0"}])
+    answer = aml(tmp_path, "migrate", "detect")
+    assert answer.status == 13
+    lines = [line.split() for line in answer.out.splitlines()]
+    assert lines[0] == ["agent", "kind", "1.0.0", "newer"]
+    assert ["beta", "patterns", "1", "1"] in lines
+    assert "16 records: 15 of 1.0.0, 1 newer than AML knows" in answer.out
+    for path in memory.glob("*/*.json"):
+        write_array(path, [{**pattern(), "version": "3.0.0"}])
+    assert "6 records: 6 newer than AML knows" in aml(tmp_path, "migrate", "detect").out
+
+
+@pytest.mark.parametrize("mixture", [(dict, to_v120), (to_v120, to_v200), (to_v110, to_v120, to_v200)])
+def test_what_detect_advises_for_a_mixed_store_makes_it_one_of_one_version(
+    tmp_path: Path, mixture: tuple[Callable[..., Record], ...]
+) -> None:
+    memory = two_agents(tmp_path)
+    made = [change(pattern(id=str(number))) for number, change in enumerate(mixture)]
+    write_array(memory / "beta" / "patterns.json", made)
+    for path in (memory / "alpha").glob("*.json"):
+        path.unlink()
+    for name in ("solutions", "decisions"):
+        (memory / "beta" / f"{name}.json").unlink()
+    found = re.search("mixed: (.+) brings? all to 1.2.0$", aml(tmp_path, "migrate", "detect").out, re.MULTILINE)
+    assert found is not None
+    for command in found[1].split(" and then "):
+        assert aml(tmp_path, *command.split()[1:]).status == 0
+    assert set(detected(memory).versions) == {"1.2.0"}
+
+
+def test_steps_are_told_in_the_order_in_which_they_are_taken(tmp_path: Path) -> None:
+    two_agents(tmp_path)
+    up = aml(tmp_path, "migrate", "up", "--to", "2.0.0", "--yes")
+    assert "; 1.0.0 -> 1.1.0: 18, 1.1.0 -> 1.2.0: 18, 1.2.0 -> 2.0.0: 18; " in up.out
+    down = aml(tmp_path, "migrate", "down", "--to", "1.0.0")
+    assert "; 2.0.0 -> 1.2.0: 18, 1.2.0 -> 1.1.0: 18, 1.1.0 -> 1.0.0: 18; " in down.out
+
+
+def test_an_undo_across_a_migration_tells_that_older_versions_came_back(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    write_array(
+        memory / "alpha" / "patterns.json",
+        [pattern(id="p"), pattern(id="old", created_days=900, unused_days=900, success=0.1)],
+    )
+    run = aml(tmp_path, "prune", "--max-loss", "100%", "--json").envelope["data"]["run"]
+    assert aml(tmp_path, "migrate", "up").status == 0
+    told = "has the schema versions of the time before run"
+    assert told in aml(tmp_path, "prune", "undo", run, "--dry-run").err
+    answer = aml(tmp_path, "prune", "undo", run, "--json")
+    assert answer.status == 0
+    assert any(told in warning for warning in answer.envelope["warnings"])
+    assert detected(memory).versions["1.0.0"] == 1
+    assert aml(tmp_path, "migrate", "up").status == 0
+    assert set(detected(memory).versions) == {"1.2.0"}
+    assert told not in aml(tmp_path, "prune", "undo", run).err, "nothing came back"
 
 
 def test_a_mix_of_the_two_oldest_versions_is_ordinary(tmp_path: Path) -> None:
