@@ -10,9 +10,9 @@ from aml.cli.migrate_text import question, write_detect, write_history, write_mi
 from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, examples
 from aml.cli.progress import shown_progress
 from aml.errors import ExitStatus
-from aml.migrate.options import READABLE, MigrateOptions
-from aml.migrate.registry import VERSIONS
+from aml.migrate.options import MigrateOptions
 from aml.migrate.report import MigrateReport
+from aml.model.schema import READABLE, VERSIONS
 from aml.workflows.migrate import MigrateHistory, detect_schema, migrate, migrate_history
 
 _EXAMPLES = (

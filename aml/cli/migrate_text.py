@@ -10,9 +10,9 @@ from aml.cli.text import count, left_alone, printable, size, sizes, write_table
 from aml.errors import ExitStatus
 from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport
-from aml.migrate.options import READABLE, number_of
-from aml.migrate.registry import VERSIONS, Direction
+from aml.migrate.registry import Direction
 from aml.migrate.report import MigrateReport, SampleRecord
+from aml.model.schema import READABLE, UNREADABLE, VERSIONS
 from aml.workflows.migrate import MigrateHistory
 
 #: So many records that cannot be migrated are named, and the others counted.
@@ -24,10 +24,11 @@ _PLAIN = "\x1b[0m"
 
 def write_detect(invocation: Invocation, report: DetectReport) -> None:
     """A matrix of agents, kinds and versions, what claims one, and a line that sums it up."""
+    unread = any(file.problem for file in report.files)
     if not (invocation.quiet and report.status is ExitStatus.DONE):
         _write_matrix(invocation, report)
         for claim in report.claims:
-            invocation.out.write(printable(_claim(claim)) + "\n")
+            invocation.out.write(printable(_claim(claim, is_whole=not unread)) + "\n")
         invocation.out.write(_found(invocation, report) + "\n")
     for file in report.files:
         if file.problem:
@@ -57,10 +58,12 @@ def _number(number: int) -> str:
     return f"{number:,}" if number else "."
 
 
-def _claim(claim: Claim) -> str:
+def _claim(claim: Claim, *, is_whole: bool = True) -> str:
+    """What one file says of the store, and whether that is so, as far as all files could be read."""
     if claim.version is None:
         return f"{claim.path}: {claim.problem}"
-    return f"{claim.path} claims {claim.version}, which is {'true' if claim.is_true else 'not true of all records'}"
+    true = "true" if is_whole else "true of what can be read"
+    return f"{claim.path} claims {claim.version}, which is {true if claim.is_true else 'not true of all records'}"
 
 
 def _found(invocation: Invocation, report: DetectReport) -> str:
@@ -77,13 +80,14 @@ def _found(invocation: Invocation, report: DetectReport) -> str:
 
 def _way_to_one(invocation: Invocation, report: DetectReport) -> str:
     """The commands after which all records have one version, the newest that agents read."""
-    known, readable = [number_of(version) for version in report.versions if version in VERSIONS], number_of(READABLE)
+    known = set(VERSIONS).intersection(report.versions)
     ways = []
-    if any(version > readable for version in known):
+    if known & UNREADABLE:
         ways.append(invocation.spell("migrate", "down", "--to", READABLE))
-    if any(version < readable for version in known):
+    if known - UNREADABLE - {READABLE}:
         ways.append(invocation.spell("migrate", "up"))
-    return f"{' and then '.join(ways)} {'bring' if len(ways) > 1 else 'brings'} all to {READABLE}"
+    which = "all" if known == set(report.versions) else "all of a version that there is"
+    return f"{' and then '.join(ways)} {'bring' if len(ways) > 1 else 'brings'} {which} to {READABLE}"
 
 
 def write_migrate(invocation: Invocation, report: MigrateReport) -> None:

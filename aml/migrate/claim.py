@@ -15,6 +15,7 @@ from msgspec import Struct
 from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.durable import replace_durably, write_durably
 from aml.fs.files import is_there, read_regular, stat_if_there
+from aml.model.schema import ORDINARY_MIX
 from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import CONFIG, RecordFile
 from aml.store.open import Store
@@ -25,9 +26,6 @@ _OTHERS = (CONFIG, "schema_version.json")
 #: Under which keys older scripts keep the version and the time at which they wrote it.
 _VERSION_KEYS = ("version", "schema_version", "schemaVersion", "current_version", "currentVersion")
 _TIME_KEYS = ("updated_at", "updatedAt", "last_updated", "lastUpdated", "migrated_at")
-
-#: Records of 1.0.0 among those of 1.1.0 are ordinary, since agents may leave out what sets them apart.
-ORDINARY_MIX = frozenset({"1.0.0", "1.1.0"})
 
 
 class Claimed(Struct, frozen=True):

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from aml.codec.views import Unreadable, view_records
 from aml.errors import PRECEDENCE, AmlError, ExitStatus
-from aml.migrate.claim import ORDINARY_MIX, Claim, read_claims
+from aml.migrate.claim import Claim, read_claims
 from aml.model.record import RecordView
+from aml.model.schema import ORDINARY_MIX
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead

@@ -17,10 +17,12 @@ from aml.migrate.apply import FileOutcome, MigrateRun, apply_plan, migrate_latec
 from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport, detect
 from aml.migrate.ending import RolledBack, claimed_by, clear_up, roll_back
-from aml.migrate.options import OPERATION, READABLE, MigrateOptions, refuse_unknown
+from aml.migrate.options import OPERATION, MigrateOptions, refuse_unknown
 from aml.migrate.plan import MigratePlan, path_of, plan_store
 from aml.migrate.report import MigrateReport, build_report
 from aml.migrate.staging import Staging
+from aml.model.schema import READABLE
+from aml.model.units import count
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Fingerprint
@@ -115,10 +117,11 @@ def _refuse(plan: MigratePlan, *, accepted: bool) -> None:
         raise type(obstacle)(f"nothing was changed: {obstacle.message}", advice=obstacle.advice)
     if plan.unreadable and not accepted:
         files = sum(1 for file in plan.files if file.unreadable)
+        patterns = f"{count(plan.unreadable, 'pattern')} in {count(files, 'file')}"
         raise UsageError(
-            f"nothing was changed: the agents' runtime could not read {plan.unreadable:,} patterns in {files:,} files "
-            f"any more: it reads {READABLE} and older",
-            advice=f"say --yes if no such agent works on this store, or --to {READABLE}; aml migrate down turns back",
+            f"nothing was changed: the agents' runtime could not read {patterns} any more: "
+            f"it reads {READABLE} and older",
+            advice=f"say --yes if no such agent works on this store, or --to {READABLE}",
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from aml.errors import UsageError
 from aml.migrate.registry import STEPS, VERSIONS, Registry, Step, way
+from aml.model import schema
 
 
 def _step(start: str, end: str) -> Step:
@@ -23,7 +24,7 @@ def _ends(start: str, target: str) -> list[tuple[str, str, str]]:
 
 
 def test_the_versions_are_those_that_are_documented() -> None:
-    assert VERSIONS == ("1.0.0", "1.1.0", "1.2.0", "2.0.0")
+    assert VERSIONS == schema.VERSIONS == ("1.0.0", "1.1.0", "1.2.0", "2.0.0")
     assert all(_first_line(step).startswith(f"{step.start} to {step.end}: ") for step in STEPS)
 
 
