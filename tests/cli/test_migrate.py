@@ -13,7 +13,7 @@ from aml.migrate.registry import VERSIONS
 from tests.cli.running import aml
 from tests.contract.migrating import claim_of, contents, detected, two_agents
 from tests.support.records import Record, pattern, to_v110, to_v120, to_v200
-from tests.support.stores import write_array
+from tests.support.stores import read_array, write_array
 
 
 def test_detect_shows_a_matrix_of_agents_kinds_and_versions(tmp_path: Path) -> None:
@@ -84,6 +84,21 @@ def test_an_undo_across_a_migration_tells_that_older_versions_came_back(tmp_path
     assert aml(tmp_path, "migrate", "up").status == 0
     assert set(detected(memory).versions) == {"1.2.0"}
     assert told not in aml(tmp_path, "prune", "undo", run).err, "nothing came back"
+
+
+@pytest.mark.parametrize("gone", [(0, 1), (1, 3), (2, 5), (0, 3, 5), (4, 5)])
+def test_records_that_come_back_into_a_migrated_file_stand_where_they_stood(
+    tmp_path: Path, gone: tuple[int, ...]
+) -> None:
+    memory = two_agents(tmp_path)
+    path = memory / "alpha" / "patterns.json"
+    old = {"created_days": 900, "unused_days": 900, "success": 0.1}
+    write_array(path, [pattern(id=str(one), **(old if one in gone else {})) for one in range(6)])
+    run = aml(tmp_path, "prune", "--max-loss", "100%", "--json").envelope["data"]["run"]
+    assert len(read_array(path)) == 6 - len(gone)
+    assert aml(tmp_path, "migrate", "up", "--to", "2.0.0", "--yes").status == 0
+    assert aml(tmp_path, "prune", "undo", run).status == 0
+    assert [record["id"] for record in read_array(path)] == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_a_mix_of_the_two_oldest_versions_is_ordinary(tmp_path: Path) -> None:
