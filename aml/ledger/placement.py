@@ -34,7 +34,8 @@ def place(
     ``others`` are the neighbours of records that other runs removed from the file. Pure.
 
     A record goes after the neighbour that stood before it, or else before the one that stood after it, or else to
-    where its old ordinal should be found now, as in a file that was migrated since. An id that is there with content that nobody archived was created anew: that is a conflict.
+    where its old ordinal should be found now, as in a file that was migrated since. An id that is there with content
+    that nobody archived was created anew: that is a conflict.
     """
     hashes = [hashlib.sha256(bytes(element)).hexdigest() for element in array.elements]
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
