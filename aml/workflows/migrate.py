@@ -92,7 +92,7 @@ def migrate(
         _refuse(plan, accepted=True)
         if confirm is not None and preview.migrated:
             if not confirm(preview):
-                return structs.replace(preview, notes=("migrate: nothing was changed: not confirmed",))
+                return structs.replace(preview, notes=("nothing was changed: not confirmed",))
             accept_unreadable = True
     journal = Journal(store)
     with changing(store, journal, OPERATION, moment, conditions, judges_ages=False) as (locks, found):
