@@ -74,20 +74,22 @@ def _found(invocation: Invocation, report: DetectReport) -> str:
     if not parts:
         unread = any(file.problem for file in report.files)
         return f"migrate: no records{' that can be read' if unread else ''}"
-    mixed = f"; several versions are mixed: {_way_to_one(invocation, report)}" if report.is_mixed else ""
+    mixed = f"; several versions are mixed{_way_to_one(invocation, report)}" if report.is_mixed else ""
     return f"migrate: {count(sum(report.versions.values()) + newer, 'record')}: {', '.join(parts)}{mixed}"
 
 
 def _way_to_one(invocation: Invocation, report: DetectReport) -> str:
     """The commands after which all records have one version, the newest that agents read."""
-    known = set(VERSIONS).intersection(report.versions)
+    unknown = [version for version in report.versions if version not in VERSIONS]
+    if unknown:
+        return f", and there is no schema version {' or '.join(unknown)}"
+    known = set(report.versions)
     ways = []
     if known & UNREADABLE:
         ways.append(invocation.spell("migrate", "down", "--to", READABLE))
     if known - UNREADABLE - {READABLE}:
         ways.append(invocation.spell("migrate", "up"))
-    which = "all" if known == set(report.versions) else "all of a version that there is"
-    return f"{' and then '.join(ways)} {'bring' if len(ways) > 1 else 'brings'} {which} to {READABLE}"
+    return f": {' and then '.join(ways)} {'bring' if len(ways) > 1 else 'brings'} all to {READABLE}"
 
 
 def write_migrate(invocation: Invocation, report: MigrateReport) -> None:

@@ -86,6 +86,21 @@ def test_an_undo_across_a_migration_tells_that_older_versions_came_back(tmp_path
     assert told not in aml(tmp_path, "prune", "undo", run).err, "nothing came back"
 
 
+def test_detect_counts_the_records_that_a_migration_finds(tmp_path: Path) -> None:
+    memory = two_agents(tmp_path)
+    odd = b'[{"id": "a", "n": NaN}, {"id": "b", "n": NaN, "tags": [], "active": true}, null, 5, {"version": "1.0.7"},'
+    odd += b' {"n": NaN, "version": "3.0.0"}, {"n": 1.10, "n": 2}, {"version": "2.0.0", "n": Infinity}]'
+    (memory / "beta" / "patterns.json").write_bytes(odd)
+    found = aml(tmp_path, "migrate", "detect", "--agent", "beta", "--json").envelope["data"]["files"][0]
+    assert found["versions"] == {"1.0.0": 2, "1.0.7": 1, "1.1.0": 1, "2.0.0": 1}
+    assert (found["odd"], found["too_new"]) == (2, 1)
+    plan = aml(tmp_path, "migrate", "plan", "--agent", "beta", "--json").envelope["data"]["files"][0]
+    assert plan["versions"] == found["versions"] | {"3.0.0": 1}
+    assert (plan["odd"], plan["too_new"]) == (2, 1)
+    told = aml(tmp_path, "migrate", "detect", "--agent", "beta").out
+    assert "several versions are mixed, and there is no schema version 1.0.7" in told
+
+
 @pytest.mark.parametrize("gone", [(0, 1), (1, 3), (2, 5), (0, 3, 5), (4, 5)])
 def test_records_that_come_back_into_a_migrated_file_stand_where_they_stood(
     tmp_path: Path, gone: tuple[int, ...]
