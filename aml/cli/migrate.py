@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from aml.cli.invocation import Invocation
-from aml.cli.migrate_text import write_detect, write_history, write_migrate
-from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, Yes, examples
+from aml.cli.migrate_text import question, write_detect, write_history, write_migrate
+from aml.cli.options import GLOBAL_OPTIONS, Agents, DryRun, LockTimeout, examples
 from aml.cli.progress import shown_progress
-from aml.cli.text import count
 from aml.errors import ExitStatus
-from aml.migrate.options import READABLE, MigrateOptions
+from aml.migrate.options import MigrateOptions
 from aml.migrate.report import MigrateReport
+from aml.model.schema import READABLE, VERSIONS
 from aml.workflows.migrate import MigrateHistory, detect_schema, migrate, migrate_history
 
 _EXAMPLES = (
@@ -28,7 +28,18 @@ app = typer.Typer(
     name="migrate", add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=examples(_EXAMPLES)
 )
 
-_To = Annotated[str, typer.Option("--to", metavar="VERSION", help="The schema version that records are to have.")]
+_To = Annotated[
+    str,
+    typer.Option(
+        "--to", metavar="VERSION", help=f"The schema version that records are to have: {', '.join(VERSIONS)}."
+    ),
+]
+_Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes", "-y", help="Do not ask on a terminal; go on though agents could not read all of it any more."
+    ),
+]
 _Down = Annotated[bool, typer.Option("--down", help="Plan going down in place of going up.")]
 _SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave what cannot be migrated as it is, in place of stopping before it.")
@@ -49,7 +60,10 @@ def migrate_command() -> None:
 
 @app.command("detect", epilog=examples("  aml migrate detect\n  aml migrate detect --agent backend-architect --json"))
 def detect_command(ctx: typer.Context, agent: Agents = None) -> int:
-    """Tell which schema versions the records have, agent by agent, and whether what claims one is true."""
+    """Tell which schema versions there are.
+
+    They are counted agent by agent, and compared with what the store is said to be.
+    """
     invocation = Invocation.of(ctx)
     store = invocation.open_store()
     with shown_progress(invocation) as progress:
@@ -63,7 +77,10 @@ def detect_command(ctx: typer.Context, agent: Agents = None) -> int:
 def plan_command(
     ctx: typer.Context, to: _To = READABLE, down: _Down = False, agent: Agents = None, skip_bad: _SkipBad = False
 ) -> int:
-    """Show what a migration would do, with a few records before and after; change nothing."""
+    """Show what a migration would do.
+
+    That is the whole work but for writing, with a few records before and after; nothing is changed.
+    """
     options = MigrateOptions(to, "down" if down else "up", tuple(agent or ()), skip_bad)
     return _carry_out(Invocation.of(ctx), options, dry_run=True, yes=False, backup=True, lock_timeout=None)
 
@@ -76,10 +93,13 @@ def up_command(
     dry_run: DryRun = False,
     skip_bad: _SkipBad = False,
     no_backup: _NoBackup = False,
-    yes: Yes = False,
+    yes: _Yes = False,
     lock_timeout: LockTimeout = None,
 ) -> int:
-    """Raise every record that has an older schema version; newer ones stay as they are."""
+    """Raise older records to a schema version.
+
+    Those that have it, or a newer one, stay as they are.
+    """
     options = MigrateOptions(to, "up", tuple(agent or ()), skip_bad)
     return _carry_out(
         Invocation.of(ctx), options, dry_run=dry_run, yes=yes, backup=not no_backup, lock_timeout=lock_timeout
@@ -94,10 +114,14 @@ def down_command(
     dry_run: DryRun = False,
     skip_bad: _SkipBad = False,
     no_backup: _NoBackup = False,
-    yes: Yes = False,
+    yes: _Yes = False,
     lock_timeout: LockTimeout = None,
 ) -> int:
-    """Lower every record that has a newer schema version; what the older one has no place for is kept under x_aml."""
+    """Lower newer records to a schema version.
+
+    Those that have it, or an older one, stay as they are. What the older schema has no place for is kept in the record,
+    under x_aml, and comes back on the way up.
+    """
     options = MigrateOptions(to, "down", tuple(agent or ()), skip_bad)
     return _carry_out(
         Invocation.of(ctx), options, dry_run=dry_run, yes=yes, backup=not no_backup, lock_timeout=lock_timeout
@@ -109,11 +133,12 @@ def older_command(
     ctx: typer.Context,
     version: Annotated[str, typer.Option("--version", metavar="VERSION", help="The schema version.")] = READABLE,
     dry_run: DryRun = False,
-    yes: Yes = False,
+    yes: _Yes = False,
+    lock_timeout: LockTimeout = None,
 ) -> int:
     """The older word for up."""
     return _carry_out(
-        Invocation.of(ctx), MigrateOptions(version), dry_run=dry_run, yes=yes, backup=True, lock_timeout=None
+        Invocation.of(ctx), MigrateOptions(version), dry_run=dry_run, yes=yes, backup=True, lock_timeout=lock_timeout
     )
 
 
@@ -122,7 +147,10 @@ def history_command(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many runs to show, the newest first.")] = 20,
 ) -> int:
-    """Show earlier migrations, with the backups made before them, and what claims a version."""
+    """Show earlier migrations.
+
+    With the backups made before them, and with what the store is said to be.
+    """
     invocation = Invocation.of(ctx)
     found = migrate_history(invocation.open_store())
     shown = MigrateHistory(found.claims, found.runs[:limit])
@@ -146,7 +174,7 @@ def _carry_out(
 
         def confirm(preview: MigrateReport) -> bool:
             write_migrate(invocation, preview)
-            return invocation.confirm(f"Migrate {count(preview.migrated, 'record')} {options.direction}?")
+            return invocation.confirm(question(preview))
 
     with shown_progress(invocation) as progress:
         report = migrate(

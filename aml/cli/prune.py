@@ -216,6 +216,8 @@ def undo_command(
         dry_run=dry_run,
         conditions=invocation.conditions(store, lock_timeout=lock_timeout),
     )
+    for note in report.notes:
+        invocation.warn(note)
     status = ExitStatus.DONE if dry_run else report.status
     return invocation.answer(report, status, lambda: write_undo(invocation, report))
 

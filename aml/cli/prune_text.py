@@ -216,8 +216,8 @@ def write_undo(invocation: Invocation, report: UndoReport) -> None:
             invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
         for ident in file.conflicts:
             invocation.note(
-                f"left in the archive: {file.agent}/{file.kind} {ident}: an agent has created that id anew, with other "
-                "content"
+                f"left in the archive: {file.agent}/{file.kind} {ident}: that id is there again with other content, "
+                "which an agent wrote, or which was migrated since"
             )
 
 

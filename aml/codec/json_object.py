@@ -35,6 +35,9 @@ _USUAL_UNIT = b"  "
 #: Records have few names, over and over.
 _MANY_NAMES = 512
 
+#: The pairs of an object that any reader of JSON can read.
+Raws = Mapping[str, msgspec.Raw]
+
 #: What an object to be laid out holds: exact bytes, or another object.
 Tree = Mapping[bytes, Union[bytes, "Tree"]]
 
@@ -266,14 +269,18 @@ def parse_object(raw: bytes) -> JsonObject:
             raw.decode()
         except UnicodeDecodeError as error:
             raise DamagedObjectError("it is not valid UTF-8") from error
+    return _parse_regular(raw, read_pairs(raw)) or _scan(raw)
+
+
+def read_pairs(raw: bytes | msgspec.Raw) -> Raws | None:
+    """The pairs of an object, of several of one name the last; None where it takes a more patient reader, if any."""
     try:
-        pairs = _RAW_OBJECT.decode(raw)
+        return _RAW_OBJECT.decode(raw)
     except UNDECODABLE:
-        return _scan(raw)
-    return _parse_regular(raw, pairs) or _scan(raw)
+        return None
 
 
-def _parse_regular(raw: bytes, pairs: Mapping[str, msgspec.Raw]) -> JsonObject | None:
+def _parse_regular(raw: bytes, pairs: Raws | None) -> JsonObject | None:
     """An object whose pairs are all laid out alike, told by putting it together again; None where that fails."""
     if not pairs or raw[:1] != b"{":
         return None

@@ -11,7 +11,7 @@ import msgspec
 
 from aml.codec.json_array import RecordArray
 from aml.model.record import RecordView
-from aml.model.schema import NEWEST, is_too_new
+from aml.model.schema import VERSIONS, is_too_new
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -119,10 +119,8 @@ def _record_decoder(view: type[RecordView]) -> msgspec.json.Decoder[Any]:
 
 def _check_version(seen: RecordView) -> Seen:
     if is_too_new(seen.version):
-        known = ".".join(str(part) for part in NEWEST)
-        return Unreadable(
-            f"its schema version {seen.version} is newer than {known}, the newest known here", too_new=True
-        )
+        told = f"its schema version {seen.version} is newer than {VERSIONS[-1]}, the newest known here"
+        return Unreadable(told, too_new=True)
     return seen
 
 

@@ -34,7 +34,8 @@ def place(
     ``others`` are the neighbours of records that other runs removed from the file. Pure.
 
     A record goes after the neighbour that stood before it, or else before the one that stood after it, or else to
-    its old ordinal. An id that is there with content that nobody archived was created anew: that is a conflict.
+    where its old ordinal should be found now, as in a file that was migrated since. An id that is there with content
+    that nobody archived was created anew: that is a conflict.
     """
     hashes = [hashlib.sha256(bytes(element)).hexdigest() for element in array.elements]
     seen = view_records(array, KIND_BY_PLURAL[kind].view)
@@ -96,8 +97,7 @@ def _anchors(
 
     def nearest(sha256: str, ordinal: int) -> int:
         """Of several identical elements, the one nearest to where that ordinal should be found now."""
-        expected = ordinal - bisect_left(gone, ordinal)
-        return min(places[sha256], key=lambda position: abs(position - expected))
+        return min(places[sha256], key=lambda position: abs(position - _expected(ordinal, gone)))
 
     def is_gone(ordinal: int) -> bool:
         """Whether that neighbour went by the same run; what is identical to it elsewhere in the file is another."""
@@ -124,8 +124,13 @@ def _anchors(
             elif after is not None:
                 anchors[ordinal] = nearest(after, ordinal + 1)
             else:
-                anchors[ordinal] = anchors.get(ordinal + 1, min(ordinal, len(hashes)))
+                anchors[ordinal] = anchors.get(ordinal + 1, min(_expected(ordinal, gone), len(hashes)))
     return anchors
+
+
+def _expected(ordinal: int, gone: Sequence[int]) -> int:
+    """Where that ordinal is found now, unless other records have come or gone since; ``gone`` is sorted."""
+    return ordinal - bisect_left(gone, ordinal)
 
 
 def _follow(sha256: str | None, places: Container[str], others: Neighbours, *, back: bool) -> str | None:

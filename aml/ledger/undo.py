@@ -52,7 +52,7 @@ class OriginalUndo(Struct):
 class UndoReport(Struct):
     """An undo of one run: ``run`` is the undo's own id, ``target`` the run whose records were put back.
 
-    ``originals`` are whole files that were put back from quarantine.
+    ``originals`` are whole files that were put back from quarantine; ``notes`` what else should be seen.
     """
 
     run: str | None
@@ -60,6 +60,7 @@ class UndoReport(Struct):
     dry_run: bool
     files: list[FileUndo]
     originals: list[OriginalUndo] = []
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> ExitStatus:

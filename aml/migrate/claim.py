@@ -12,9 +12,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from aml.codec.json_object import JsonObject, parse_object
 from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.durable import replace_durably, write_durably
 from aml.fs.files import is_there, read_regular, stat_if_there
+from aml.model.schema import ORDINARY_MIX
 from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import CONFIG, RecordFile
 from aml.store.open import Store
@@ -25,9 +27,6 @@ _OTHERS = (CONFIG, "schema_version.json")
 #: Under which keys older scripts keep the version and the time at which they wrote it.
 _VERSION_KEYS = ("version", "schema_version", "schemaVersion", "current_version", "currentVersion")
 _TIME_KEYS = ("updated_at", "updatedAt", "last_updated", "lastUpdated", "migrated_at")
-
-#: Records of 1.0.0 among those of 1.1.0 are ordinary, since agents may leave out what sets them apart.
-ORDINARY_MIX = frozenset({"1.0.0", "1.1.0"})
 
 
 class Claimed(Struct, frozen=True):
@@ -127,18 +126,15 @@ def _write_own(store: Store, done: Claimed) -> None:
     write_durably(store.state / _NAME, msgspec.json.format(msgspec.json.encode(_Own(done.target, done.at, history))))
 
 
-#: Keys of an object, with their values as they are written.
-_Object = dict[str, msgspec.Raw]
-
-
-def _others(store: Store) -> tuple[_Object, Callable[[_Object], None]]:
-    """The object in the file of older scripts, and a function that replaces that file as long as nobody else does."""
+def _others(store: Store) -> tuple[JsonObject, Callable[[], None]]:
+    """The object in the file of older scripts, and a function that replaces that file, as long as nobody else does, by
+    what has become of the object."""
     path = _file_of_others(store)
     content = read_content(RecordFile(_OTHERS[0], path.stem, path), store.max_unpacked_bytes)
+    body = content.text.strip()
     try:
-        # whatever is not changed stays as it is written
-        found = msgspec.json.decode(content.text, type=_Object)
-    except UNDECODABLE as error:
+        found = parse_object(body)
+    except DamagedError as error:
         raise DamagedError(f"{path} is not the JSON object that it should be: {error}") from error
 
     def unchanged() -> None:
@@ -146,12 +142,8 @@ def _others(store: Store) -> tuple[_Object, Callable[[_Object], None]]:
         if now is None or fingerprint(now) != fingerprint(content.stat):
             raise ChangedError(f"{path} was changed while it was looked at")
 
-    def replace(value: _Object) -> None:
-        # as it was found: on one line or on several, with or without a line's end
-        pretty = b"\n" in content.text.strip()
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2 if pretty else 0)
-        if content.text.endswith(b"\n"):
-            text += b"\n"
+    def replace() -> None:
+        text = content.text.replace(body, found.to_bytes(), 1)
         if text != content.text:
             replace_durably(path, content.rewritten(text), content.stat, unchanged)
 
@@ -170,26 +162,22 @@ def _write_others(store: Store, done: Claimed) -> None:
     """Only where the file is there: the agents' runtime would take a new config/ folder for an agent."""
     if not is_there(_file_of_others(store)):
         return
-    value, replace = _others(store)
-    keys = [key for key in _VERSION_KEYS if _text(value.get(key)) is not None] or [_VERSION_KEYS[0]]
-    replace(
-        value
-        | dict.fromkeys(keys, _raw(done.target))
-        | {key: _raw(done.at) for key in _TIME_KEYS if _text(value.get(key)) is not None}
-    )
+    found, replace = _others(store)
+    for key in [key for key in _VERSION_KEYS if _text(found.get(key)) is not None] or [_VERSION_KEYS[0]]:
+        found.set(key, msgspec.json.encode(done.target))
+    for key in _TIME_KEYS:
+        if _text(found.get(key)) is not None:
+            found.set(key, msgspec.json.encode(done.at))
+    replace()
 
 
-def _first_text(value: _Object, keys: tuple[str, ...]) -> str | None:
-    return next((found for key in keys if (found := _text(value.get(key))) is not None), None)
+def _first_text(found: JsonObject, keys: tuple[str, ...]) -> str | None:
+    return next((text for key in keys if (text := _text(found.get(key))) is not None), None)
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
+def _text(raw: bytes | None) -> str | None:
     """The text that stands there, None where something else does."""
     try:
         return None if raw is None else msgspec.json.decode(raw, type=str)
     except UNDECODABLE:
         return None
-
-
-def _raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(text))

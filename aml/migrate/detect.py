@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from aml.codec.json_object import parse_object
 from aml.codec.views import Unreadable, view_records
-from aml.errors import PRECEDENCE, AmlError, ExitStatus
-from aml.migrate.claim import ORDINARY_MIX, Claim, read_claims
+from aml.errors import PRECEDENCE, AmlError, DamagedError, ExitStatus
+from aml.migrate.claim import Claim, read_claims
+from aml.migrate.marks import version_of
 from aml.model.record import RecordView
+from aml.model.schema import ORDINARY_MIX, is_too_new
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead
@@ -81,13 +84,23 @@ def _detected(file: RecordFile, content: Content | AmlError) -> DetectedFile:
     try:
         if isinstance(content, AmlError):
             raise content
-        views = view_records(content.array(), RecordView)
+        array = content.array()
+        views = view_records(array, RecordView)
     except AmlError as error:
         return DetectedFile(file.agent, file.kind, {}, problem=str(error), status=error.status)
-    odd = [one for one in views if isinstance(one, Unreadable)]
     versions = Counter(one.schema_version for one in views if not isinstance(one, Unreadable))
-    too_new = sum(one.too_new for one in odd)
-    return DetectedFile(file.agent, file.kind, dict(sorted(versions.items())), len(odd) - too_new, too_new)
+    told = [_patiently(array.raw(place)) for place, one in enumerate(views) if isinstance(one, Unreadable)]
+    versions.update(version for version in told if version is not None and not is_too_new(version))
+    too_new = sum(map(is_too_new, told))
+    return DetectedFile(file.agent, file.kind, dict(sorted(versions.items())), told.count(None), too_new)
+
+
+def _patiently(raw: bytes) -> str | None:
+    """The version of what has no view, such as a record with NaN in it, or a newer one; None where it is no record."""
+    try:
+        return version_of(parse_object(raw))
+    except DamagedError:
+        return None
 
 
 def _status(files: list[DetectedFile]) -> ExitStatus:

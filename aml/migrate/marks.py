@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
-import msgspec
-
-from aml.codec.json_object import JsonObject, key_of
+from aml.codec.json_object import JsonObject, Raws, key_of
 from aml.model.schema import states_version, version_by_marks
-from aml.model.undecodable import UNDECODABLE
-
-#: The pairs of a record that any reader of JSON can read.
-Raws = Mapping[str, msgspec.Raw]
 
 NULL = b"null"
 _QUOTE = b'"'
-
-_RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def version_of(record: JsonObject) -> str:
     """The version of a record, told as by its view."""
     has_both = is_stated(record, "tags") and is_stated(record, "active")
     return version_by_marks(own_version(record), has_metadata(record), has_both)
-
-
-def read_pairs(raw: bytes | msgspec.Raw) -> Raws | None:
-    """The pairs of a record, of several of one name the last; None where it takes a more patient reader, if any."""
-    try:
-        return _RAW_OBJECT.decode(raw)
-    except UNDECODABLE:
-        return None
 
 
 def version_of_pairs(pairs: Raws) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
-from aml.migrate.registry import VERSIONS
+from aml.migrate.registry import VERSIONS, Direction
+from aml.model.schema import READABLE, UNREADABLE
 from aml.store.layout import choose
 
-#: The newest version whose records of every kind the agents' runtime reads.
-READABLE = "1.2.0"
-
-#: How the journal calls such runs, and the tag of the backup made before.
+#: How the journal calls such runs.
 OPERATION = "migrate"
-
-Direction = Literal["up", "down"]
 
 
 class MigrateOptions(Struct, frozen=True):
@@ -33,14 +27,9 @@ class MigrateOptions(Struct, frozen=True):
     @property
     def is_readable(self) -> bool:
         """Whether the agents' runtime reads what comes of it."""
-        return number_of(self.target) <= number_of(READABLE)
+        return self.target not in UNREADABLE
 
 
 def refuse_unknown(target: str) -> None:
     """Raise UsageError for a version that no step leads to."""
     choose((target,), VERSIONS, "schema version")
-
-
-def number_of(version: str) -> tuple[int, ...]:
-    """A version by which two can be compared."""
-    return tuple(int(part) for part in version.split("."))

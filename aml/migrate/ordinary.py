@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from aml.codec.json_array import MAX_DEPTH
-from aml.codec.json_object import Layout, key_of, parse_object
+from aml.codec.json_object import Layout, Raws, key_of, parse_object
 from aml.errors import DamagedError
-from aml.migrate.marks import NULL, Raws
+from aml.migrate.marks import NULL
 from aml.migrate.moving import BadRecordError, move_record
 from aml.migrate.registry import Move
 from aml.migrate.steps import v1_0_0_to_v1_1_0, v1_1_0_to_v1_2_0, v1_2_0_to_v2_0_0

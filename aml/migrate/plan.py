@@ -21,6 +21,7 @@ from aml.migrate.check import changed_places, check_migrated
 from aml.migrate.options import MigrateOptions
 from aml.migrate.transform import MigratedArray, migrate_array
 from aml.model.kinds import KIND_BY_PLURAL, PATTERN
+from aml.model.units import count
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, read_content
@@ -280,7 +281,7 @@ def obstacle_in(files: Sequence[FilePlan]) -> AmlError | None:
     bad = [record for file in files for record in file.bad]
     if bad:
         places = "; ".join(map(str, bad[:_NAMED]))
-        return AmlError(f"{len(bad):,} records cannot be migrated: {places}{_more(len(bad))}", advice=advice)
+        return AmlError(f"{count(len(bad), 'record')} cannot be migrated: {places}{_more(len(bad))}", advice=advice)
     return None
 
 

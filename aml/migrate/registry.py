@@ -12,7 +12,7 @@ from aml.migrate.steps import v1_0_0_to_v1_1_0, v1_1_0_to_v1_2_0, v1_2_0_to_v2_0
 
 Direction = Literal["up", "down"]
 
-#: Changes a record of the kind (named as its file is: patterns, solutions, decisions) in place.
+#: Makes another record of one of the kind (named as its file is: patterns, solutions, decisions).
 Change = Callable[[JsonObject, str], JsonObject]
 
 
@@ -28,13 +28,11 @@ class Step(NamedTuple):
     downgrade: Change
     adds: Sequence[str] = ()
     opens: Sequence[str] = ()
-    summary: str = ""
 
     @classmethod
     def of(cls, module: ModuleType) -> Step:
-        """The step that a module of aml.migrate.steps defines; its summary is the module's first line."""
-        summary = (module.__doc__ or "").strip().partition("\n")[0]
-        return cls(module.FROM, module.TO, module.upgrade, module.downgrade, module.ADDS, module.OPENS, summary)
+        """The step that a module of aml.migrate.steps defines."""
+        return cls(module.FROM, module.TO, module.upgrade, module.downgrade, module.ADDS, module.OPENS)
 
 
 class Move(NamedTuple):

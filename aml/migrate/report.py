@@ -13,8 +13,8 @@ from msgspec import Struct, structs
 from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ExitStatus
 from aml.migrate.apply import FileOutcome
-from aml.migrate.options import Direction
 from aml.migrate.plan import BadRecord, FilePlan, MigratePlan, Sample
+from aml.migrate.registry import Direction
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.record import RecordView
 

@@ -1,4 +1,4 @@
-"""Records to another schema version, as bytes: one of them, or all of an array. No I/O and no clock."""
+"""All records of an array to another schema version, as bytes. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from aml.codec.json_array import RecordArray
-from aml.codec.json_object import JsonObject, parse_object
+from aml.codec.json_object import JsonObject, Raws, parse_object, read_pairs
 from aml.codec.views import Unreadable, is_utf8, view_record
 from aml.errors import DamagedError
-from aml.migrate.marks import NULL, Raws, read_pairs, version_of, version_of_pairs
+from aml.migrate.marks import NULL, version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError, move_record
 from aml.migrate.ordinary import OrdinaryWays, Shape
 from aml.migrate.registry import VERSIONS, Direction, Move, way
@@ -53,17 +53,6 @@ class MigratedArray(NamedTuple):
     too_new: int
     bad: tuple[BadRecordAt, ...]
     notes: tuple[RecordNote, ...]
-
-
-def migrate_record(raw: bytes, kind: str, version: str, target: str) -> bytes:
-    """One record (of a kind named as its file is) from the version that it has to another.
-
-    Going back makes ``raw`` again, byte for byte. Raises BadRecordError where that is not so, or the record cannot be
-    changed; UsageError for a version that is not known.
-    """
-    for move in way(version, target):
-        raw = move_record(raw, kind, move)
-    return raw
 
 
 def migrate_array(array: RecordArray, kind: Kind, target: str, direction: Direction = "up") -> MigratedArray:

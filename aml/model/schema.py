@@ -5,10 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-#: The newest version of the records' schema that this AML reads.
-NEWEST = (2, 0, 0)
+#: All versions of the records' schema that this AML knows, oldest first.
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "2.0.0")
+
+#: The newest version whose records of every kind the agents' runtime reads.
+READABLE = "1.2.0"
+
+#: Versions that stand side by side in ordinary stores, since agents may leave out what sets them apart.
+ORDINARY_MIX = frozenset({"1.0.0", "1.1.0"})
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """A version, three numbers with dots, by which two can be compared."""
+    return tuple(int(part) for part in version.split("."))
+
+
+_NEWEST = number_of(VERSIONS[-1])
+
+#: Versions of which the agents' runtime cannot read patterns.
+UNREADABLE = frozenset(one for one in VERSIONS if number_of(one) > number_of(READABLE))
 
 
 def is_too_new(version: object) -> bool:
@@ -18,8 +35,7 @@ def is_too_new(version: object) -> bool:
     """
     if not isinstance(version, str):
         return False
-    match = _VERSION.fullmatch(version)
-    return match is not None and tuple(int(part) for part in match.groups()) > NEWEST
+    return _VERSION.fullmatch(version) is not None and number_of(version) > _NEWEST
 
 
 def states_version(value: object) -> bool:

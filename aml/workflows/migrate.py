@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs, to_builtins
 
@@ -17,15 +17,20 @@ from aml.migrate.apply import FileOutcome, MigrateRun, apply_plan, migrate_latec
 from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport, detect
 from aml.migrate.ending import RolledBack, claimed_by, clear_up, roll_back
-from aml.migrate.options import OPERATION, READABLE, MigrateOptions, refuse_unknown
+from aml.migrate.options import OPERATION, MigrateOptions, refuse_unknown
 from aml.migrate.plan import MigratePlan, path_of, plan_store
 from aml.migrate.report import MigrateReport, build_report
 from aml.migrate.staging import Staging
+from aml.model.schema import READABLE
+from aml.model.units import count
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Fingerprint
 from aml.workflows.conditions import Conditions, changing, doubt_about, unfinished_migration
 from aml.workflows.notes import stranger_notes
+
+if TYPE_CHECKING:
+    from aml.backup.create import BackupReport
 
 Confirm = Callable[[MigrateReport], bool]
 Progress = Callable[[str], None]
@@ -87,7 +92,7 @@ def migrate(
         _refuse(plan, accepted=True)
         if confirm is not None and preview.migrated:
             if not confirm(preview):
-                return structs.replace(preview, notes=("migrate: nothing was changed: not confirmed",))
+                return structs.replace(preview, notes=("nothing was changed: not confirmed",))
             accept_unreadable = True
     journal = Journal(store)
     with changing(store, journal, OPERATION, moment, conditions, judges_ages=False) as (locks, found):
@@ -99,10 +104,10 @@ def migrate(
             plan = plan_store(store, options, started.staging.put, progress=progress)
             _refuse(plan, accepted=accept_unreadable)
             saved = _back_up_first(store, journal, moment, conditions, progress) if backup and plan.due else None
-            run.target = saved
+            run.target = None if saved is None else saved.id
         report = _carry_out(journal, run, plan, started, locks, progress)
-    notes = (*found, *strangers, *report.notes)
-    return structs.replace(report, backup=saved, notes=notes)
+    notes = (*found, *strangers, *(saved.notes if saved is not None else ()), *report.notes)
+    return structs.replace(report, backup=run.target, notes=notes)
 
 
 def _refuse(plan: MigratePlan, *, accepted: bool) -> None:
@@ -112,10 +117,11 @@ def _refuse(plan: MigratePlan, *, accepted: bool) -> None:
         raise type(obstacle)(f"nothing was changed: {obstacle.message}", advice=obstacle.advice)
     if plan.unreadable and not accepted:
         files = sum(1 for file in plan.files if file.unreadable)
+        patterns = f"{count(plan.unreadable, 'pattern')} in {count(files, 'file')}"
         raise UsageError(
-            f"nothing was changed: the agents' runtime could not read {plan.unreadable:,} patterns in {files:,} files "
-            f"any more: it reads {READABLE} and older",
-            advice=f"say --yes if no such agent works on this store, or --to {READABLE}; aml migrate down turns back",
+            f"nothing was changed: the agents' runtime could not read {patterns} any more: "
+            f"it reads {READABLE} and older",
+            advice=f"say --yes if no such agent works on this store, or --to {READABLE}",
         )
 
 
@@ -131,22 +137,17 @@ def _discarded_on_error(staging: Staging) -> Iterator[None]:
         raise
 
 
-def _back_up_first(store: Store, journal: Journal, now: float, conditions: Conditions, progress: Progress) -> str:
-    """The id of a backup of the whole store. Raises AmlError, and then nothing is changed."""
-    from aml.backup.options import PRE_MIGRATION, BackupOptions
-    from aml.workflows.backup import back_up
+def _back_up_first(
+    store: Store, journal: Journal, now: float, conditions: Conditions, progress: Progress
+) -> BackupReport:
+    """Raises AmlError, and then nothing is changed."""
+    from aml.backup.options import PRE_MIGRATION
+    from aml.workflows.backup_first import back_up_first
 
-    options = BackupOptions(tags=(PRE_MIGRATION,), compression=conditions.compression)
-    try:
-        return back_up(store, journal, options, now, conditions, progress).id
-    except AmlError as error:
-        # without that folder there is no way back in the run itself either
-        could = store.keep.is_dir() or not os.path.lexists(store.keep)
-        ways = [error.advice, "or migrate without it: --no-backup" if could else ""]
-        raise type(error)(
-            f"the backup before the migration failed, so nothing was changed: {error.message}",
-            advice="; ".join(way for way in ways if way),
-        ) from error
+    unchanged, otherwise = "the backup before the migration failed, so nothing was changed", "migrate without it"
+    return back_up_first(
+        store, journal, PRE_MIGRATION, now, conditions, progress, unchanged=unchanged, otherwise=otherwise
+    )
 
 
 def _carry_out(

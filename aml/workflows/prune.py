@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from msgspec import Struct, structs, to_builtins
 
 from aml import __version__
 from aml.config import PruneSettings, SpaceSettings
-from aml.errors import AmlError, ExitStatus
+from aml.errors import ExitStatus
 from aml.hooks import hooked
 from aml.ledger.history import AgentHistory, read_history
 from aml.ledger.recovery import ended_in_any_case, settle, settled_state
@@ -210,20 +209,11 @@ def _back_up_first(
 ) -> BackupReport:
     """Raises AmlError, and then nothing is removed."""
     # most runs are dry or find nothing to remove, and need none of this
-    from aml.backup.options import PRE_PRUNE, BackupOptions
-    from aml.workflows.backup import back_up
+    from aml.backup.options import PRE_PRUNE
+    from aml.workflows.backup_first import back_up_first
 
-    options = BackupOptions(tags=(PRE_PRUNE,), compression=conditions.compression)
-    try:
-        return back_up(store, journal, options, now, conditions, progress)
-    except AmlError as error:
-        # without that folder nothing can be archived either
-        could = store.keep.is_dir() or not os.path.lexists(store.keep)
-        ways = [error.advice, "or prune without it: --no-backup" if could else ""]
-        raise type(error)(
-            f"the backup before the prune failed, so nothing was removed: {error.message}",
-            advice="; ".join(way for way in ways if way),
-        ) from error
+    unchanged, otherwise = "the backup before the prune failed, so nothing was removed", "prune without it"
+    return back_up_first(store, journal, PRE_PRUNE, now, conditions, progress, unchanged=unchanged, otherwise=otherwise)
 
 
 def _apply_prune(

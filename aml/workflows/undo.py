@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from aml import __version__
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, NotFoundError, UsageError
 from aml.ledger.recovery import ended_in_any_case, settle
-from aml.ledger.runs import REMOVING, Journal, Run, RunFile, state_after
-from aml.ledger.undo import OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
+from aml.ledger.runs import REMOVING, Journal, Run, RunFile, run_number, state_after
+from aml.ledger.undo import FileUndo, OriginalUndo, UndoReport, Wanted, preview_file, undo_file, wanted_of
 from aml.ledger.undo_originals import preview_originals, put_back_originals, restored_whole
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, doubt_about
+
+#: How the journal calls runs that change the schema of records.
+_MIGRATE = "migrate"
 
 
 def prune_history(store: Store) -> tuple[Run, ...]:
@@ -47,7 +51,7 @@ def prune_undo(
         originals = [] if ids else preview_originals(store, target)
         whole = restored_whole(target, originals)
         files = [whole.get(file.key) or preview_file(store, file) for file in wanted]
-        return UndoReport(None, target.id, True, files, originals)
+        return UndoReport(None, target.id, True, files, originals, _older_schema(journal, target, files))
     moment = time.time() if now is None else now
     # ages play no part in undo, so no clock is too wrong for it
     with changing(store, journal, "undo", moment, conditions, judges_ages=False) as (locks, _):
@@ -66,13 +70,30 @@ def prune_undo(
                 raise _with_what_was_done(damage, originals)
             whole = restored_whole(target, originals)
             done = [whole.get(file.key) or undo_file(store, file, locks, conditions.locks) for file in wanted]
-            report = UndoReport(run.id, target.id, False, done, originals)
+            report = UndoReport(run.id, target.id, False, done, originals, _older_schema(journal, target, done))
             run.files = [RunFile(file.agent, file.kind, restored=file.keys) for file in done]
             run.counts = {"restored": sum(file.restored for file in done)}
             if any(file.status == ExitStatus.FAILED for file in done):
                 settle(store, journal, run)
             journal.finish(run, state_after(report.status))
         return report
+
+
+def _older_schema(journal: Journal, target: Run, files: list[FileUndo]) -> tuple[str, ...]:
+    """What to tell of records that come back as they were before the store was migrated."""
+    if not any(file.restored for file in files):
+        return ()
+    migrated = None
+    for run_id in journal.ids():
+        # what cannot be read now is told by whatever needs it
+        with suppress(AmlError):
+            run = journal.read(run_id) if run_number(run_id) > run_number(target.id) else target
+            if run.operation == _MIGRATE and run.counts.get("migrated"):
+                migrated = run_id
+    if migrated is None:
+        return ()
+    told = f"what came back has the schema versions of the time before run {migrated} migrated the store"
+    return (f"{told}: aml migrate detect",)
 
 
 def _wanted_or_damage(

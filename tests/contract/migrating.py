@@ -10,7 +10,8 @@ from typing import Any
 
 from aml.fs.runtime_lock import LockPolicy
 from aml.migrate.detect import DetectReport
-from aml.migrate.options import Direction, MigrateOptions
+from aml.migrate.options import MigrateOptions
+from aml.migrate.registry import Direction
 from aml.migrate.report import MigrateReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions

@@ -233,9 +233,10 @@ def test_nothing_else_in_the_store_is_touched(tmp_path: Path) -> None:
 def test_h22_a_migration_that_the_next_run_completes_claims_only_what_is_true(tmp_path: Path) -> None:
     """H22: it was killed when all files were replaced, but for a bad record that was to be left as it is."""
     bad = {"id": "bad", "agent": "alpha", "metadata": "none"}
-    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern(), bad]}, "beta": {"patterns": [pattern()]}})
+    # of several files it is open which one is replaced last
+    memory = make_store(tmp_path, {"alpha": {"patterns": [pattern(), bad]}})
     words = ("migrate", "up", "--to", NEWEST, "--skip-bad", "--yes")
-    inject = ("--folder", str(tmp_path), "--fault", "kill-before", "--at", "1", "--only", "rmdir .loom/memory/beta")
+    inject = ("--folder", str(tmp_path), "--fault", "kill-before", "--at", "1", "--only", "rmdir .loom/memory/alpha")
     done = subprocess.run(
         [sys.executable, str(PROJECT / "tests/fault/inject.py"), *inject, "--", "--store", str(memory), *words],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -243,10 +244,10 @@ def test_h22_a_migration_that_the_next_run_completes_claims_only_what_is_true(tm
         timeout=60,
     )
     assert done.returncode == -9, done.stderr
-    assert versions_of(memory) == {NEWEST: 2, "1.0.0": 1}
+    assert versions_of(memory) == {NEWEST: 1, "1.0.0": 1}
     assert aml(tmp_path, "optimize", "compress", "--yes", now=time.time()).status == 0
     assert left_behind(tmp_path) == []
     told = looked(tmp_path, "history").envelope["data"]
     assert [claim["is_true"] for claim in told["claims"]] in ([], [True])
-    assert [run["counts"]["migrated"] for run in told["runs"]] == [2]
+    assert [run["counts"]["migrated"] for run in told["runs"]] == [1]
     assert [run["state"] for run in told["runs"]] == ["partial"]

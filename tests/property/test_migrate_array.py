@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.codec.json_array import split
-from aml.codec.json_object import parse_object
+from aml.codec.json_object import parse_object, read_pairs
 from aml.codec.views import view_records
-from aml.migrate.marks import read_pairs, version_of, version_of_pairs
+from aml.migrate.marks import version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError
-from aml.migrate.transform import migrate_array, migrate_record
+from aml.migrate.transform import migrate_array
 from aml.model.kinds import KINDS
 from aml.model.record import RecordView
 from tests.property.json_text import laid_out as laid_out_array
 from tests.property.migrating import VERSIONS, laid_out, records, scalars, times
+from tests.support.migrated import migrate_record
 
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 targets = st.sampled_from(VERSIONS)

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aml.migrate.transform import migrate_record
+from tests.support.migrated import migrate_record
 from tests.support.records import NOW
 from tests.support.schema_versions import KINDS, VERSIONS, Meaning, meanings, read_meaning, version_in, written
 

@@ -10,10 +10,10 @@ from aml.codec.json_object import parse_object
 from aml.codec.views import view_record
 from aml.migrate.marks import version_of
 from aml.migrate.moving import BadRecordError
-from aml.migrate.transform import migrate_record
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.record import RecordView
 from tests.property.migrating import PLURALS, VERSIONS, records
+from tests.support.migrated import migrate_record
 
 by_kind = pytest.mark.parametrize("kind", PLURALS)
 targets = st.sampled_from(VERSIONS)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from aml.errors import AmlError, ChangedError
 from aml.model.kinds import KINDS
+from aml.model.schema import ORDINARY_MIX, READABLE, UNREADABLE, VERSIONS
 from aml.model.timestamps import to_iso
 from aml.model.undecodable import UNDECODABLE
 from aml.monitor.checks.check import Check, Measure
@@ -25,14 +26,6 @@ from aml.store.read import read_content
 
 if TYPE_CHECKING:
     from aml.repository.snapshots import Snapshot
-
-#: Versions that the runtime itself writes side by side, since tags are optional.
-_ORDINARY = frozenset({"1.0.0", "1.1.0"})
-_KNOWN = _ORDINARY | {"1.2.0", "2.0.0"}
-#: The first version whose patterns the runtime cannot read.
-_UNREAD_BY_RUNTIME = "2.0.0"
-#: The last version that it can read.
-_READ_BY_RUNTIME = "1.2.0"
 
 #: So many faults of a file, or versions, are named one by one.
 _NAMED = 10
@@ -136,8 +129,8 @@ def _refusals(facts: FileFacts) -> Finding:
     advice = f"aml monitor health -v tells which; correct them in {quote(facts.file.path)} while no agent runs"
     if facts.odd:
         advice += "; aml optimize gc takes nulls away"
-    if facts.versions[_UNREAD_BY_RUNTIME]:
-        advice = f"aml migrate down --to {_READ_BY_RUNTIME} makes them readable again"
+    if any(facts.versions[version] for version in UNREADABLE):
+        advice = f"aml migrate down --to {READABLE} makes them readable again"
     return _refused(facts.file.subject, Level.WARNING, message, advice, number, 0, "records", details)
 
 
@@ -159,16 +152,16 @@ def _schema(seen: Inspection) -> Measure:
         if facts.too_new
     ]
     present = {version for version, number in versions.items() if number}
-    groups = {"1.1.0" if version in _ORDINARY else version for version in present}
+    groups = {"1.1.0" if version in ORDINARY_MIX else version for version in present}
     told = _listed([f"{version}: {versions[version]:,}" for version in sorted(present)])
-    if unknown := sorted(present - _KNOWN):
+    if unknown := sorted(present.difference(VERSIONS)):
         message = f"records name schema versions that never were: {_listed(unknown)}"
         findings.append(_mixed("unknown", Level.WARNING, message, "see what wrote them; aml migrate detect tells more"))
     if len(groups) > 1:
-        level = Level.WARNING if _UNREAD_BY_RUNTIME in groups else Level.INFO
+        level = Level.WARNING if groups & UNREADABLE else Level.INFO
         message = f"records of several schema versions stand side by side ({told})"
         advice = "aml migrate detect tells which files; "
-        advice += f"aml migrate down --to {_READ_BY_RUNTIME}" if _UNREAD_BY_RUNTIME in groups else "aml migrate up"
+        advice += f"aml migrate down --to {READABLE}" if groups & UNREADABLE else "aml migrate up"
         advice += " --dry-run, and then without that"
         findings.append(_mixed("mixed", level, message, advice, len(groups), 1, "versions"))
     return Measure(tuple(findings), len(groups), 1, "versions")

@@ -10,9 +10,10 @@ import pytest
 from aml.codec.json_array import split
 from aml.migrate.registry import STEPS, Step
 from aml.migrate.times import is_time, with_offset
-from aml.migrate.transform import migrate_array, migrate_record
+from aml.migrate.transform import migrate_array
 from aml.model.kinds import KINDS, Kind
 from aml.model.timestamps import parse_timestamp
+from tests.support.migrated import migrate_record
 
 _GOLDEN = Path(__file__).parents[2] / "golden" / "migrate"
 
