@@ -42,7 +42,17 @@ serve()
 """
 
 #: What reading a file that may be anything raises.
-UNREADABLE = (ValueError, EOFError, OSError, AssertionError, RecursionError, LookupError, TypeError, AttributeError, zlib.error)
+UNREADABLE = (
+    ValueError,
+    EOFError,
+    OSError,
+    AssertionError,
+    RecursionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    zlib.error,
+)
 
 #: Seconds within which a run must end that follows a fault.
 _PROMPT = 5.0
