@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -45,7 +46,14 @@ _MOST_LAYOUTS = 3
 _MOST_VARIANTS = 8
 
 
-class Shape:
+class Shape(Protocol):
+    """All records with the same keys in the same order and layout."""
+
+    def made(self, raw: bytes, pairs: Raws) -> bytes | None:
+        """The migrated record; None where it is not ordinary."""
+
+
+class UpShape:
     """All records with the same keys in the same order and layout: their text before and after, around the values.
 
     ``changes`` belong to the values at those places, ``added`` makes the values that are put after the last one.
@@ -81,11 +89,14 @@ class Shape:
 
 
 class OrdinaryWays:
-    """One step for all ordinary records of one kind, in whichever few layouts they are written."""
+    """One step up for all ordinary records of one kind, in whichever few layouts they are written."""
+
+    #: names that no ordinary record has
+    strange = _STRANGE
 
     def __init__(self, kind: str, move: Move) -> None:
         self._kind, self._move = kind, move
-        self._ways: dict[Layout, _Way] = {}
+        self._ways: dict[Layout, Way] = {}
         self._shapes: dict[Names, Shape | None] = {}
 
     def shape(self, names: Names) -> Shape | None:
@@ -97,22 +108,28 @@ class OrdinaryWays:
         names = tuple(pairs)
         usual = self._shapes.get(names)
         made = usual.made(raw, pairs) if usual else None
-        if made is not None or not _STRANGE.isdisjoint(names):
+        if made is not None or not self.strange.isdisjoint(names):
             return made
         for way in self._ways.values():
             made = self._made_by(way, names, raw, pairs)
             if made is not None:
                 return made
-        way_of_step = _WAYS.get(self._move.end) if self._move.direction == "up" else None
-        if way_of_step is None or len(self._ways) == _MOST_LAYOUTS:
+        if len(self._ways) == _MOST_LAYOUTS:
             return None
         layout = parse_object(raw).layout
         if layout in self._ways:
             return None
-        self._ways[layout] = way_of_step(self._kind, self._move, layout)
-        return self._made_by(self._ways[layout], names, raw, pairs)
+        new = self._new_way(layout)
+        if new is None:
+            return None
+        self._ways[layout] = new
+        return self._made_by(new, names, raw, pairs)
 
-    def _made_by(self, way: _Way, names: Names, raw: bytes, pairs: Raws) -> bytes | None:
+    def _new_way(self, layout: Layout) -> Way | None:
+        way = _WAYS.get(self._move.end)
+        return None if way is None else way(self._kind, self._move, layout)
+
+    def _made_by(self, way: Way, names: Names, raw: bytes, pairs: Raws) -> bytes | None:
         if names not in way.shapes:
             way.shapes[names] = way.shape(names)
             way.unproven.add(names)
@@ -135,8 +152,8 @@ class OrdinaryWays:
             return False
 
 
-class _Way:
-    """One step up, for records of one kind and layout."""
+class Way:
+    """One step, for records of one kind and layout."""
 
     def __init__(self, kind: str, move: Move, layout: Layout) -> None:
         self.kind, self.move, self.layout = kind, move, layout
@@ -148,7 +165,7 @@ class _Way:
         raise NotImplementedError
 
 
-class _To110(_Way):
+class _To110(Way):
     """``tags`` and ``active`` are added; no time has to be changed."""
 
     def shape(self, names: Names) -> Shape | None:
@@ -159,7 +176,7 @@ class _To110(_Way):
         if self.kind == "decisions":
             changes["reviewedAt"] = _in_utc
         elif self.kind == "patterns":
-            changes[_COURSE] = _Part(self.layout.inner, {"created": _UTC_TIME, "lastUsed": _UTC_TIME}, _STRANGE_TIMES)
+            changes[_COURSE] = Part(self.layout.inner, {"created": _UTC_TIME, "lastUsed": _UTC_TIME}, _STRANGE_TIMES)
         if "tags" in names:
             after.insert(after.index("tags") + 1, "active")
             # beside an empty list that was there, the place would not tell that ``active`` was added
@@ -170,10 +187,10 @@ class _To110(_Way):
         else:
             after += ("active", "tags")
         added = {name: value for name, value in (("tags", _NO_TAGS), ("active", b"true")) if name not in names}
-        return Shape(_template(names, self.layout), _template(after, self.layout, added), _placed(changes, names))
+        return UpShape(template(names, self.layout), template(after, self.layout, added), placed(changes, names))
 
 
-class _To120(_Way):
+class _To120(Way):
     """``metadata`` is added, and ``variations`` to patterns."""
 
     def shape(self, names: Names) -> Shape | None:
@@ -185,23 +202,23 @@ class _To120(_Way):
         changes = {"tags": _unless(NULL), "active": _unless(NULL)}
         variations = {"variations": _NO_TAGS} if self.kind == "patterns" else {}
         after = [*names, *variations, _METADATA]
-        metadata = _template(
+        metadata = template(
             ("created_by", "last_modified", "version"), self.layout.inner, {"version": key_of(self.move.end)}
         )
         moment: Change = _as_it_is
         if used == _COURSE:
-            moment = _Part(self.layout.inner, {"lastUsed": _UTC_TIME}, _STRANGE_TIMES, wanted="lastUsed")
+            moment = Part(self.layout.inner, {"lastUsed": _UTC_TIME}, _STRANGE_TIMES, wanted="lastUsed")
         agent, place = names.index("agent"), names.index(used)
 
         def added(values: Values) -> Values | None:
             author, time = bytes(values[agent]), moment(bytes(values[place]))
             return (metadata % (author, time),) if author[:1] == b'"' and time and _is_usual_time(time) else None
 
-        before = _template(names, self.layout)
-        return Shape(before, _template(after, self.layout, variations), _placed(changes, names), added)
+        before = template(names, self.layout)
+        return UpShape(before, template(after, self.layout, variations), placed(changes, names), added)
 
 
-class _To200(_Way):
+class _To200(Way):
     """Parts of patterns get other names, and so do keys within; ``version`` is added, and the metadata's follows."""
 
     def shape(self, names: Names) -> Shape | None:
@@ -211,24 +228,24 @@ class _To200(_Way):
         new_names = {old: new for old, new, _ in parts}
         inner, versions = self.layout.inner, (key_of(self.move.start), key_of(self.move.end))
         changes: dict[str, Change] = {
-            _METADATA: _Part(inner, {"version": re.escape(versions[0])}, replaced={"version": versions[1]})
+            _METADATA: Part(inner, {"version": re.escape(versions[0])}, replaced={"version": versions[1]})
         }
         for old, _, within in parts:
             odd = {name for new, spellings in within.items() for name in (new, *spellings[1:])}
-            changes[old] = _Part(inner, {}, odd, new_names={spellings[0]: new for new, spellings in within.items()})
+            changes[old] = Part(inner, {}, odd, new_names={spellings[0]: new for new, spellings in within.items()})
         after = [*(new_names.get(name, name) for name in names), "version"]
-        after_text = _template(after, self.layout, {"version": versions[1]})
-        return Shape(_template(names, self.layout), after_text, _placed(changes, names))
+        after_text = template(after, self.layout, {"version": versions[1]})
+        return UpShape(template(names, self.layout), after_text, placed(changes, names))
 
 
-_WAYS: Mapping[str, type[_Way]] = {
+_WAYS: Mapping[str, type[Way]] = {
     v1_0_0_to_v1_1_0.TO: _To110,
     v1_1_0_to_v1_2_0.TO: _To120,
     v1_2_0_to_v2_0_0.TO: _To200,
 }
 
 
-class _Part:
+class Part:
     """An object of scalars within a record, told by one expression for each order of keys that was met.
 
     ``values`` are expressions for the values of some keys, ``odd`` keys that make it other than ordinary. After the
@@ -285,10 +302,10 @@ class _Part:
     def _after(self, names: Names) -> bytes:
         if self._wanted is not None:
             return b"%b"
-        return _template([self._new_names.get(name, name) for name in names], self._layout, self._replaced)
+        return template([self._new_names.get(name, name) for name in names], self._layout, self._replaced)
 
 
-def _placed(changes: Mapping[str, Change], names: Names) -> dict[int, Change]:
+def placed(changes: Mapping[str, Change], names: Names) -> dict[int, Change]:
     return {names.index(name): change for name, change in changes.items() if name in names}
 
 
@@ -309,7 +326,7 @@ def _is_usual_time(raw: bytes) -> bool:
     return raw[-2:] == _UTC and b"\\" not in raw and parse_timestamp(raw[1:-1].decode()) is not None
 
 
-def _template(names: Iterable[str], layout: Layout, added: Mapping[str, bytes] | None = None) -> bytes:
+def template(names: Iterable[str], layout: Layout, added: Mapping[str, bytes] | None = None) -> bytes:
     """The text of an object with a place for each value, and the values of those keys that are ``added``."""
     values = added or {}
     parts = [

@@ -11,6 +11,7 @@ from aml.codec.json_array import RecordArray
 from aml.codec.json_object import JsonObject, Raws, parse_object, read_pairs
 from aml.codec.views import Unreadable, is_utf8, view_record
 from aml.errors import DamagedError
+from aml.migrate.former import FormerWays
 from aml.migrate.marks import NULL, version_of, version_of_pairs
 from aml.migrate.moving import BadRecordError, move_record
 from aml.migrate.ordinary import OrdinaryWays, Shape
@@ -72,7 +73,8 @@ class _Migration:
         self._array, self._kind = array, kind
         ways = {version: way(version, target) for version in VERSIONS}
         self._moves = {version: moves for version, moves in ways.items() if moves and moves[0].direction == direction}
-        self._ordinary = {move: OrdinaryWays(kind.plural, move) for moves in self._moves.values() for move in moves}
+        ways_of = OrdinaryWays if direction == "up" else FormerWays
+        self._ordinary = {move: ways_of(kind.plural, move) for moves in self._moves.values() for move in moves}
         self._shapes: dict[tuple[str, ...], tuple[str, Shape]] = {}
         self._new: dict[int, bytes] = {}
         self._versions: Counter[str] = Counter()

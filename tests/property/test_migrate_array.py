@@ -115,6 +115,22 @@ def test_records_that_look_alike_become_what_each_would_become_alone(
     _check(elements, b"[" + b", ".join(elements) + b"]", kind, target, "up")
 
 
+#: Changes by which a record is, or is not, what the step up made any more.
+_EDITS = [(b"[]", b'["b"]'), (b"true", b"false"), (b'"1.2.0"', b'"1.1.0"'), (b'"tags"', b'"labels"'), (b"a%b", b"b")]
+
+
+@by_kind
+@given(data=st.data(), middle=targets, target=targets)
+def test_records_that_look_alike_go_back_to_what_each_would_become_alone(
+    kind: Any, data: st.DataObject, middle: str, target: str
+) -> None:
+    elements = [_alone(raw, kind.plural, middle, "up") for raw in data.draw(alike(kind.plural))]
+    for place, raw in enumerate(elements):
+        before, after = data.draw(st.sampled_from([(b"", b"")] * 4 + _EDITS))
+        elements[place] = raw.replace(before, after, 1) if before else raw
+    _check(elements, b"[" + b", ".join(elements) + b"]", kind, target, "down")
+
+
 @by_kind
 @given(data=st.data())
 def test_the_version_of_a_record_is_told_as_by_its_view(kind: Any, data: st.DataObject) -> None:
