@@ -61,5 +61,13 @@ class Staging(Struct, frozen=True):
             with explained("remove", self.folder):
                 remove_tree(self.folder)
 
+    def empty(self) -> None:
+        """Remove what is in the folder, which gives back the room; while it is there itself, the run still has to be
+        cleared up after. Raises FileAccessError."""
+        if self.is_there():
+            with explained("remove", self.folder), os.scandir(self.folder) as entries:
+                for entry in entries:
+                    remove_tree(Path(entry.path))
+
     def _place(self, file: RecordFile) -> Path:
         return self.folder / file.agent / file.path.name

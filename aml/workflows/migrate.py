@@ -206,8 +206,8 @@ def _undo(journal: Journal, run: Run, started: MigrateRun, locks: FileLockNotes,
     """Put back every file that was replaced; where that is not possible now, the next run does it."""
     locks.go_on()
     with suppress(AmlError):
-        # of no use any more, and the disk may be full
-        started.staging.discard()
+        # of no use any more, and the disk may be full; the folder stays until all is cleared up
+        started.staging.empty()
     rolled = roll_back(started.store, run, locks, started.policy)
     run.files, run.counts = [], run.counts if rolled.failed else {}
     # what cannot be written down now, the next run finds out by itself

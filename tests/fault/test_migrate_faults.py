@@ -219,3 +219,20 @@ def test_h22_a_death_in_between_is_rolled_back_around_what_an_agent_wrote(childr
     then = Files.read(tmp_path).store
     assert then.pop(replaced[0]) == mine
     assert all(then[path] == before[path] for path in then if is_record_file(path))
+
+
+def test_h22_what_a_full_disk_broke_off_at_its_end_is_cleared_up_by_the_next_run(
+    children: Children, tmp_path: Path
+) -> None:
+    whole, tried, listing = tmp_path / "whole", tmp_path / "tried", tmp_path / "calls.json"
+    write_project(whole)
+    old = Files.read(whole)
+    shutil.copytree(whole, tried)
+    Aml(children, whole, NOW.timestamp()).must(*UP, calls=str(listing))
+    calls = enumerate(json.loads(listing.read_text(encoding="utf-8")), start=1)
+    at_the_end = max(at for at, (call, path) in calls if call == "create" and path.startswith(f"{STATE}/runs"))
+    project = Aml(children, tried, NOW.timestamp())
+    assert project(*UP, fault=Fault.FULL_DISK_ON, at=at_the_end).exit == 1
+    project.must(*NEXT)
+    assert Files.read(tried).store == old.store
+    assert not list(left_over(tried, old))
