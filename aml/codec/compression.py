@@ -98,7 +98,7 @@ def _unpack_member(data: bytes, room: int, max_bytes: int) -> tuple[bytes, bytes
     if len(part) > likely:
         del part, inflater
         # so much from so little is rather made to fill the memory: it is counted before any room is given to it
-        if unpacks_beyond(data, room):
+        if likely == room or unpacks_beyond(data, room):
             raise DamagedError(
                 f"the gzip data unpacks to more than {max_bytes} bytes",
                 advice="raise store.max_unpacked_mb in the settings if that is what it should hold",

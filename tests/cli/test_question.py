@@ -186,12 +186,12 @@ def test_going_where_agents_cannot_read_is_asked_on_a_terminal(tmp_path: Path) -
     project = small_store(tmp_path)
     before = tree_digest(project / ".loom/memory")
     terminal = _Terminal(project, "migrate", "up", "--to", "2.0.0")
-    terminal.read_until("Migrate 5 records up?")
+    terminal.read_until("Migrate 5 records up to 2.0.0")
     assert "could not read 5 patterns any more" in terminal.seen
     assert list(project.rglob("*.lock")) == [], "agents are not kept waiting"
     assert terminal.answer("n") == 0
     assert tree_digest(project / ".loom/memory") == before
     terminal = _Terminal(project, "migrate", "up", "--to", "2.0.0")
-    terminal.read_until("Migrate 5 records up?")
+    terminal.read_until("Migrate 5 records up to 2.0.0")
     assert terminal.answer("y") == 0
     assert all(record["version"] == "2.0.0" for record in read_array(project / ".loom/memory/alpha/patterns.json"))
