@@ -13,7 +13,7 @@ from tests.support.disk import never_wait_for_the_disk
 _SLOW_DISKS = [HealthCheck.too_slow]
 
 settings.register_profile("default", max_examples=30, deadline=None, suppress_health_check=_SLOW_DISKS)
-settings.register_profile("ci", max_examples=150, deadline=None, derandomize=True, suppress_health_check=_SLOW_DISKS)
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=_SLOW_DISKS)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 never_wait_for_the_disk()

@@ -22,7 +22,7 @@ from tests.support.records import NOW, pattern
 from tests.support.stores import tree_digest, write_array
 
 #: So many points are tried by default; by the test marked slow one in so many, and each fault at each kind of call.
-FEW, ONE_IN = 14, 3
+FEW, ONE_IN = 14, 6
 _RESOLVE = ("monitor", "alerts", "resolve")
 _ACKNOWLEDGE = ("monitor", "alerts", "ack", "--note", "seen")
 _WORDS = pytest.mark.parametrize("words", [_RESOLVE, _ACKNOWLEDGE], ids=["resolve", "ack"])

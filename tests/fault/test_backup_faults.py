@@ -25,7 +25,7 @@ from tests.support.stores import write_array
 #: By default so many points of each scenario are tried, or a few more.
 SAMPLE = 6
 #: The tests marked slow try one in so many of all points; all of them take half an hour.
-ONE_IN = 20
+ONE_IN = 40
 
 CREATE = ("backup", "create")
 RESTORE_FIRST = ("backup", "restore", "--at", "2026-11-20T10:01:00Z")

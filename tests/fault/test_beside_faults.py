@@ -25,7 +25,7 @@ from tests.support.stores import write_array
 #: By default so many points of each scenario are tried, or a few more.
 SAMPLE = 6
 #: The tests marked slow try one in so many of all points.
-ONE_IN = 5
+ONE_IN = 12
 
 HEALTH = ("monitor", "health", "--fail-on", "critical")
 METRICS = ("monitor", "metrics")

@@ -29,7 +29,7 @@ COMPRESS = ("optimize", "compress", "--age-days", "0")
 DECOMPRESS = ("optimize", "compress", "--decompress")
 
 #: One point in so many by default, but so many at least; and one in so many by the tests marked slow.
-STEP, AT_LEAST, ONE_IN = 23, 7, 4
+STEP, AT_LEAST, ONE_IN = 23, 7, 10
 
 
 def write_project(folder: Path) -> Project:

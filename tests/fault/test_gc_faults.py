@@ -31,7 +31,7 @@ from tests.support.stores import encode_array, write_array
 #: By default so many points of each scenario are tried, and each death right after a file of the store has changed.
 SAMPLE = 6
 #: The tests marked slow try one in so many of all points, and each fault at each kind of call.
-ONE_IN = 12
+ONE_IN = 24
 
 #: A run that cannot remove its own lock must not wait for it, see below.
 HASTE = ("--lock-timeout", "2")

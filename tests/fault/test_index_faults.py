@@ -21,7 +21,7 @@ from tests.support.records import NOW, pattern, solution
 from tests.support.stores import tree_digest, write_array
 
 #: So many points are tried by default; by the tests marked slow one in so many, and each fault at each kind of call.
-FEW, ONE_IN = 12, 6
+FEW, ONE_IN = 12, 12
 _INDEX = ("optimize", "index", "--rebuild")
 _WORDS = ("query", "--text", "cache", "--ids")
 _HOT = ("optimize", "warm-cache")

@@ -38,7 +38,7 @@ DOWN = ("migrate", "down", "--to", "1.1.0", "--yes")
 #: What an ordinary user runs next: any command that may change something brings a dead run to its end.
 NEXT = ("backup", "create")
 
-STEP, AT_LEAST, ONE_IN = 1_000, 6, 12
+STEP, AT_LEAST, ONE_IN = 1_000, 6, 24
 
 
 def write_project(folder: Path, change: Callable[[dict[str, object]], dict[str, object]] = lambda one: one) -> None:

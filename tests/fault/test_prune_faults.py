@@ -23,7 +23,7 @@ from tests.support.stores import write_array
 #: By default one point in so many is tried, but so many at least.
 STEP, AT_LEAST = 97, 7
 #: The tests marked slow try one in so many.
-ONE_IN = 4
+ONE_IN = 10
 
 PRUNE_ALL = ("prune", "--max-loss", "100%")
 

@@ -20,7 +20,7 @@ from tests.fault.test_prune_faults import PRUNE_ALL, prune_after, write_project
 from tests.support.records import decision, pattern
 from tests.support.stores import write_array
 
-STEP, AT_LEAST, ONE_IN = 97, 6, 6
+STEP, AT_LEAST, ONE_IN = 97, 6, 14
 
 MAKE_ROOM = ("prune", "--strategy", "space", "--max-loss", "100%")
 PLAN = "plan.json"
