@@ -86,6 +86,16 @@ def _backed_up(*words: str) -> Callable[[Path, Aml], Words]:
     return prepare
 
 
+def _impatient(prepare: Callable[[Path, Aml], Words]) -> Callable[[Path, Aml], Words]:
+    """The same with short pauses between the attempts that a command makes by itself."""
+
+    def prepare_so(folder: Path, aml: Aml) -> Words:
+        (folder / ".loom" / "aml.toml").write_text("[backup]\nretries = 2\nretry_seconds = 0.1\n", encoding="utf-8")
+        return prepare(folder, aml)
+
+    return prepare_so
+
+
 def _readable(*words: str) -> Callable[[Path, Aml], Words]:
     """A store in which every file can be read, since a migration is of all or of none; to be tried: ``words``."""
 
@@ -126,7 +136,7 @@ COMMANDS = {
     "backup verify": Command(prepare=_backed_up("backup", "verify")),
     "backup rotate": Command(prepare=_backed_up("backup", "rotate", "--keep-last", "1")),
     "backup drill": Command(prepare=_backed_up("backup", "drill")),
-    "backup auto": Command(prepare=_backed_up("backup", "auto")),
+    "backup auto": Command(prepare=_impatient(_backed_up("backup", "auto"))),
     "migrate up": Command(prepare=_readable("migrate", "up", "--to", "2.0.0", "--yes")),
     "migrate down": Command(prepare=_readable("migrate", "down", "--to", "1.0.0", "--yes")),
     "monitor metrics": Command(("monitor", "metrics", "--output", "figures.txt")),

@@ -294,7 +294,8 @@ def unaccounted(folder: Path, whole: Files) -> Iterator[str]:
     for path in folder.rglob("*"):
         if path.is_dir() and path.name.endswith(".lock"):
             yield f"left over: the lock {path.relative_to(folder)}"
-        elif "aml-tmp" in path.name:
+        # those of the index are taken away when it is written and they are old: test_index_faults.py looks at them
+        elif "aml-tmp" in path.name and path.parent != folder / STATE / "index":
             yield f"left over: the temporary file {path.relative_to(folder)}"
     runs = journal(folder)
     yield from (
