@@ -12,11 +12,16 @@ from tests.support.disk import never_wait_for_the_disk
 
 _SLOW_DISKS = [HealthCheck.too_slow]
 
-settings.register_profile("default", max_examples=30, deadline=None, suppress_health_check=_SLOW_DISKS)
+settings.register_profile("default", max_examples=20, deadline=None, suppress_health_check=_SLOW_DISKS)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=_SLOW_DISKS)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 never_wait_for_the_disk()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, since some tests mostly wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
