@@ -8,6 +8,7 @@ noted for the way up. A wrong guess costs time alone: the record then goes the l
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
@@ -88,9 +89,9 @@ class _Down(Way):
         guesses = list(self.guesses(names))
         return _DownShape(guesses, self._up) if guesses else None
 
+    @abstractmethod
     def guesses(self, names: Names) -> Iterator[_Guess]:
         """What records of these keys may have been, the likeliest first."""
-        raise NotImplementedError
 
 
 class _From110(_Down):

@@ -12,6 +12,7 @@ For whatever is not ordinary, by a key or by a value, there is None here; it goe
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -152,7 +153,7 @@ class OrdinaryWays:
             return False
 
 
-class Way:
+class Way(ABC):
     """One step, for records of one kind and layout."""
 
     def __init__(self, kind: str, move: Move, layout: Layout) -> None:
@@ -160,9 +161,9 @@ class Way:
         self.shapes: dict[Names, Shape | None] = {}
         self.unproven: set[Names] = set()
 
+    @abstractmethod
     def shape(self, names: Names) -> Shape | None:
         """What is ordinary for records of these keys, none of which is strange; None where nothing is."""
-        raise NotImplementedError
 
 
 class _To110(Way):
