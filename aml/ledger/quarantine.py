@@ -109,7 +109,7 @@ def _original_of(
 ) -> Original:
     return Original(
         run=run,
-        path=f"{content.file.agent}/{content.file.path.name}",
+        path=content.file.path_in_store,
         reason=reason,
         sha256=content.sha256,
         after=after,

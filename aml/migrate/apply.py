@@ -16,7 +16,7 @@ from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.quarantine import link_into_quarantine
 from aml.migrate.options import OPERATION, MigrateOptions
-from aml.migrate.plan import FilePlan, MigratePlan, obstacle_in, path_of, plan_content
+from aml.migrate.plan import FilePlan, MigratePlan, obstacle_in, plan_content
 from aml.migrate.staging import Staging
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -58,13 +58,10 @@ def apply_plan(plan: MigratePlan, run: MigrateRun, progress: Callable[[str], Non
     """
 
     def work(file: FilePlan) -> FileOutcome:
-        progress(path_of(file.file))
+        progress(file.file.path_in_store)
         return _apply_file(file, run)
 
-    def cancel() -> None:
-        run.notes.cancel()
-
-    return large_ones_alone(plan.due, lambda file: max(file.size, file.size_after), work, cancel)
+    return large_ones_alone(plan.due, lambda file: max(file.size, file.size_after), work, run.notes.cancel)
 
 
 def _apply_file(planned: FilePlan, run: MigrateRun) -> FileOutcome:

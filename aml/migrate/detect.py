@@ -57,8 +57,8 @@ def detect(
     """Read every record file and tell the versions. Raises UsageError for an agent that is not there."""
     files = [file for agent in store.choose_agents(agents) for file in store.record_files(agent)]
     found = []
-    for file, content in read_ahead(files, store.max_unpacked_bytes):
-        progress(f"{file.agent}/{file.path.name}")
+    for file, content in read_ahead(files, store.max_unpacked_bytes, hashed=False):
+        progress(file.path_in_store)
         found.append(_detected(file, content))
         del content  # freed before the next file is read
     versions: Counter[str] = Counter()

@@ -149,7 +149,7 @@ def plan_store(
     plans = _plans_by_children(store, files, options, keep, samples=samples)
     rest = [file for file in files if file not in plans]
     for file, content in read_ahead(rest, store.max_unpacked_bytes):
-        progress(path_of(file))
+        progress(file.path_in_store)
         plans[file] = _planned(file, content, options, keep, samples=samples)
         del content  # freed before the next file is read
     return MigratePlan(options, tuple(plans[file] for file in files))
@@ -227,17 +227,12 @@ def plan_content(
 def _notes(file: RecordFile, array: RecordArray, migrated: MigratedArray) -> tuple[str, ...]:
     """What is worth telling of records that moved; elements that are no records are only counted."""
     notes = [
-        f"{path_of(file)}, position {one.ordinal}: {one.text}"
+        f"{file.path_in_store}, position {one.ordinal}: {one.text}"
         for one in migrated.notes
         if array.raw(one.ordinal).startswith(b"{")
     ]
     more = len(notes) - _NAMED
-    return (*notes[:_NAMED], *([f"{path_of(file)}: {more:,} more notes of that kind"] if more > 0 else []))
-
-
-def path_of(file: RecordFile) -> str:
-    """A file's path in the store, as the journal names it."""
-    return f"{file.agent}/{file.path.name}"
+    return (*notes[:_NAMED], *([f"{file.path_in_store}: {more:,} more notes of that kind"] if more > 0 else []))
 
 
 def _at_target(migrated: MigratedArray, target: str) -> int:
@@ -270,13 +265,13 @@ def obstacle_in(files: Sequence[FilePlan]) -> AmlError | None:
     advice = "mend or remove them, or leave them as they are with --skip-bad"
     newer = [file for file in files if file.too_new]
     if newer:
-        places = ", ".join(f"{one.file.agent}/{one.file.path.name} ({one.too_new})" for one in newer[:_NAMED])
+        places = ", ".join(f"{one.file.path_in_store} ({one.too_new})" for one in newer[:_NAMED])
         told = f"records of a newer schema than AML knows: {places}{_more(len(newer))}"
         return SchemaError(told, advice="use a newer AML, or leave those as they are with --skip-bad")
     unread = [file for file in files if file.problem]
     if unread:
         error = DamagedError if any(file.status == ExitStatus.DAMAGED for file in unread) else AmlError
-        places = "; ".join(f"{one.file.agent}/{one.file.path.name}: {one.problem}" for one in unread[:_NAMED])
+        places = "; ".join(f"{one.file.path_in_store}: {one.problem}" for one in unread[:_NAMED])
         return error(f"a record file cannot be read: {places}{_more(len(unread))}", advice=advice)
     bad = [record for file in files for record in file.bad]
     if bad:

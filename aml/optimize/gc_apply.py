@@ -236,7 +236,7 @@ def _formed(held: Transaction, main: Content | None, text: bytes) -> bytes:
 def _note_replaced(store: Store, source: Source, data: bytes, records: RecordArray, plan: FilePlan, run: GcRun) -> str:
     """Have the main file in quarantine, or noted that there is none, before ``data`` takes its place; its path."""
     if source.main is None:
-        path = f"{source.file.agent}/{source.file.path.name}"
+        path = source.file.path_in_store
         note_creation(store, run.id, path, "made of the compressed copy beside it", data, records)
         return path
     return put_in_quarantine(store, run.id, source.main, _reason(plan, source.main), data, records).path
@@ -262,7 +262,7 @@ def _take_away(
 
 
 def _reason(plan: FilePlan, content: Content) -> str:
-    path = f"{content.file.agent}/{content.file.path.name}"
+    path = content.file.path_in_store
     merged = "records of a compressed copy beside it were merged into it"
     return next((f"{step.what}: {step.reason}" for step in plan.steps if step.path == path), merged)
 

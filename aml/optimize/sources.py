@@ -117,7 +117,7 @@ def _about_copy(copy: RecordFile, error: DamagedError) -> DamagedError:
 
 def _records_of(content: Content, max_bytes: int | None) -> tuple[RecordArray | None, tuple[Step, ...]]:
     """The records of one file, and what becomes of the file if it cannot stay as it is. Raises DamagedError."""
-    path = f"{content.file.agent}/{content.file.path.name}"
+    path = content.file.path_in_store
     if not content.data:
         return None, (Step(path, EMPTY, "it is empty, which the agents' runtime cannot read"),)
     try:
@@ -146,7 +146,7 @@ def _merge(
         raise _about_copy(packed.file, error) from error
     new = [] if found is None else _new(found, array if array is not None else split(b"[]"), packed.file.kind)
     if not steps:
-        path = f"{packed.file.agent}/{packed.file.path.name}"
+        path = packed.file.path_in_store
         steps = (Step(path, MERGED, "agents do not see a copy under that name", len(new)),)
     if new:
         array = split(join_elements(new) if array is None else array.with_inserted([(len(array), one) for one in new]))

@@ -34,6 +34,11 @@ class RecordFile(Struct, frozen=True):
     kind: str
     path: Path
 
+    @property
+    def path_in_store(self) -> str:
+        """The file's path in the store, as the journal names it."""
+        return f"{self.agent}/{self.path.name}"
+
 
 def is_agent_name(name: str) -> bool:
     """Whether a real folder of that name at a store's top level belongs to an agent."""

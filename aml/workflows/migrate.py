@@ -18,7 +18,7 @@ from aml.migrate.claim import Claim
 from aml.migrate.detect import DetectReport, detect
 from aml.migrate.ending import RolledBack, claimed_by, clear_up, roll_back
 from aml.migrate.options import OPERATION, MigrateOptions, refuse_unknown
-from aml.migrate.plan import MigratePlan, path_of, plan_store
+from aml.migrate.plan import MigratePlan, plan_store
 from aml.migrate.report import MigrateReport, build_report
 from aml.migrate.staging import Staging
 from aml.model.schema import READABLE
@@ -159,7 +159,7 @@ def _carry_out(
     progress: Progress,
 ) -> MigrateReport:
     """Replace all files or none, then see what agents wrote meanwhile."""
-    run.quarantined = [path_of(file.file) for file in plan.due]
+    run.quarantined = [file.file.path_in_store for file in plan.due]
     # should it die when all is done, the next run has nothing else to tell it by
     run.counts = build_report(plan, run=run.id, dry_run=False).counts()
     try:
