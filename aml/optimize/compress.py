@@ -20,7 +20,7 @@ from aml.codec.json_document import check_document
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
 from aml.fs.files import is_there
-from aml.fs.parallel import LARGE_BYTES, side_by_side
+from aml.fs.parallel import large_ones_alone
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import SECONDS_PER_DAY
@@ -207,7 +207,7 @@ def apply_compress(
     """
 
     def work(planned: PlannedFile) -> CompressOutcome:
-        progress(_name(planned.file))
+        progress(planned.file.path_in_store)
         return _apply_file(store, planned, plan, notes, policy)
 
     return _all_outcomes(plan, work, notes.cancel)
@@ -217,7 +217,7 @@ def estimate_compress(store: Store, plan: CompressPlan, progress: Callable[[str]
     """What ``apply_compress`` would tell: files are read, checked and packed in the same way, and none is written."""
 
     def work(planned: PlannedFile) -> CompressOutcome:
-        progress(_name(planned.file))
+        progress(planned.file.path_in_store)
         try:
             return _repack(read_content(planned.file, store.max_unpacked_bytes), plan, lambda _, data: len(data))
         except AmlError as error:
@@ -231,9 +231,7 @@ def _all_outcomes(
 ) -> tuple[CompressOutcome, ...]:
     """Files of ordinary size side by side, the largest first, so that all threads end together; large ones alone."""
     due = sorted(plan.due, key=lambda file: file.unpacked, reverse=True)
-    large = [file for file in due if file.unpacked >= LARGE_BYTES]
-    ordinary = due[len(large) :]
-    done = [work(file) for file in large] + side_by_side(ordinary, work, cancel)
+    done = large_ones_alone(due, lambda file: file.unpacked, work, cancel)
     by_path = {outcome.file.path: outcome for outcome in done}
     return tuple(by_path.get(file.file.path) or _untouched(file) for file in plan.files)
 
@@ -309,10 +307,6 @@ def _looked_at_again(outcome: CompressOutcome, options: CompressOptions) -> Comp
         outcome.problem,
         outcome.status,
     )
-
-
-def _name(file: RecordFile) -> str:
-    return f"{file.agent}/{file.path.name}"
 
 
 def agents_of(outcomes: Iterable[CompressOutcome], fate: Fate) -> tuple[str, ...]:
