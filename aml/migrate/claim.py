@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -117,10 +118,8 @@ def _read_own(store: Store) -> tuple[str | None, str | None]:
 def _write_own(store: Store, done: Claimed) -> None:
     history: list[Claimed] = []
     if is_there(store.state / _NAME):
-        try:
+        with suppress(DamagedError):
             history = _own(store).history
-        except DamagedError:
-            history = []
     if done.run not in {one.run for one in history}:
         history = [*history, done]
     write_durably(store.state / _NAME, msgspec.json.format(msgspec.json.encode(_Own(done.target, done.at, history))))

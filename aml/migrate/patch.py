@@ -139,8 +139,9 @@ def apply_patch(record: JsonObject, patch: Patch) -> JsonObject:
             changed.insert(len(changed), key, value)
         else:
             members[place] = members[place].with_value(value)
-    for key, value in ((key, _patched(changed, key, inner)) for key, inner in patch.inside):
-        members[_known(changed, key)] = members[_known(changed, key)].with_value(value)
+    for key, inner in patch.inside:
+        place = _known(changed, key)
+        members[place] = members[place].with_value(_patched(members[place].value, inner))
     _arrange(changed, patch)
     return changed
 
@@ -151,8 +152,8 @@ def _arrange(record: JsonObject, patch: Patch) -> None:
         record.insert(min(place, len(record)), member.key, member.value)
 
 
-def _patched(record: JsonObject, key: bytes, patch: Patch) -> bytes:
-    return apply_patch(parse_object(record.members[_known(record, key)].value), patch).to_bytes()
+def _patched(value: bytes, patch: Patch) -> bytes:
+    return apply_patch(parse_object(value), patch).to_bytes()
 
 
 def _known(record: JsonObject, key: bytes) -> int:

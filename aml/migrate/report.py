@@ -116,7 +116,6 @@ def build_report(
     *,
     run: str | None,
     dry_run: bool,
-    backup: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> MigrateReport:
     """``outcomes`` are in the order in which they came about; ``left`` are files that agents wrote meanwhile, and in
@@ -138,7 +137,7 @@ def build_report(
         dry_run=dry_run,
         direction=plan.options.direction,
         target=plan.options.target,
-        backup=backup,
+        backup=None,
         files=found,
         versions=_sum(file.versions for file in found),
         migrated=sum(file.migrated for file in found),
