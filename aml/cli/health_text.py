@@ -12,10 +12,8 @@ from aml.cli.invocation import Invocation
 from aml.cli.lines import advised, amount, folded
 from aml.cli.text import count
 from aml.errors import ExitStatus
-from aml.monitor.findings import Finding, Level
+from aml.monitor.findings import Finding, Level, LevelWord, level_of
 from aml.monitor.health import NOT_RUN, OK, SKIPPED, AlertTally, CheckResult, HealthReport
-
-LevelWord = Literal["info", "warning", "error", "critical"]
 
 _INDENT = " " * 10
 
@@ -75,7 +73,7 @@ def write_health(invocation: Invocation, report: HealthReport) -> None:
     if invocation.quiet and report.status is ExitStatus.DONE:
         return
     # in a mail from cron, what does not fail would hide what does
-    lowest = Level[report.fail_on.upper()] if invocation.quiet else Level.INFO
+    lowest = level_of(report.fail_on) if invocation.quiet else Level.INFO
     for finding in report.findings:
         if finding.level >= lowest:
             _write_finding(invocation, finding)

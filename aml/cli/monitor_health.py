@@ -1,7 +1,7 @@
 """``aml monitor health``: check all that can go wrong, and tell how to mend it."""
 
 from textwrap import wrap
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -9,7 +9,7 @@ from aml.cli.health_text import health_document, write_health
 from aml.cli.invocation import Invocation
 from aml.cli.options import examples
 from aml.errors import UsageError
-from aml.monitor.findings import Level
+from aml.monitor.findings import LevelWord, level_of
 from aml.workflows.health import CHECK_NAMES, check_health
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -37,7 +37,7 @@ def health_command(
         typer.Option("--skip", metavar="NAMES", help="All checks but these, parted by commas.", show_default=False),
     ] = None,
     fail_on: Annotated[
-        Literal["info", "warning", "error", "critical"],
+        LevelWord,
         typer.Option("--fail-on", metavar="LEVEL", help="From which level on the exit status tells of a finding."),
     ] = "error",
     no_record: Annotated[
@@ -58,7 +58,7 @@ def health_command(
         settings=invocation.settings,
         checks=_names("--checks", checks),
         skip=_names("--skip", skip),
-        fail_on=Level[fail_on.upper()],
+        fail_on=level_of(fail_on),
         record=not no_record,
         secret=invocation.webhook_secret,
         warn=invocation.warn,

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, structs
 
 from aml.errors import NotFoundError, UsageError
 from aml.model.timestamps import parse_timestamp, to_iso
-from aml.monitor.findings import Finding, Level
+from aml.monitor.findings import Finding, Level, LevelWord, level_of
 
 #: Version of the file that keeps alerts.
 FORMAT = 1
@@ -28,7 +28,6 @@ _LONGEST_TEXT = 4_000
 #: More digits than this does no alert of ours have in its number.
 _MOST_DIGITS = 15
 
-LevelWord = Literal["info", "warning", "error", "critical"]
 Change = Literal["opened", "escalated", "resolved"]
 
 
@@ -137,10 +136,6 @@ class Event(Struct, frozen=True):
     alert: Alert
 
 
-def level_of(word: LevelWord) -> Level:
-    return Level[word.upper()]
-
-
 def take_up(
     known: Alerts, findings: Sequence[Finding], ran: Collection[str], now: float, lowest: Level = Level.WARNING
 ) -> tuple[Alerts, list[Event]]:
@@ -226,7 +221,7 @@ def _worst_of_each(findings: Iterable[Finding], lowest: Level) -> dict[tuple[str
 
 
 def _opened(finding: Finding, ident: str, when: str) -> Alert:
-    level = _word(finding.level)
+    level = finding.level.word
     return Alert(
         id=ident,
         check=finding.check,
@@ -247,15 +242,11 @@ def _seen_again(alert: Alert, finding: Finding, when: str) -> Alert:
     risen = finding.level > level_of(alert.level)
     return structs.replace(
         _opened(finding, alert.id, alert.opened),
-        highest=_word(max(finding.level, level_of(alert.highest))),
+        highest=max(finding.level, level_of(alert.highest)).word,
         updated=when,
         count=alert.count + 1,
         acknowledged=None if risen else alert.acknowledged,
     )
-
-
-def _word(level: Level) -> LevelWord:
-    return level.word  # type: ignore[return-value]  # the words are the names of the levels
 
 
 def _text(text: str) -> str:

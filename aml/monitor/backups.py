@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from aml.ledger.operations import Operation, last_operations, last_successes
 from aml.model.timestamps import to_iso
-from aml.repository.destination import Destination
+from aml.repository.local_folder import LocalFolder
 from aml.repository.manifest import Scope
-from aml.repository.snapshots import Snapshot, list_snapshots
+from aml.repository.snapshots import Snapshot, Snapshots
 from aml.store.open import Store
 
 #: What a repository's own keys begin with: archives and quarantine may lie in the same folder.
@@ -41,21 +43,19 @@ class BackupsSeen(Struct, frozen=True):
     incomplete: str | None = None
 
 
-def look_at_backups(store: Store, destination: Destination, name: str) -> BackupsSeen:
-    """What there is in a repository, which is called ``name``; nothing, where there is none yet.
+def look_at_backups(store: Store, destination: LocalFolder, found: Snapshots) -> BackupsSeen:
+    """What there is in a repository, of which ``found`` are the backups; nothing, where there is none yet.
 
     Raises FileAccessError where it cannot be listed.
     """
     entries = destination.entries("")
-    found = list_snapshots(destination)
     complete = found.complete(Scope())
-    newest = max(complete, key=_order, default=None)
-    full = max((one for one in complete if one.manifest.kind == "full"), key=_order, default=None)
-    whole = (one for one in found.readable if one.manifest.scope == Scope())
-    last_whole = max(whole, key=_order, default=None)
+    newest = _last(complete)
+    full = _last([one for one in complete if one.manifest.kind == "full"])
+    last_whole = _last([one for one in found.readable if one.manifest.scope == Scope()])
     last, succeeded = last_operations(store), last_successes(store)
     return BackupsSeen(
-        repository=name,
+        repository=str(destination),
         count=len(found.readable),
         complete=len(found.complete()),
         stored_bytes=sum(entry.size for entry in entries if entry.key.startswith(_OWN)),
@@ -72,8 +72,8 @@ def look_at_backups(store: Store, destination: Destination, name: str) -> Backup
     )
 
 
-def _order(snapshot: Snapshot) -> tuple[int, str]:
-    return snapshot.manifest.sequence, snapshot.id
+def _last(ordered: Sequence[Snapshot]) -> Snapshot | None:
+    return ordered[-1] if ordered else None
 
 
 def _made(snapshot: Snapshot | None) -> str | None:

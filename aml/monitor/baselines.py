@@ -15,7 +15,7 @@ from aml.repository.destination import Destination
 from aml.repository.index import load_index
 from aml.repository.manifest import Listing, ListingRef, Scope
 from aml.repository.reader import Reader
-from aml.repository.snapshots import Snapshot, list_snapshots
+from aml.repository.snapshots import Snapshot, Snapshots
 from aml.store.open import Store
 
 #: So many of the newest backups are looked at.
@@ -31,20 +31,22 @@ class Baseline(Struct, frozen=True):
     backup: str | None = None
 
 
-def baselines(store: Store, destination: Destination, since: float, now: float) -> Iterator[Baseline]:
+def baselines(
+    store: Store, destination: Destination, snapshots: Snapshots, since: float, now: float
+) -> Iterator[Baseline]:
     """What is known of the time from ``since`` to ``now``, backups first, since they can bring records back.
 
     A backup that cannot be read says nothing here.
     """
-    yield from _of_backups(destination, since, now)
+    yield from _of_backups(destination, snapshots, since, now)
     with suppress(AmlError):
         for sample in read_samples(store):
             if since <= sample.time <= now and sample.agents:
                 yield Baseline(sample.time, {name: one[1] for name, one in sample.agents.items()}, "a sample")
 
 
-def _of_backups(destination: Destination, since: float, now: float) -> Iterator[Baseline]:
-    complete = list_snapshots(destination).complete(Scope())
+def _of_backups(destination: Destination, snapshots: Snapshots, since: float, now: float) -> Iterator[Baseline]:
+    complete = snapshots.complete(Scope())
     within = [one for one in complete if since <= one.manifest.time.timestamp() <= now][-_MOST_BACKUPS:]
     if not within:
         return

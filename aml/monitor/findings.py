@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal, cast
 
 from msgspec import Struct
+
+LevelWord = Literal["info", "warning", "error", "critical"]
 
 
 class Level(IntEnum):
@@ -16,9 +19,13 @@ class Level(IntEnum):
     CRITICAL = 3
 
     @property
-    def word(self) -> str:
+    def word(self) -> LevelWord:
         """The level as it is written in answers, settings and files."""
-        return self.name.lower()
+        return cast("LevelWord", self.name.lower())
+
+
+def level_of(word: LevelWord) -> Level:
+    return Level[word.upper()]
 
 
 class Finding(Struct, frozen=True):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from aml.errors import AmlError, ExitStatus
 from aml.fs.access import explain
 from aml.monitor.checks.check import Check, Measure
-from aml.monitor.findings import Finding, Level
+from aml.monitor.findings import Finding, Level, LevelWord
 from aml.monitor.inspection import Inspection
 
 #: States of a check beside the words of levels: it passed; it could not be run; nobody asked for it.
@@ -58,7 +58,7 @@ class HealthReport(Struct, frozen=True):
 
     time: str
     level: str
-    fail_on: str
+    fail_on: LevelWord
     agents: int | None
     records: int | None
     checks: tuple[CheckResult, ...]

@@ -17,6 +17,7 @@ from aml.monitor.reading import JUDGED, FileFacts, read_files
 from aml.monitor.survey import Role, StoreFile, Survey, survey_store
 from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
+from aml.repository.snapshots import Snapshots, list_snapshots
 from aml.store.layout import is_agent_name
 from aml.store.open import Store
 from aml.store.sizes import size_of_store
@@ -113,9 +114,14 @@ class Inspection:
             return {}
 
     @_Part
+    def snapshots(self) -> Snapshots:
+        """The manifests of all backups. Raises FileAccessError where the repository cannot be listed."""
+        return list_snapshots(self.destination)
+
+    @_Part
     def backups(self) -> BackupsSeen:
         """What there is of backups. Raises FileAccessError where the repository cannot be listed."""
-        return look_at_backups(self.store, self.destination, str(self.destination))
+        return look_at_backups(self.store, self.destination, self.snapshots)
 
     @_Part
     def operations(self) -> dict[str, Operation]:

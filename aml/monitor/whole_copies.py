@@ -12,7 +12,7 @@ from aml.repository.destination import Destination
 from aml.repository.index import load_index
 from aml.repository.manifest import Listing, ListingRef
 from aml.repository.reader import Reader
-from aml.repository.snapshots import Snapshot, list_snapshots
+from aml.repository.snapshots import Snapshot, Snapshots
 from aml.store.layout import agent_of
 from aml.store.open import Store
 
@@ -20,12 +20,14 @@ from aml.store.open import Store
 _MOST_BACKUPS = 50
 
 
-def newest_whole(store: Store, destination: Destination, paths: Collection[str]) -> dict[str, Snapshot]:
+def newest_whole(
+    store: Store, destination: Destination, backups: Snapshots, paths: Collection[str]
+) -> dict[str, Snapshot]:
     """By path, the newest backup that holds this file whole, and not as it is now; backups that cannot be read do not.
 
     Raises FileAccessError, and DamagedError where the repository itself cannot be read.
     """
-    snapshots = sorted(list_snapshots(destination).readable, key=lambda one: (-one.manifest.sequence, one.id))
+    snapshots = sorted(backups.readable, key=lambda one: (-one.manifest.sequence, one.id))
     if not (snapshots and paths):
         return {}
     wanted = {path: _digest(store, path) for path in paths}

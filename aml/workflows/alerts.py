@@ -17,10 +17,10 @@ from aml.model.timestamps import SECONDS_PER_DAY, to_iso
 from aml.model.undecodable import encodable
 from aml.monitor.address import Address, parse_address
 from aml.monitor.alert_file import Warn, change_alerts, read_alerts
-from aml.monitor.alerts import Alert, Alerts, Change, Event, acknowledge, forget, level_of, resolve
+from aml.monitor.alerts import Alert, Alerts, Change, Event, acknowledge, forget, resolve
 from aml.monitor.alerts import take_up as taken_up
 from aml.monitor.deliveries import MOST_WAITING, Sender, drop_stale, message, new_id, queue
-from aml.monitor.findings import Finding
+from aml.monitor.findings import Finding, level_of
 from aml.monitor.sending import Patience, Sent, send_waiting
 from aml.monitor.signing import Key, read_key
 from aml.store.open import DEFAULT_STORE, Store

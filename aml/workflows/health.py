@@ -108,7 +108,7 @@ def _to_alerts(
 
 def _noted(store: Store, report: HealthReport, seconds: float) -> list[str]:
     """Note the run as the last of its kind; returns why that failed, if so."""
-    counts = {one.word: sum(finding.level is one for finding in report.findings) for one in Level}
+    counts: dict[str, int] = {one.word: sum(finding.level is one for finding in report.findings) for one in Level}
     try:
         note_operation(store, Operation("health", report.time, seconds, int(report.status), "", counts))
     except AmlError as error:

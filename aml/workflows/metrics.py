@@ -22,6 +22,7 @@ from aml.monitor.backups import BackupsSeen, look_at_backups
 from aml.monitor.collect import Told, collect, sample_of
 from aml.monitor.metrics import Metrics
 from aml.monitor.samples import Sample, append_sample, read_samples
+from aml.repository.snapshots import list_snapshots
 from aml.store.open import Store, settings_file_for
 from aml.workflows.conditions import Conditions, destination_of, repository_folder
 from aml.workflows.notes import stranger_notes
@@ -93,7 +94,7 @@ def collect_metrics(
 def _backups(store: Store, conditions: Conditions, left_out: list[str]) -> BackupsSeen | None:
     destination = destination_of(store, conditions, writes=False)
     try:
-        return look_at_backups(store, destination, str(destination))
+        return look_at_backups(store, destination, list_snapshots(destination))
     except AmlError as error:
         left_out.append(f"left out: the backups: {error.message}")
         return None

@@ -9,8 +9,8 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aml.monitor.alerts import Alert, Alerts, acknowledge, forget, level_of, resolve, take_up
-from aml.monitor.findings import Finding, Level
+from aml.monitor.alerts import Alert, Alerts, acknowledge, forget, resolve, take_up
+from aml.monitor.findings import Finding, Level, level_of
 from tests.support.records import NOW
 
 CHECKS, SUBJECTS = ("backup", "caps", "index"), ("", "alpha", "beta/patterns")

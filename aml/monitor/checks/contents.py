@@ -57,7 +57,7 @@ def _whole_copies(seen: Inspection, paths: list[str]) -> dict[str, Snapshot] | N
     from aml.monitor.whole_copies import newest_whole  # which needs to know repositories from within
 
     try:
-        return newest_whole(seen.store, seen.destination, paths)
+        return newest_whole(seen.store, seen.destination, seen.snapshots, paths)
     except AmlError:
         # what is wrong with the backups is told by their own checks
         return None

@@ -126,7 +126,7 @@ def _collapse(seen: Inspection) -> Measure:
     removed = list(_removed_since(seen, since))
     findings: dict[str, Finding] = {}
     worst = 0.0
-    for base in baselines(seen.store, seen.destination, since, seen.now):
+    for base in baselines(seen.store, seen.destination, seen.snapshots, since, seen.now):
         for agent, before in base.records.items():
             if agent in unknown or not before:
                 continue
