@@ -85,10 +85,11 @@ def _cron(project: Path, today: datetime) -> None:
 
 
 def _aml(project: Path, moment: datetime, *words: str) -> None:
-    streams = Streams(StringIO(), StringIO(), StringIO())
+    told = StringIO()
+    streams = Streams(StringIO(), told, StringIO())
     status = run(words, streams=streams, environment={}, clock=moment.timestamp, folder=project)
     if status not in (0, 3, 4, 5):
-        raise SystemExit(f"aml {' '.join(words)} ended with {status}:\n{streams.err.getvalue()}")  # type: ignore[attr-defined]
+        raise SystemExit(f"aml {' '.join(words)} ended with {status}:\n{told.getvalue()}")
     # the locks that a run gave back are those of yesterday
     notes = project / ".loom" / "memory.aml" / "locks.jsonl"
     notes.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from aml.errors import AmlError
-from aml.ledger.runs import REMOVING, Journal
 from aml.model.kinds import KINDS
 from aml.store.open import Store, find_store, open_store
 
@@ -33,6 +32,8 @@ def complete_kind(incomplete: str) -> list[str]:
 
 def complete_prune_run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of prune runs, the newest first, that begin with what was typed."""
+    from aml.ledger.runs import REMOVING, Journal
+
     try:
         journal = Journal(_store(ctx))
         fitting = [run_id for run_id in reversed(journal.ids()) if run_id.startswith(incomplete)]

@@ -11,7 +11,6 @@ from aml.cli.options import GLOBAL_OPTIONS
 from aml.cli.text import write_table
 from aml.config import Setting, as_toml, load_settings
 from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError, UsageError
-from aml.fs.durable import write_output
 
 app = typer.Typer(
     add_completion=False,
@@ -109,6 +108,8 @@ def init_command(
     path = _settings_path(invocation)
     if path.exists():
         raise FileAccessError(f"{path} exists already", advice="edit it, or move it away first")
+    from aml.fs.durable import write_output
+
     write_output(path, text.encode(), mode=0o644)
     return invocation.answer(Written(str(path)), ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
 

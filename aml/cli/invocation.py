@@ -56,7 +56,6 @@ class Invocation:
         self.environment = environment
         self.clock = clock
         self.now = clock()
-        self._clock = clock
         self.folder = folder
         self.command = ""
         self.store_option: str | None = None
@@ -143,12 +142,14 @@ class Invocation:
         from aml.workflows.conditions import Conditions  # only commands that work on records need all that it needs
 
         settings = self.settings
-        repository: Path | None = None
-        if self.repository_option:
-            repository = self.folder / self.repository_option
-        elif settings.backup.repository:
-            repository = store.root.parent / settings.backup.repository
+        repository = self._repository(store.root, settings)
         return Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock, repository=repository)
+
+    def _repository(self, root: Path, settings: Settings) -> Path | None:
+        """The repository of the store at ``root`` where the command line or the settings name one."""
+        if self.repository_option:
+            return self.folder / self.repository_option
+        return root.parent / settings.backup.repository if settings.backup.repository else None
 
     def spell(self, *words: str) -> str:
         """A command line that means this store, to be typed as it is."""
@@ -214,7 +215,7 @@ class Invocation:
             self.command,
             store=root,
             own_folders=[] if root is None else self._own_folders(root, settings),
-            clock=self._clock,
+            clock=self.clock,
             environment=self.environment,
             tell=self._tell_of_log,
             settings_file=self.settings_path(),
@@ -223,9 +224,7 @@ class Invocation:
     def _own_folders(self, root: Path, settings: Settings) -> list[Path]:
         """Where agents and AML keep their files, and nobody else."""
         store = Store(root)
-        repository = self.folder / self.repository_option if self.repository_option else None
-        if settings.backup.repository:
-            repository = repository or root.parent / settings.backup.repository
+        repository = self._repository(root, settings)
         return [store.root, store.state, store.keep, *([repository] if repository else [])]
 
     def _tell_of_log(self, error: AmlError) -> None:

@@ -148,8 +148,9 @@ def _run(invocation: Invocation, arranged: list[str]) -> int:
         invocation.out.write(help_wanted.format_message() + "\n")
         return int(ExitStatus.USAGE)
     except ClickException as error:
-        if getattr(error, "ctx", None) is not None:
-            invocation.command = command_of(error.ctx)  # type: ignore[attr-defined]
+        # only some of them know where they came up
+        if (ctx := getattr(error, "ctx", None)) is not None:
+            invocation.command = command_of(ctx)
         return invocation.fail(_as_usage_error(error, invocation.command))
     except AmlError as error:
         return invocation.fail(error)

@@ -12,7 +12,7 @@ from aml.errors import AmlError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE
 from aml.index.index import Index
-from aml.model.timestamps import parse_timestamp, to_iso
+from aml.model.timestamps import SECONDS_PER_DAY, parse_timestamp, to_iso
 from aml.monitor.alert_file import read_alerts
 from aml.monitor.alerts import Alert
 from aml.monitor.health import HealthReport
@@ -33,7 +33,7 @@ _RUNS, _BACKUPS = 50, 10
 #: Where a page tells that it is a report.
 _HEAD_BYTES = 1024
 #: Alerts that are over are told of for so long (seconds).
-_RECENT = 7 * 86_400.0
+_RECENT = 7 * SECONDS_PER_DAY
 
 
 def make_report(

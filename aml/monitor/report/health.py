@@ -15,6 +15,7 @@ from aml.monitor.report.commands import parted
 from aml.monitor.report.content import Fact, Heading, Section, Table, ago
 from aml.monitor.report.data import Overall, ReportData, State
 from aml.monitor.report.memory import now_of
+from aml.store.open import DEFAULT_STORE
 
 #: Findings that are told at the top; all stand among the checks.
 _FIRST = 5
@@ -76,7 +77,7 @@ def where_to_type(data: ReportData) -> str:
     if not any(is_command for one in urgent(data)[0] for _, is_command in parted(one.finding.advice)):
         return ""
     path = PurePath(data.store)
-    if path.parts[-2:] == (".loom", "memory"):
+    if path.parts[-2:] == DEFAULT_STORE.parts:
         return f"Commands are to be typed in {path.parent.parent}."
     return f"Commands are to be typed with --store {quote(data.store)}."
 

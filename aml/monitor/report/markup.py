@@ -37,6 +37,11 @@ def joined(children: Iterable[Child]) -> Markup:
     return Markup("".join(one if isinstance(one, Markup) else _escaped(one) for one in children))
 
 
+def decimal(number: float) -> str:
+    """A coordinate: more digits would only take room."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
 def _attribute(key: str, value: Value) -> str:
     if value is None or value is False:
         return ""
@@ -48,6 +53,5 @@ def _escaped(value: Child) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        # a coordinate: more digits would only take room
-        return f"{value:.2f}".rstrip("0").rstrip(".")
+        return decimal(value)
     return printable(str(value)).translate(_ENTITIES)

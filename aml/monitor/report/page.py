@@ -298,8 +298,8 @@ def _tables(section: Section) -> tuple[Markup, ...]:
     return tuple(table(one) for one in section.tables)
 
 
-def _plain(section: Section, *, class_: str = "card") -> Markup:
-    return card(section, facts_list(section.facts), *_tables(section), class_=class_)
+def _plain(section: Section) -> Markup:
+    return card(section, facts_list(section.facts), *_tables(section))
 
 
 def _pair(*two: Markup, look: str = "pair") -> Markup:

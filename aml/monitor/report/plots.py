@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from aml.monitor.report.markup import Child, Markup, Value, joined, tag
+from aml.monitor.report.markup import Child, Markup, Value, decimal, joined, tag
 from aml.monitor.report.scales import Mark, byte_marks, count_marks, minute_of, short_count, time_marks
 
 Unit = Literal["bytes", "count"]
@@ -236,4 +236,4 @@ def _title(words: str) -> Markup:
 
 
 def _percent(number: float) -> str:
-    return f"{number:.2f}".rstrip("0").rstrip(".") + "%"
+    return f"{decimal(number)}%"

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from aml.model.timestamps import SECONDS_PER_DAY, to_iso
 from aml.model.units import size
+from aml.monitor.report.content import minute
 
 #: Steps of a decimal axis, and of one of bytes, within one power of 10 or of 1024.
 _DECIMAL = (1.0, 2.0, 5.0)
@@ -125,4 +126,4 @@ def short_size(octets: float) -> str:
 
 def minute_of(moment: float) -> str:
     """Day and minute in UTC: ``2026-11-21 03:17``."""
-    return to_iso(moment)[:16].replace("T", " ")
+    return minute(to_iso(moment))
