@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
 from aml.store.open import open_store
 from tests.cli.running import PROJECT, Answer, aml, kept, small_store
-from tests.contract.backing_up import create_backup, give_to_nobody, memory_of, project_in, unprivileged
+from tests.contract.backing_up import create_backup, give_to_nobody, in_commons, memory_of, project_in, unprivileged
 from tests.contract.checking import store_with
 from tests.support.records import NOW, pattern
 from tests.support.stores import make_store, tree_digest, write_array
@@ -278,15 +277,8 @@ def test_health_is_there_in_python(project: Path) -> None:
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
-    folder.chmod(0o755)
-    project_in(folder)
-    give_to_nobody(folder)
-    yield folder
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir():
-            path.chmod(0o755)
-    shutil.rmtree(folder)
+    with in_commons(project_in) as folder:
+        yield folder
 
 
 def test_a_read_only_checkout_is_checked_and_nothing_is_written(commons: Path) -> None:

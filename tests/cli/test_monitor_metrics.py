@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.running import PROJECT, Answer, aml, aml_child, old, small_store
+from tests.contract.backing_up import unprivileged
 from tests.support.records import NOW, decision, pattern, solution
 from tests.support.stores import make_store, tree_digest
 
@@ -199,35 +199,6 @@ def test_a_folder_that_is_not_there_is_named(project: Path) -> None:
 
 # ---- stores that nobody may write to
 
-#: What a child does: give up root's rights, which no mode binds, then run.
-_AS_NOBODY = """
-import json, os, sys
-from pathlib import Path
-from tests.cli.running import aml, small_store
-import tempfile
-with tempfile.TemporaryDirectory() as scratch:
-    aml(small_store(Path(scratch)), "monitor", "metrics")
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-answer = aml(Path("/"), *sys.argv[1:])
-print(json.dumps([answer.status, answer.out, answer.err]))
-"""
-
-
-def unprivileged(*words: str) -> Answer:
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, *words],
-        cwd="/",
-        env=os.environ | {"PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return Answer(*json.loads(done.stdout))
-
 
 @pytest.fixture
 def checkout() -> Iterator[Path]:
@@ -252,7 +223,7 @@ def test_a_checkout_that_is_read_only_has_figures(checkout: Path, words: list[st
         assert aml(checkout, *METRICS).status == 0
     _set_modes(checkout, 0o555)
     before = tree_digest(checkout)
-    answer = unprivileged("--store", str(checkout / ".loom/memory"), *METRICS, "--json", *words)
+    answer = unprivileged(checkout, *METRICS, "--json", *words)
     assert answer.status == 0, answer
     assert answer.envelope["data"]["metrics"]["counts"]["records"] == 2
     assert answer.envelope["data"]["recorded"] is False

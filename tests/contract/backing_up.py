@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +212,18 @@ def give_to_nobody(folder: Path) -> None:
     if os.geteuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+@contextmanager
+def in_commons(fill: Callable[[Path], object]) -> Iterator[Path]:
+    """A project that any user can get to, as ``fill`` makes it in a folder, and that belongs to the one whom
+    ``unprivileged`` acts as; gone with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
+    folder.chmod(0o755)
+    fill(folder)
+    give_to_nobody(folder)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and os.geteuid() != 0:
+            path.chmod(0o755)
+    shutil.rmtree(folder)

@@ -156,3 +156,9 @@ def left_behind(project: Path) -> list[str]:
                 found.append(f"{run.name} is begun")
     quarantine = list(loom.glob("*-backup/quarantine/*"))
     return sorted(found + [path.relative_to(loom).as_posix() for path in quarantine])
+
+
+def assert_untouched(memory: Path, before: dict[str, Any], project: Path) -> None:
+    """The store is what ``tree_digest`` told of it before, and no run has left anything."""
+    assert tree_digest(memory) == before
+    assert left_behind(project) == []

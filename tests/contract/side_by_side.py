@@ -19,7 +19,6 @@ from tests.cli.running import PROJECT, Answer, aml_child
 from tests.support.live_writer import fresh_pattern
 from tests.support.stores import Form, make_store, read_array
 
-NODE_WRITER = Path(__file__).parents[1] / "support" / "node_writer.mjs"
 AGENTS = ("alpha", "beta")
 IMPATIENT = Conditions(locks=LockPolicy(timeout=2, rest=0))
 

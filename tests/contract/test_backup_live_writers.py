@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +13,6 @@ from aml.store.open import open_store
 from aml.workflows.backup import backup
 from tests.cli.running import aml_child
 from tests.contract.side_by_side import (
-    NODE_WRITER,
     assert_all_sound,
     contents,
     ids_of,
@@ -119,10 +116,7 @@ def test_no_acknowledged_write_is_lost_over_a_longer_time(tmp_path: Path) -> Non
 
 
 @pytest.mark.node
-def test_no_acknowledged_write_of_a_node_agent_is_lost_while_the_store_is_restored(tmp_path: Path) -> None:
-    node, modules = shutil.which("node"), os.environ.get("AML_TEST_NODE_MODULES")
-    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
-    if not (node and there):
-        reason = "node is missing, or AML_TEST_NODE_MODULES names no node_modules with proper-lockfile and pako"
-        (pytest.fail if os.environ.get("AML_REQUIRE_NODE") == "1" else pytest.skip)(reason)
-    restore_while_writing(tmp_path, "gzip", 5, [[str(node), str(NODE_WRITER)], ()])
+def test_no_acknowledged_write_of_a_node_agent_is_lost_while_the_store_is_restored(
+    tmp_path: Path, node_writer: list[str]
+) -> None:
+    restore_while_writing(tmp_path, "gzip", 5, [node_writer, ()])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from tests.contract.compressing import GZIP
 from tests.support.live_writer import fresh_pattern, start_writer
 from tests.support.stores import make_store, read_array
 
-NODE_WRITER = Path(__file__).parents[1] / "support" / "node_writer.mjs"
 COMPRESS = ("optimize", "compress", "--age-days", "0", "--json")
 
 
@@ -55,10 +52,5 @@ def test_h30_no_acknowledged_write_of_a_live_agent_is_lost(tmp_path: Path) -> No
 
 
 @pytest.mark.node
-def test_h30_no_acknowledged_write_of_a_node_agent_is_lost(tmp_path: Path) -> None:
-    node, modules = shutil.which("node"), os.environ.get("AML_TEST_NODE_MODULES")
-    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
-    if not (node and there):
-        reason = "node is missing, or AML_TEST_NODE_MODULES names no node_modules with proper-lockfile and pako"
-        (pytest.fail if os.environ.get("AML_REQUIRE_NODE") == "1" else pytest.skip)(reason)
-    check_side_by_side(tmp_path, 5, [[str(node), str(NODE_WRITER)], ()])
+def test_h30_no_acknowledged_write_of_a_node_agent_is_lost(tmp_path: Path, node_writer: list[str]) -> None:
+    check_side_by_side(tmp_path, 5, [node_writer, ()])

@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.contract.backing_up import (
     forge,
     give_to_nobody,
     ids_in,
+    in_commons,
     memory_of,
     packs_of,
     project_in,
@@ -34,16 +34,8 @@ from tests.support.stores import make_store, read_array, tree_digest, write_arra
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
-    """A project that any user can get to, and that belongs to the one whom ``unprivileged`` acts as."""
-    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
-    folder.chmod(0o755)
-    project_in(folder)
-    give_to_nobody(folder)
-    yield folder
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir() and os.geteuid() != 0:
-            path.chmod(0o755)
-    shutil.rmtree(folder)
+    with in_commons(project_in) as folder:
+        yield folder
 
 
 def _project_to_prune(folder: Path) -> Path:

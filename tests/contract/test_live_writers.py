@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -38,7 +37,6 @@ from tests.support.live_writer import (
 from tests.support.records import NOW, pattern
 from tests.support.stores import Form, make_store, read_array, tree_digest
 
-NODE_WRITER = Path(__file__).parents[1] / "support" / "node_writer.mjs"
 ALL_MAY_GO = PruneOptions(limits=Limits(run_share=1.0, window_share=1.0))
 
 
@@ -178,20 +176,6 @@ def check_side_by_side(tmp_path: Path, form: Form, seconds: float, programs: Seq
     store, at_first, seen = live_run(tmp_path, form, seconds, programs)
     check_nothing_was_lost(store, at_first, seen)
     check_both_sides_worked(store, seen, seconds)
-
-
-@pytest.fixture
-def node_writer() -> list[str]:
-    """The command that starts the writer in Node; skips where it cannot run, unless AML_REQUIRE_NODE is 1."""
-    node = shutil.which("node")
-    modules = os.environ.get("AML_TEST_NODE_MODULES")
-    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
-    if node and there:
-        return [node, str(NODE_WRITER)]
-    reason = "node is missing, or AML_TEST_NODE_MODULES names no node_modules with proper-lockfile and pako"
-    if os.environ.get("AML_REQUIRE_NODE") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.mark.parametrize("form", ["gzip", pytest.param("plain", marks=pytest.mark.slow)])

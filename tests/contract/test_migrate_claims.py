@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from aml.errors import ExitStatus
 from tests.cli.running import PROJECT, aml
 from tests.contract.moving import (
     ROUND,
+    assert_untouched,
     cases,
     elements,
     left_behind,
@@ -33,12 +33,6 @@ from tests.support.live_writer import agent_lock
 from tests.support.records import NOW, pattern
 from tests.support.schema_versions import NEWEST, VERSIONS
 from tests.support.stores import Form, make_store, tree_digest
-
-
-def assert_untouched(memory: Path, before: dict[str, Any], project: Path) -> None:
-    assert tree_digest(memory) == before
-    assert left_behind(project) == []
-
 
 # ---- what is claimed
 

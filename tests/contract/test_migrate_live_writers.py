@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -22,7 +21,6 @@ from tests.support.live_writer import Acknowledged, Writer, agent_lock, fresh_pa
 from tests.support.schema_versions import NEWEST, read_meaning
 from tests.support.stores import Form, make_store, read_array
 
-NODE_WRITER = Path(__file__).parents[1] / "support" / "node_writer.mjs"
 AGENTS = ("alpha", "beta")
 
 
@@ -107,20 +105,6 @@ def converge(store: Path, records: int) -> None:
 @pytest.mark.parametrize("form", ["gzip", "plain"])
 def test_h30_no_acknowledged_write_is_lost_while_a_store_goes_up_and_down(tmp_path: Path, form: Form) -> None:
     check_side_by_side(tmp_path, form, seconds=20, programs=[(), ()])
-
-
-@pytest.fixture
-def node_writer() -> list[str]:
-    """The command that starts the writer in Node; skips where it cannot run, unless AML_REQUIRE_NODE is 1."""
-    node = shutil.which("node")
-    modules = os.environ.get("AML_TEST_NODE_MODULES")
-    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
-    if node and there:
-        return [node, str(NODE_WRITER)]
-    reason = "node is missing, or AML_TEST_NODE_MODULES names no node_modules with proper-lockfile and pako"
-    if os.environ.get("AML_REQUIRE_NODE") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.mark.node

@@ -12,6 +12,7 @@ import pytest
 
 from aml.errors import ExitStatus
 from tests.contract.moving import (
+    assert_untouched,
     cases,
     elements,
     left_behind,
@@ -25,12 +26,6 @@ from tests.contract.moving import (
 from tests.support.records import pattern, solution
 from tests.support.schema_versions import NEWEST
 from tests.support.stores import Form, make_store, tree_digest
-
-
-def assert_untouched(memory: Path, before: dict[str, Any], project: Path) -> None:
-    assert tree_digest(memory) == before
-    assert left_behind(project) == []
-
 
 # ---- odd things in the store
 

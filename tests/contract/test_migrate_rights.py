@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aml.errors import ExitStatus
-from tests.contract.backing_up import give_to_nobody, unprivileged
+from tests.contract.backing_up import in_commons, unprivileged
 from tests.contract.moving import elements, left_behind, record_files, small_store, versions_of
 from tests.support.schema_versions import NEWEST
 from tests.support.stores import tree_digest
@@ -21,16 +18,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
-    """A project that any user can get to, and that belongs to the one whom ``unprivileged`` acts as."""
-    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
-    folder.chmod(0o755)
-    small_store(folder)
-    give_to_nobody(folder)
-    yield folder
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir() and os.geteuid() != 0:
-            path.chmod(0o755)
-    shutil.rmtree(folder)
+    with in_commons(small_store) as folder:
+        yield folder
 
 
 def test_a_file_that_may_not_be_read_stops_all_or_is_left(commons: Path) -> None:

@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak.soak import node_writer, soak
+from tests.soak.soak import soak
+from tests.support.live_writer import node_writer
 
 
 def main() -> int:

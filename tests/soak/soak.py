@@ -27,10 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import aml
-from tests.support.live_writer import Acknowledged, Writer, fresh_pattern, start_writer, unused_pattern
+from tests.support.live_writer import Acknowledged, Writer, fresh_pattern, node_writer, start_writer, unused_pattern
 from tests.support.stores import gunzipped, make_store, read_array
-
-NODE_WRITER = Path(__file__).parents[1] / "support" / "node_writer.mjs"
 
 #: One round; {run} is the last run that removed anything, without which the line is left out. What puts another state
 #: in place of the store (a restore) takes back acknowledged writes on purpose, and goes to a folder here.
@@ -89,13 +87,6 @@ class Seen:
                 f"waited {statistics.median(waits):.2f} s (median), {max(waits):.2f} s (longest)"
             )
         yield from (f"PROBLEM: {problem}" for problem in self.problems)
-
-
-def node_writer() -> list[str]:
-    """The command of the writer in Node; nothing where it cannot run."""
-    node, modules = shutil.which("node"), os.environ.get("AML_TEST_NODE_MODULES")
-    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
-    return [node, str(NODE_WRITER)] if node and there else []
 
 
 def soak(

@@ -11,6 +11,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -235,6 +236,13 @@ def start_writer(
     for file in files:
         words += ["--file", str(file)]
     return Writer(subprocess.Popen(words, stderr=subprocess.PIPE, text=True), log)
+
+
+def node_writer() -> list[str]:
+    """The command of the same writer in Node, for ``start_writer``; nothing where it cannot run."""
+    node, modules = shutil.which("node"), os.environ.get("AML_TEST_NODE_MODULES")
+    there = modules and all((Path(modules) / name).is_dir() for name in ("proper-lockfile", "pako"))
+    return [node, str(Path(__file__).with_name("node_writer.mjs"))] if node and there else []
 
 
 def _die(status: int, reason: str) -> NoReturn:
