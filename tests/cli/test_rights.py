@@ -2,77 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import PROJECT, Answer, aml, kept, old
+from tests.cli.running import Answer, aml, kept, old
+from tests.contract.backing_up import NOBODY, give_to_nobody, in_commons, unprivileged
 from tests.support.stores import make_store, read_array
-
-NOBODY = 65534
 
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
-    """A folder that any user can get to, with a store of two agents in it that belongs to whoever runs AML below."""
-    folder = Path(tempfile.mkdtemp(prefix="aml-test-"))
-    folder.chmod(0o755)
-    make_store(folder, {name: {"patterns": [old("o"), kept("k1"), kept("k2")]} for name in ("alpha", "beta")})
-    _give(folder, NOBODY)
-    yield folder
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir() and os.geteuid() != 0:
-            path.chmod(0o755)
-    shutil.rmtree(folder)
-
-
-def _give(folder: Path, user: int) -> None:
-    if os.geteuid() == 0:
-        for path in [folder, *folder.rglob("*")]:
-            os.chown(path, user, user)
-
-
-#: What a child does: load all that a run loads, give up root's rights, which no mode binds, then run.
-_AS_NOBODY = """
-import json, os, sys, tempfile, time
-from pathlib import Path
-from tests.cli.running import aml, small_store
-with tempfile.TemporaryDirectory() as scratch:
-    project = small_store(Path(scratch))
-    for words in (["prune", "--json"], ["prune", "-v"], ["prune", "history"], ["prune", "undo", "x"]):
-        aml(project, *words)
-    watching = [["monitor", "health"], ["monitor", "metrics"], ["backup", "create"]] if "monitor" in sys.argv else []
-    for words in watching:
-        aml(project, *words)
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-answer = aml(Path("/"), "--store", *sys.argv[1:], now=time.time())
-print(json.dumps([answer.status, answer.out, answer.err]))
-"""
+    """A store of two agents."""
+    agents = {name: {"patterns": [old("o"), kept("k1"), kept("k2")]} for name in ("alpha", "beta")}
+    with in_commons(lambda folder: make_store(folder, agents)) as folder:
+        yield folder
 
 
 def _unprivileged(folder: Path, *words: str) -> Answer:
-    """One call by a user whom modes bind: the present one, or where that is root, nobody."""
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, str(folder / ".loom/memory"), *words],
-        cwd="/",
-        env=os.environ | {"PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return Answer(*json.loads(done.stdout))
+    """One call, now, by a user whom modes bind."""
+    return unprivileged(folder, *words, now=time.time())
 
 
 LACKS = [
@@ -98,7 +51,7 @@ def test_a_missing_right_is_named_with_the_command_that_mends_it(
     if "memory.aml" in lacking or "memory-backup" in lacking:
         assert _unprivileged(commons, "prune", "--max-loss", "0%").status == 3
         (commons / ".loom/memory-backup/archives").mkdir(parents=True, exist_ok=True)
-        _give(commons, NOBODY)
+        give_to_nobody(commons)
     subject = commons / lacking
     subject.chmod(mode)
     answer = _unprivileged(commons, "prune", "--max-loss", "100%")
@@ -178,7 +131,7 @@ def test_what_cannot_be_looked_into_hides_nothing_else_from_those_who_watch(
 ) -> None:
     assert _unprivileged(commons, "prune", "--max-loss", "0%").status == 3
     (commons / ".loom/memory-backup/snapshots").mkdir(parents=True, exist_ok=True)
-    _give(commons, NOBODY)
+    give_to_nobody(commons)
     (commons / name).chmod(mode)
     health = _unprivileged(commons, "monitor", "health", "--json")
     metrics = _unprivileged(commons, "monitor", "metrics", "--json")

@@ -170,7 +170,8 @@ def plain_array(*ids: str) -> bytes:
 
 # ---- a user whom modes bind
 
-#: What a child does: load all of AML, and what it needs to read and write a backup; give up root's rights; run.
+#: What a child does: load all of AML, and what that loads when it is called (which lies where only root may read, if
+#: the environment does); give up root's rights; run.
 _AS_NOBODY = """
 import importlib, json, os, pkgutil, sys, tempfile
 from pathlib import Path
@@ -181,8 +182,13 @@ for found in pkgutil.walk_packages(aml.__path__, "aml."):
 from tests.cli.running import aml, small_store
 with tempfile.TemporaryDirectory() as scratch:
     project = small_store(Path(scratch))
-    for words in (["create", "--agent", "x"], ["create"], ["list"], ["verify", "--json"], ["drill"]):
-        aml(project, "backup", *words)
+    for words in (
+        "prune --json", "prune -v", "prune history", "prune undo x",
+        "backup create --agent x", "backup create", "backup list", "backup verify --json", "backup drill",
+        "migrate up --json", "optimize gc", "optimize index", "query --text x",
+        "monitor metrics", "monitor health", "monitor report --html report.html",
+    ):
+        aml(project, *words.split())
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
