@@ -17,6 +17,7 @@ from aml.migrate.registry import VERSIONS
 from aml.migrate.transform import MigratedArray
 from aml.model.record import RecordView
 from aml.model.timestamps import parse_timestamp
+from aml.model.undecodable import UNDECODABLE
 from aml.store.layout import RecordFile
 
 #: Where a record keeps what its present schema has no place for.
@@ -106,8 +107,8 @@ def _noted(after: Element) -> Iterator[tuple[str, bool]]:
             if is_text and text.startswith("{"):
                 try:
                     inner = _loaded(text)
-                except ValueError:
-                    continue
+                except UNDECODABLE:
+                    continue  # somebody's own text, which is nested too deep or no JSON
                 yield from _values(inner)
                 waiting.append(inner)
 

@@ -81,3 +81,11 @@ def test_a_record_that_was_to_stay_and_changed_is_told() -> None:
 )
 def test_single_values_are_compared_as_they_are_written(before: bytes, after: bytes, lost: list[str]) -> None:
     assert lost_values(before, after) == lost
+
+
+def test_a_text_of_somebody_elses_that_is_nested_without_end_is_no_obstacle() -> None:
+    deep = '{"a":' * 50_000 + "1" + "}" * 50_000
+    before = split(encode_array([{**RECORDS[0], "version": "1.0.0", "x_aml": {"theirs": deep}}]))
+    migrated = migrate_array(before, PATTERN, "1.2.0")
+    assert migrated.changed == 1
+    assert len(check_migrated(FILE, before, migrated, "1.2.0")) == 1
