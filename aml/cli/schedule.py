@@ -135,7 +135,7 @@ def place_of(invocation: Invocation, store: Store, name: str | None) -> Place:
         config=_absolute(invocation, config),
     )
     paths = [*place.program, named, place.config or "", *place.writable, sys.base_prefix, sys.prefix]
-    _refuse_control_characters(paths)
+    _refuse_control_characters([*paths, place.repository or ""])
     return structs.replace(place, needs_home=_lies_in(paths, _HOMES), needs_tmp=_lies_in(paths, _TEMPORARY))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,9 +12,10 @@ from msgspec import Struct
 from aml.cli.invocation import Invocation
 from aml.cli.schedule import File, Form, Place, place_of
 from aml.cli.text import printable
-from aml.errors import ExitStatus, FileAccessError, UsageError
+from aml.errors import AmlError, ExitStatus, FileAccessError, UsageError
 from aml.fs.access import explained
 from aml.fs.durable import write_output
+from aml.fs.files import read_regular
 from aml.store.open import Store
 
 _DEFAULT_FOLDER = "aml-schedule"
@@ -51,17 +53,34 @@ def init_schedule(invocation: Invocation, form: Form, output: str | None, name: 
             invocation, ScheduleReport(form, tuple(ScheduleFile(one.name, None, one.text) for one in files), ())
         )
     folder = _folder_for(invocation, store, output)
-    paths = [folder / one.name for one in files]
-    for path in paths:
-        if os.path.lexists(path):
+    there = _write(folder, files)
+    written = tuple(ScheduleFile(one.name, str(folder / one.name), one.text) for one in files)
+    return _answer(invocation, ScheduleReport(form, written, _steps(form, place, folder)), there)
+
+
+def _write(folder: Path, files: Sequence[File]) -> list[str]:
+    """Write the files but for those that are there already, such as from a call that was broken off; returns the paths
+    of these. Raises FileAccessError, and then writes none, where something else stands in the place of one."""
+    # a path whose bytes are not UTF-8 is written with these bytes
+    wanted = {folder / one.name: os.fsencode(one.text) for one in files}
+    there = [path for path in wanted if os.path.lexists(path)]
+    for path in there:
+        if not _holds(path, wanted[path]):
             raise FileAccessError(f"{path} exists already", advice="move it away, or name another folder by --output")
     with explained("create", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for path, one in zip(paths, files, strict=True):
-        # a path whose bytes are not UTF-8 is written with these bytes
-        write_output(path, os.fsencode(one.text), mode=_READABLE)
-    written = tuple(ScheduleFile(one.name, str(path), one.text) for path, one in zip(paths, files, strict=True))
-    return _answer(invocation, ScheduleReport(form, written, _steps(form, place, folder)))
+    for path, data in wanted.items():
+        if path not in there:
+            write_output(path, data, mode=_READABLE)
+    return [str(path) for path in there]
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether it is a file of just these bytes; whoever may not read it cannot tell, and leaves it as another's."""
+    try:
+        return read_regular(path, most=len(data)) == data
+    except AmlError:
+        return False
 
 
 def _files(form: Form, place: Place) -> tuple[File, ...]:
@@ -99,11 +118,12 @@ def _steps(form: Form, place: Place, folder: Path) -> tuple[str, ...]:
     )
 
 
-def _answer(invocation: Invocation, report: ScheduleReport) -> int:
+def _answer(invocation: Invocation, report: ScheduleReport, there: Collection[str] = ()) -> int:
     def write() -> None:
         for one in report.files:
             if one.path is not None:
-                invocation.out.write(f"wrote {printable(one.path)}\n")
+                told = "there already:" if one.path in there else "wrote"
+                invocation.out.write(f"{told} {printable(one.path)}\n")
             else:
                 invocation.out.write(one.text if len(report.files) == 1 else f"## {one.name}\n{one.text}\n")
         if report.steps:

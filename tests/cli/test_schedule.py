@@ -237,6 +237,24 @@ def test_one_file_in_the_way_keeps_all_from_being_written(tmp_path: Path) -> Non
     assert [one.name for one in (project / "units").iterdir()] == [name]
 
 
+def test_a_call_that_was_broken_off_between_two_files_is_gone_on_with(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    words = ("config", "init", "--schedule", "systemd", "--output", "units")
+    assert aml(project, *words).status == 0
+    whole = {path: path.read_bytes() for path in (project / "units").iterdir()}
+    first, second, *rest = sorted((project / "units").iterdir())
+    for path in rest:
+        path.unlink()
+    answer = aml(project, *words)
+    assert answer.status == 0
+    assert {path: path.read_bytes() for path in (project / "units").iterdir()} == whole
+    assert {f"there already: {first}", f"there already: {second}", f"wrote {rest[0]}"} <= set(answer.out.splitlines())
+    rest[0].unlink()
+    first.write_bytes(first.read_bytes() + b"# mine\n")
+    assert aml(project, *words).status == 1
+    assert not rest[0].exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
@@ -268,6 +286,11 @@ def test_a_path_with_a_line_break_is_refused(tmp_path: Path) -> None:
         answer = aml(project, "config", "init", "--schedule", form)
         assert answer.status == 2
         assert "control character" in answer.err
+    project = small_store(tmp_path / "plain")
+    for form in ("cron", "systemd"):
+        words = ("--repository", "new\n* * * * * x", "config", "init", "--schedule", form, "--print")
+        answer = aml(project, *words)
+        assert (answer.status, answer.out) == (2, ""), "a repository that is still to be made stands in every line too"
 
 
 def test_a_path_that_is_no_text_is_kept_for_cron_and_refused_for_systemd(tmp_path: Path) -> None:
