@@ -22,6 +22,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _DEFAULT_FOLDER = "aml-demo"
 _REPORT = "report.html"
 _WIDTH = 80
+#: What leads out of the new folder, such as to a repository of backups or to hooks, and what leads nowhere.
+_OWN_VARIABLES, _HARMLESS = "AML_", ("AML_STORE", "AML_STORE_ALLOW_NETWORK_STORE")
 
 
 class DemoStep(Struct, frozen=True):
@@ -62,17 +64,24 @@ def demo_command(
     _show_prune(tour, store)
     _show_backup(tour, store)
     report = _show_report(tour, project)
-    tour.say("Go on by hand: each line above works as it stands, and aml --help shows the rest.")
+    unset = f", without {', '.join(tour.left_out)} in the environment" if tour.left_out else ""
+    tour.say(f"Go on by hand{unset}: each line above works as it stands, and aml --help shows the rest.")
     answer = DemoReport(str(store), str(report), tuple(tour.steps))
     return invocation.answer(answer, ExitStatus.DONE, lambda: None)
 
 
 class _Tour:
-    """Runs commands as a user would type them, and shows both the line and its answer."""
+    """Runs commands as a user would type them, and shows both the line and its answer.
+
+    Variables that are meant for other stores are ``left_out``.
+    """
 
     def __init__(self, invocation: Invocation, store: Path) -> None:
         self._invocation = invocation
         self._store = store
+        known = invocation.environment
+        self.left_out = [name for name in sorted(known) if name.startswith(_OWN_VARIABLES) and name not in _HARMLESS]
+        self._environment = {name: value for name, value in known.items() if name not in self.left_out}
         self.steps: list[DemoStep] = []
 
     def say(self, text: str) -> None:
@@ -85,7 +94,7 @@ class _Tour:
         line = ["--store", str(self._store), *words]
         spelt = f"aml {shlex.join(line)}"
         self._write(f"\n$ {spelt}\n\n")
-        status = self._invocation.run_other(line, show=not self._invocation.json)
+        status = self._invocation.run_other(line, self._environment, show=not self._invocation.json)
         self.steps.append(DemoStep(spelt, status))
         if status not in (ExitStatus.DONE, ExitStatus.PARTIAL):
             raise AmlError(f"the demo stopped: {spelt} ended with exit status {status}")

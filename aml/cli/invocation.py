@@ -49,7 +49,7 @@ class Invocation:
         environment: Mapping[str, str],
         clock: Callable[[], float],
         folder: Path,
-        rerun: Callable[[Sequence[str], Streams], int],
+        rerun: Callable[[Sequence[str], Streams, Mapping[str, str]], int],
     ) -> None:
         self._rerun = rerun
         self.out, self.err, self.stdin = streams.out, streams.err, streams.stdin
@@ -176,10 +176,10 @@ class Invocation:
     def settings(self) -> Settings:
         return self.effective.settings
 
-    def run_other(self, words: Sequence[str], *, show: bool) -> int:
-        """Run another command line in this one's surroundings; returns its exit status."""
+    def run_other(self, words: Sequence[str], environment: Mapping[str, str], *, show: bool) -> int:
+        """Run another command line in this one's surroundings, with that environment; returns its exit status."""
         streams = Streams(self.out, self.err, self.stdin) if show else Streams(StringIO(), StringIO(), self.stdin)
-        return self._rerun(words, streams)
+        return self._rerun(words, streams, environment)
 
     @classmethod
     def of(cls, ctx: Any) -> Invocation:

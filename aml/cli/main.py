@@ -115,8 +115,8 @@ def run(
 ) -> int:
     """Run one command line and return its exit status; never raises for anything that can be explained."""
 
-    def rerun(other: Sequence[str], others: Streams) -> int:
-        return run(other, streams=others, environment=environment, clock=clock, folder=folder)
+    def rerun(other: Sequence[str], others: Streams, known: Mapping[str, str]) -> int:
+        return run(other, streams=others, environment=known, clock=clock, folder=folder)
 
     invocation = Invocation(streams, environment, clock, folder, rerun)
     invocation.json = wants_json(words)

@@ -95,3 +95,21 @@ def test_what_the_demo_says_fits_a_narrow_terminal(tmp_path: Path) -> None:
     said = [line for line in answer.out.splitlines() if line.startswith("# ")]
     assert len(said) > 10
     assert [line for line in said if len(line) > 80 and str(tmp_path) not in line] == []
+
+
+def test_what_is_meant_for_another_store_is_left_out_of_the_demo(tmp_path: Path) -> None:
+    hook, log, repository = tmp_path / "hooked", tmp_path / "aml.log", tmp_path / "repository"
+    settings = tmp_path / "team.toml"
+    settings.write_text(f'[hooks]\nbefore_backup = ["touch", "{hook}"]\n', encoding="utf-8")
+    environment = {
+        "AML_REPOSITORY": str(repository),
+        "AML_CONFIG": str(settings),
+        "AML_WEBHOOK_SECRET": "not to be shown",
+    }
+    (tmp_path / "here").mkdir()
+    answer = aml(tmp_path / "here", "--log-json", str(log), "demo", environment=environment)
+    assert answer.status == 0, answer.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aml.log", "here", "team.toml"]
+    told = " ".join(answer.out.replace("\n# ", " ").split())
+    assert "Go on by hand, without AML_CONFIG, AML_REPOSITORY, AML_WEBHOOK_SECRET in the environment: each" in told
+    assert "not to be shown" not in answer.out + answer.err
