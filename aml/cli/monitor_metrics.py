@@ -61,10 +61,13 @@ def metrics_command(
     if output is None:
         return _answer(invocation, report, prometheus=format == "prometheus")
     wanted, invocation.out = invocation.out, StringIO()
-    status = _answer(invocation, report, prometheus=format == "prometheus")
-    answer, invocation.out = invocation.out.getvalue(), wanted
-    data = answer.encode(errors="backslashreplace")
-    write_for_others(store, invocation.folder / output, data, conditions)
+    try:
+        status = _answer(invocation, report, prometheus=format == "prometheus")
+        data = invocation.out.getvalue().encode(errors="backslashreplace")
+    finally:
+        invocation.out = wanted
+    path, settings_file = invocation.folder / output, invocation.settings_path()
+    write_for_others(store, path, data, conditions, settings_file=settings_file)
     if not (invocation.quiet or invocation.json):
         invocation.out.write(f"metrics: written to {printable(output)}\n")
     return status

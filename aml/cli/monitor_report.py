@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -105,7 +104,8 @@ def _shown(report: ReportData) -> ShownReport:
 def _write_page(invocation: Invocation, store: Store, conditions: Conditions, report: ReportData, html: str) -> None:
     from aml.monitor.report.page import html_report
 
-    write_report(store, invocation.folder / Path(html), html_report(report), conditions)
+    page, settings_file = html_report(report), invocation.settings_path()
+    write_report(store, invocation.folder / html, page, conditions, settings_file=settings_file)
 
 
 def _write(invocation: Invocation, report: ReportData, *, markdown: bool, html: str | None) -> None:

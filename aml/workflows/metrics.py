@@ -119,12 +119,19 @@ def _try_to_record(store: Store, conditions: Conditions, sample: Sample) -> str 
 
 
 def write_for_others(
-    store: Store, path: Path, data: bytes, conditions: Conditions, *, mode: int = _PUBLIC_FILE
+    store: Store,
+    path: Path,
+    data: bytes,
+    conditions: Conditions,
+    *,
+    settings_file: Path | None = None,
+    mode: int = _PUBLIC_FILE,
 ) -> None:
     """Write figures to a file that any user may read, in one step: whoever reads it sees the old or the new ones.
 
-    Raises UsageError where the file would lie in the store or in AML's own folders, is that of the settings, where
-    something else than a file is there, or a link that another user made, and FileAccessError.
+    Raises UsageError where the file would lie in the store or in AML's own folders, is the store's settings file or the
+    ``settings_file`` in effect, where something else than a file is there, or a link that another user made, and
+    FileAccessError.
     """
     if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
         raise UsageError(f"{path} is a link that another user made", advice="name a file in a folder of your own")
@@ -134,7 +141,9 @@ def write_for_others(
     for what, folder in own.items():
         if real == folder or folder in real.parents:
             raise UsageError(f"{path} lies in {what}", advice="name a file outside the store and what belongs to it")
-    if real == Path(os.path.realpath(settings_file_for(store.root))):
+    if str(real) in {
+        os.path.realpath(one) for one in (settings_file_for(store.root), settings_file) if one is not None
+    }:
         raise UsageError(f"{path} is the settings file", advice="name another file")
     found = stat_if_there(real)
     if found is not None and not stat.S_ISREG(found.st_mode):

@@ -147,16 +147,18 @@ def _backup_point(snapshot: Snapshot) -> BackupPoint:
     )
 
 
-def write_report(store: Store, path: Path, page: str, conditions: Conditions) -> None:
+def write_report(
+    store: Store, path: Path, page: str, conditions: Conditions, *, settings_file: Path | None = None
+) -> None:
     """Write a report to a file that its owner alone may read, in one step.
 
-    Raises UsageError where the file would lie in the store or in what belongs to it, or where another file is there
-    that is no report, and FileAccessError.
+    Raises UsageError where the file would lie in the store or in what belongs to it, is a settings file as with
+    ``write_for_others``, or where another file is there that is no report, and FileAccessError.
     """
     head = _head_of(path)
     if head and GENERATOR.encode() not in head:
         raise UsageError(f"{path} is there, and is no report", advice="name another file, or move it away")
-    write_for_others(store, path, page.encode(), conditions, mode=PRIVATE_FILE)
+    write_for_others(store, path, page.encode(), conditions, settings_file=settings_file, mode=PRIVATE_FILE)
 
 
 def _head_of(path: Path) -> bytes:

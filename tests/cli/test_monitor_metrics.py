@@ -191,6 +191,20 @@ def test_a_file_that_would_do_harm_is_refused(project: Path, path: str, reason: 
     assert tree_digest(project) == before
 
 
+@pytest.mark.parametrize("named", [{"AML_CONFIG": "team.toml"}, {}])
+def test_settings_that_are_named_are_not_written_over(project: Path, named: dict[str, str]) -> None:
+    settings = project / "team.toml"
+    settings.write_bytes(b"")
+    (project / "link").symlink_to(settings)
+    option = [] if named else ["--config", "team.toml"]
+    for words in (["metrics", "--output"], ["report", "--html"]):
+        for path in ("team.toml", "link"):
+            answer = aml(project, *option, "monitor", *words, path, environment=named)
+            assert answer.status == 2
+            assert "is the settings file" in answer.err
+    assert settings.read_bytes() == b""
+
+
 def test_a_folder_that_is_not_there_is_named(project: Path) -> None:
     answer = aml(project, *METRICS, "--output", "missing/aml.prom")
     assert answer.status == 1
