@@ -103,13 +103,21 @@ def write_output(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     write_durably(path, data, mode=mode)
 
 
-def remove_abandoned(path: Path) -> None:
-    """Remove the unfinished writes of ``path`` that are too old to be still under way; what cannot go stays."""
+def write_in_turn(path: Path, data: bytes) -> None:
+    """The same for a file whose writers keep each other out by a lock, which this one holds: what there is of other
+    writes of it was left by dead processes, and goes as well. Raises FileAccessError."""
+    remove_abandoned(path, age=None)
+    write_durably(path, data)
+
+
+def remove_abandoned(path: Path, *, age: float | None = _ABANDONED_SECONDS) -> None:
+    """Remove the unfinished writes of ``path`` that are older than ``age`` (seconds), and so not under way any more;
+    None means whatever their age. What cannot go stays."""
     with suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             if is_temporary(entry.name) and entry.name.startswith(f".{path.name}{_TEMPORARY_MARK}"):
                 about = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > _ABANDONED_SECONDS:
+                if stat.S_ISREG(about.st_mode) and (age is None or time.time() - about.st_mtime > age):
                     os.unlink(entry.path)
 
 

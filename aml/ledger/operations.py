@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from aml.errors import LockedError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_durably
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_in_turn
 from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.fs.flock import lock_within
 from aml.ledger.state import prepare_folder
@@ -54,7 +54,7 @@ def note_operation(store: Store, run: Operation) -> None:
         known.last[run.operation] = run
         if run.exit == 0:
             known.succeeded[run.operation] = run
-        write_durably(store.state / _NAME, msgspec.json.encode(known))
+        write_in_turn(store.state / _NAME, msgspec.json.encode(known))
 
 
 def last_operations(store: Store) -> dict[str, Operation]:

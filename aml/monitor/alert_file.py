@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from aml.errors import DamagedError, SchemaError
 from aml.fs.access import explained
-from aml.fs.durable import sync_folder, write_durably
+from aml.fs.durable import sync_folder, write_in_turn
 from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.ledger.operations import state_lock
 from aml.model.undecodable import UNDECODABLE
@@ -79,7 +79,7 @@ def change_alerts(
         before = _read_or_move_aside(store, now, warn)
         answer = change(before)
         if answer[0] != before:
-            write_durably(alert_file(store), msgspec.json.encode(answer[0]))
+            write_in_turn(alert_file(store), msgspec.json.encode(answer[0]))
     return answer
 
 

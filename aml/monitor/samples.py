@@ -15,7 +15,7 @@ from msgspec import Meta, Struct, structs
 
 from aml.errors import FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all, write_durably
+from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all, write_in_turn
 from aml.fs.files import stat_if_there
 from aml.ledger.operations import state_lock
 from aml.model.timestamps import SECONDS_PER_DAY
@@ -114,7 +114,7 @@ def append_sample(store: Store, sample: Sample) -> None:
             os.close(descriptor)
         samples = read_samples(store)
         if size > MOST_BYTES or len(samples) > MOST_SAMPLES:
-            write_durably(path, b"".join(map(_line, thinned(samples, sample.time))))
+            write_in_turn(path, b"".join(map(_line, thinned(samples, sample.time))))
 
 
 def growth(samples: Sequence[Sample], now: Sample) -> tuple[Growth, ...]:

@@ -56,10 +56,10 @@ def check_health(
     """Run the ``checks`` of those names (default: all) but those to ``skip``; nothing in the store is ever changed.
 
     ``now`` in seconds since 1970 UTC. Levels from ``fail_on`` on count in the exit status. With ``record`` what was
-    found becomes alerts and the run is noted as the last of its kind, where that can be done, and the webhook is told,
-    signed with ``secret`` or that of the settings' file; without it nothing is written at all. ``writes`` is whether
-    AML is meant to write here, where that is not the same. Raises UsageError for an unknown check, and where none is
-    left.
+    found becomes alerts and the run is noted as the last of its kind (not so a look at a few ``checks``, which says
+    little of the store), where that can be done, and the webhook is told, signed with ``secret`` or that of the
+    settings' file; without it nothing is written at all. ``writes`` is whether AML is meant to write here, where that
+    is not the same. Raises UsageError for an unknown check, and where none is left.
     """
     settings = settings or Settings()
     conditions = conditions or Conditions()
@@ -90,7 +90,8 @@ def check_health(
         note = f"what was found is not kept as alerts: {lack_of('write to', 'wx', folder)} (or say --no-record)"
         return structs.replace(report, notes=(note,))
     tally, notes = _to_alerts(store, report, moment, settings, secret, warn)
-    notes += _noted(store, report, round(time.monotonic() - began, 3))
+    if len(_chosen(checks, ())) == len(CHECK_NAMES):
+        notes += _noted(store, report, round(time.monotonic() - began, 3))
     return structs.replace(report, alerts=tally, notes=tuple(notes))
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import aml as api
 from aml.ledger.operations import last_operations
+from aml.model.timestamps import to_iso
 from aml.monitor.checks import CHECKS
 from aml.monitor.checks.check import Check, Measure
 from aml.monitor.health import run_checks
@@ -23,6 +24,7 @@ from aml.monitor.report.commands import parted
 from aml.monitor.thresholds import Thresholds
 from aml.repository.local_folder import LocalFolder
 from aml.store.open import open_store
+from aml.workflows.health import CHECK_NAMES
 from tests.cli.running import PROJECT, Answer, aml, kept, small_store
 from tests.contract.backing_up import create_backup, give_to_nobody, in_commons, memory_of, project_in, unprivileged
 from tests.contract.checking import store_with
@@ -241,6 +243,20 @@ def test_that_a_store_was_checked_is_noted_unless_that_is_not_wanted(tmp_path: P
     assert {path for path in after if path not in before} == {
         f".loom/memory.aml/{name}" for name in (".gitignore", "alerts.json", "operations.json", "operations.lock")
     }
+
+
+def test_a_look_at_a_few_checks_is_no_run_of_health(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    store = open_store(tmp_path / ".loom/memory")
+    some = aml(project, "monitor", "health", "--checks", "backup,schema", "--fail-on", "warning", "--json")
+    assert some.status == 4
+    assert some.envelope["data"]["alerts"]["opened"] == 1, "what it finds becomes alerts all the same"
+    assert "health" not in last_operations(store)
+    assert aml(project, "monitor", "health", "--skip", "backup").status == 0
+    assert last_operations(store)["health"].exit == 0
+    later = NOW.timestamp() + DAY
+    assert aml(project, "monitor", "health", "--checks", ",".join(CHECK_NAMES), now=later).status == 0
+    assert last_operations(store)["health"].started == to_iso(later)
 
 
 def test_without_record_store_state_and_repository_stay_as_they_are(project: Path) -> None:

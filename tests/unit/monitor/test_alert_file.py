@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.errors import DamagedError, FileAccessError, SchemaError
+from aml.fs.durable import temporary_for
 from aml.monitor.alert_file import alert_file, change_alerts, read_alerts
 from aml.monitor.alerts import Alerts, take_up
 from aml.monitor.findings import Finding, Level
@@ -46,6 +47,19 @@ def test_what_is_put_there_is_read_back_and_private(store: Store) -> None:
 def test_where_nothing_changes_nothing_is_written_and_no_folder_made(store: Store) -> None:
     change_alerts(store, lambda known: (known, None), now=T, warn=_ignore)
     assert not store.state.exists()
+
+
+def test_what_a_killed_run_left_of_a_write_goes_with_the_next_one(store: Store) -> None:
+    change_alerts(store, _open_one, now=T, warn=_ignore)
+    left = temporary_for(alert_file(store))
+    left.write_bytes(b"{")
+    other = temporary_for(store.state / "locks.jsonl")
+    other.write_bytes(b"{")
+    change_alerts(store, lambda known: (known, None), now=T, warn=_ignore)
+    assert left.exists(), "where nothing is written, nobody is kept away from writing"
+    change_alerts(store, lambda known: (Alerts(number=known.number), None), now=T, warn=_ignore)
+    assert not left.exists()
+    assert other.exists(), "whose writers this lock does not keep away"
 
 
 @pytest.mark.parametrize(
