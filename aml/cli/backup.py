@@ -104,8 +104,7 @@ def create_command(
             progress=progress,
             warn=invocation.warn,
         )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(report, report.status, lambda: write_backup(invocation, report))
 
 
@@ -245,9 +244,7 @@ def restore_command(
             confirm=confirm if asks else None,
             progress=progress,
         )
-    for note in report.notes:
-        if note != REMINDER or not invocation.quiet:
-            invocation.warn(note)
+    invocation.warn(*(note for note in report.notes if note != REMINDER or not invocation.quiet))
     if asks and report.dry_run:
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_restore(invocation, report))

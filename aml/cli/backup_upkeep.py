@@ -68,8 +68,7 @@ def verify_command(
         conditions=invocation.conditions(store, lock_timeout=lock_timeout),
         warn=invocation.warn,
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(report, report.status, lambda: write_verify(invocation, report))
 
 
@@ -140,8 +139,7 @@ def rotate_command(
         conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
         confirm=confirm if asks else None,
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if asks and report.dry_run and (report.removed or report.archives):
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_rotation(invocation, report))
@@ -192,8 +190,7 @@ def auto_command(
             progress=progress,
             warn=invocation.warn,
         )
-    for note in report.backup.notes:
-        invocation.warn(note)
+    invocation.warn(*report.backup.notes)
     return invocation.answer(report, report.status, lambda: write_auto(invocation, report))
 
 

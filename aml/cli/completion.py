@@ -8,13 +8,17 @@ from pathlib import Path
 import typer
 
 from aml.errors import AmlError
+from aml.fs.access import explained
 from aml.model.kinds import KINDS
 from aml.store.open import Store, find_store, open_store
 
 
 def _store(ctx: typer.Context) -> Store:
+    """Raises AmlError."""
     named = ctx.find_root().params.get("store") or os.environ.get("AML_STORE")
-    return open_store(named or find_store(Path.cwd()))
+    # that folder may have been removed under the shell
+    with explained("look for a store from", Path(".")):
+        return open_store(named or find_store(Path.cwd()))
 
 
 def complete_agent(ctx: typer.Context, incomplete: str) -> list[str]:

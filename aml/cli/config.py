@@ -1,5 +1,6 @@
 """``aml config``: the settings in effect, where each comes from, and files to start from."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,7 @@ from msgspec import Struct
 
 from aml.cli.invocation import Invocation
 from aml.cli.options import GLOBAL_OPTIONS
-from aml.cli.text import write_table
+from aml.cli.text import printable, write_table
 from aml.config import Setting, as_toml, load_settings
 from aml.errors import ExitStatus, FileAccessError, StoreNotFoundError, UsageError
 
@@ -106,12 +107,14 @@ def init_command(
     if print_only:
         return invocation.answer(Printed(text), ExitStatus.DONE, lambda: _print(invocation, text))
     path = _settings_path(invocation)
-    if path.exists():
+    if os.path.lexists(path):
         raise FileAccessError(f"{path} exists already", advice="edit it, or move it away first")
     from aml.fs.durable import write_output
 
     write_output(path, text.encode(), mode=0o644)
-    return invocation.answer(Written(str(path)), ExitStatus.DONE, lambda: _print(invocation, f"wrote {path}"))
+    return invocation.answer(
+        Written(str(path)), ExitStatus.DONE, lambda: _print(invocation, f"wrote {printable(str(path))}")
+    )
 
 
 def _settings_path(invocation: Invocation) -> Path:

@@ -261,13 +261,14 @@ class Invocation:
                 return False
             self.err.write("please answer y or n\n")
 
-    def warn(self, message: str) -> None:
-        """A note that must be seen but is not the answer: standard error, and ``warnings`` in JSON."""
-        self.warnings.append(message)
-        if self._log is not None:
-            self._log.warning(message)
-        if not self.json:
-            self.note(message)
+    def warn(self, *messages: str) -> None:
+        """Notes that must be seen but are not the answer: standard error, and ``warnings`` in JSON."""
+        for message in messages:
+            self.warnings.append(message)
+            if self._log is not None:
+                self._log.warning(message)
+            if not self.json:
+                self.note(message)
 
     def note(self, *lines: str) -> None:
         """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""

@@ -68,8 +68,7 @@ def detect_command(ctx: typer.Context, agent: Agents = None) -> int:
     store = invocation.open_store()
     with shown_progress(invocation) as progress:
         report = detect_schema(store, agents=tuple(agent or ()), progress=progress)
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(report, report.status, lambda: write_detect(invocation, report))
 
 
@@ -188,8 +187,7 @@ def _carry_out(
             confirm=confirm,
             progress=progress,
         )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if confirm is not None and report.dry_run:
         return int(report.status)  # shown already, and not confirmed
     if report.migrated and not (backup or dry_run):

@@ -97,8 +97,7 @@ def resolve_command(ctx: typer.Context, ident: _Wanted) -> int:
         secret=invocation.webhook_secret,
         warn=invocation.warn,
     )
-    for problem in report.problems:
-        invocation.warn(problem)
+    invocation.warn(*report.problems)
     return invocation.answer(report, ExitStatus.DONE, lambda: write_resolved(invocation, report))
 
 
@@ -124,8 +123,7 @@ def test_command(ctx: typer.Context) -> int:
         settings=invocation.settings,
         secret=invocation.webhook_secret,
     )
-    for note in trial.notes:
-        invocation.warn(note)
+    invocation.warn(*trial.notes)
     return invocation.answer(trial, trial.status, lambda: write_trial(invocation, trial))
 
 

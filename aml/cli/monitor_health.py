@@ -64,8 +64,7 @@ def health_command(
         warn=invocation.warn,
         user_cache=invocation.user_cache,
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(health_document(report), report.status, lambda: write_health(invocation, report))
 
 

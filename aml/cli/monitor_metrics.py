@@ -56,8 +56,7 @@ def metrics_command(
     report = collect_metrics(
         store, now=invocation.now, conditions=conditions, record=not no_record, user_cache=invocation.user_cache
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if output is None:
         return _answer(invocation, report, prometheus=format == "prometheus")
     wanted, invocation.out = invocation.out, StringIO()

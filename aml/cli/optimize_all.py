@@ -49,8 +49,7 @@ def all_command(
             progress=progress,
             user_cache=invocation.user_cache,
         )
-    for note in dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes):
-        invocation.warn(note)
+    invocation.warn(*dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes))
     return invocation.answer(report, report.status, lambda: _write(invocation, report))
 
 

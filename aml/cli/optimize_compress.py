@@ -69,8 +69,7 @@ def compress_command(
             conditions=invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock),
             progress=progress,
         )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if report.first_gzip and not settings.compress.plain:
         _tell_first_gzip(invocation, report)
     return invocation.answer(report, report.status, lambda: write_compress(invocation, report))

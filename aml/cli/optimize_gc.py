@@ -56,8 +56,7 @@ def gc_command(
             confirm=partial(ask_about, invocation) if asks else None,
             progress=progress,
         )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if asks and report.run is None:
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_gc(invocation, report))

@@ -26,8 +26,7 @@ def index_command(
     """
     invocation = Invocation.of(ctx)
     report = optimize_index(invocation.open_store(), rebuild=rebuild, dry_run=dry_run, user_cache=invocation.user_cache)
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(report, report.status, lambda: write_index(invocation, report))
 
 
@@ -48,8 +47,7 @@ def warm_command(
         dry_run=dry_run,
         user_cache=invocation.user_cache,
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     return invocation.answer(report, report.status, lambda: write_warm(invocation, report))
 
 

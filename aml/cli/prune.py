@@ -150,8 +150,7 @@ def _carry_out(invocation: Invocation, do: Callable[..., PruneReport], *, dry_ru
             explain=invocation.json or invocation.verbose,
             warn=invocation.warn,
         )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if asks and report.run is None:
         return int(report.status)  # shown already, and not confirmed
     return invocation.answer(report, report.status, lambda: write_prune(invocation, report))
@@ -164,8 +163,7 @@ def _write_plan(invocation: Invocation, store: Store, plan: str, options: PruneO
     file = invocation.folder / plan
     explain = invocation.json or invocation.verbose
     report = prune_plan(store, file, options, now=invocation.now, conditions=conditions, explain=explain)
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
 
     def write() -> None:
         write_prune(invocation, report)
@@ -216,8 +214,7 @@ def undo_command(
         dry_run=dry_run,
         conditions=invocation.conditions(store, lock_timeout=lock_timeout),
     )
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     status = ExitStatus.DONE if dry_run else report.status
     return invocation.answer(report, status, lambda: write_undo(invocation, report))
 

@@ -58,8 +58,6 @@ def explain_command(
     refuse_idle_policy(policy, options.strategies)
     store = invocation.open_store()
     report = prune_explain(store, record, options, now=invocation.now, conditions=invocation.look_into(store))
-    for note in report.notes:
-        invocation.warn(note)
-    for one in report.unread:
-        invocation.warn(f"left alone: {one.agent}/{one.kind}: {one.problem}")
+    invocation.warn(*report.notes)
+    invocation.warn(*(f"left alone: {one.agent}/{one.kind}: {one.problem}" for one in report.unread))
     return invocation.answer(report, ExitStatus.DONE, lambda: write_explanation(invocation, report))

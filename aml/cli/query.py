@@ -77,8 +77,7 @@ def query_command(
         limit=limit or None,
     )
     report = query(store, asked, summaries=not ids, user_cache=invocation.user_cache)
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     if ids:
         write = write_ids
     elif jsonl:

@@ -38,8 +38,7 @@ def show_command(
         raise UsageError("the id of a record is empty", advice="aml query finds records")
     where = Query(agents=tuple(agent or ()), kinds=tuple(kind or ()))
     report = show_record(invocation.open_store(), ident, where, user_cache=invocation.user_cache)
-    for note in report.notes:
-        invocation.warn(note)
+    invocation.warn(*report.notes)
     data = record_document(report) if invocation.json else None
     write = write_raw if raw else write_record
     return invocation.answer(data, ExitStatus.DONE, lambda: write(invocation, report))

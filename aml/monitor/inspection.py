@@ -47,10 +47,11 @@ class _Part(Generic[Value]):
                 known[self._name] = (self._read(instance), None)
             except Exception as error:  # noqa: BLE001  (raised again, here and for each that asks later)
                 known[self._name] = (None, error)
+        value: Value
         value, failure = known[self._name]
         if failure is not None:
             raise failure
-        return value  # type: ignore[no-any-return]
+        return value
 
 
 class Inspection:

@@ -76,8 +76,9 @@ def _alone(store: Store, seconds: float) -> Iterator[None]:
     path = store.state / _LOCK_NAME
     with explained("lock", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-        give_to_owner_of(path.parent, descriptor)
     try:
+        with explained("lock", path):
+            give_to_owner_of(path.parent, descriptor)
         if not lock_within(descriptor, seconds):
             raise LockedError("another run is sending for long", advice="the next run sends what waits")
         yield

@@ -16,7 +16,6 @@ from aml.monitor.health import HealthReport
 from aml.monitor.report.data import ReportData
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions
-from aml.workflows.health import check_health
 from aml.workflows.report import make_report
 
 #: The checks read every file: they are made so often (seconds), however often figures are wanted.
@@ -47,16 +46,10 @@ class Watch:
 
     def look(self, now: float) -> Look:
         """The store as it is ``now`` (seconds since 1970 UTC). Raises AmlError where it cannot be listed."""
-        if self._health is None or not 0 <= now - self._checked < _HEALTH_SECONDS:
+        if not 0 <= now - self._checked < _HEALTH_SECONDS:
+            self._health = None
+        if self._health is None:
             self._checked = now
-            self._health = check_health(
-                self._store,
-                now=now,
-                conditions=self._conditions,
-                settings=self._settings,
-                record=False,
-                user_cache=self._user_cache,
-            )
         data = make_report(
             self._store,
             now=now,
@@ -67,6 +60,7 @@ class Watch:
             health=self._health,
             index=self._index,
         )
+        self._health = data.health
         if data.metrics.operations != self._runs:
             # a run that ended may have mended what was found
             self._runs, self._health = data.metrics.operations, None if self._runs else self._health
