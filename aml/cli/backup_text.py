@@ -5,7 +5,7 @@ from __future__ import annotations
 from aml.backup.compare import DiffReport, FileDiff
 from aml.backup.create import BackupReport
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, size, write_table
+from aml.cli.text import change_of_size, count, size, write_table
 from aml.errors import ExitStatus
 from aml.workflows.backup import BackupDetails, BackupLine, BackupList
 
@@ -95,7 +95,13 @@ def write_diff(invocation: Invocation, report: DiffReport) -> None:
     after = report.after or "the store now"
     if report.files:
         rows = [
-            [one.what, one.path, _sizes(one), _pair(one.records_before, one.records_after), _records(one)]
+            [
+                one.what,
+                one.path,
+                change_of_size(one.bytes_before, one.bytes_after),
+                _pair(one.records_before, one.records_after),
+                _records(one),
+            ]
             for one in report.files
         ]
         headers = ["", "file", "size", "records", "by id"]
@@ -108,12 +114,6 @@ def write_diff(invocation: Invocation, report: DiffReport) -> None:
     )
     for odd in report.unread:
         invocation.note(f"cannot be told, since it could not be read: {odd.path}: {odd.reason}")
-
-
-def _sizes(one: FileDiff) -> str:
-    before = "-" if one.bytes_before is None else size(one.bytes_before)
-    after = "-" if one.bytes_after is None else size(one.bytes_after)
-    return f"{before} -> {after}"
 
 
 def _pair(before: int | None, after: int | None) -> str:

@@ -8,11 +8,11 @@ from aml.backup.keep import KeepRules
 from aml.backup.rotate import RotateReport
 from aml.cli.completion import complete_backup
 from aml.cli.invocation import Invocation
-from aml.cli.options import DryRun, LockTimeout, NeverAsks, TrustClock, WantedBackup, Yes, examples
+from aml.cli.options import DryRun, LockTimeout, NeverAsks, TrustClock, WantedBackup, Yes, examples, parsed_share
 from aml.cli.progress import shown_progress
 from aml.cli.text import count
 from aml.cli.upkeep_text import write_auto, write_drill, write_rotation, write_verify
-from aml.config import RotateSettings, parse_share
+from aml.config import RotateSettings
 from aml.errors import UsageError
 from aml.model.moments import parse_age
 from aml.repository.check import Tier
@@ -63,7 +63,7 @@ def verify_command(
         store,
         wanted,
         tier=tier,
-        sample=1.0 if sample is None else _share(sample),
+        sample=1.0 if sample is None else parsed_share("--sample", sample, "say a percentage such as 10%, or 0.1"),
         now=invocation.now,
         conditions=invocation.conditions(store, lock_timeout=lock_timeout),
         warn=invocation.warn,
@@ -215,10 +215,3 @@ def _age(text: str) -> float:
         return parse_age(text)
     except ValueError as error:
         raise UsageError(f"--keep-within {text}: {error}", advice="say an age such as 30d") from None
-
-
-def _share(text: str) -> float:
-    try:
-        return parse_share(text)
-    except ValueError:
-        raise UsageError(f"--sample {text} is not a share", advice="say a percentage such as 10%, or 0.1") from None

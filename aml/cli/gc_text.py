@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aml.cli.deferred_text import write_deferred
 from aml.cli.invocation import Invocation
+from aml.cli.left_text import write_deferred, write_left_alone
 from aml.cli.text import count, left_alone, sizes, write_table
 from aml.errors import ExitStatus
 from aml.optimize.garbage import RULES
@@ -127,14 +127,7 @@ def _copies(number: int) -> str:
 
 def _write_advice(invocation: Invocation, report: GcReport) -> None:
     for file in report.files:
-        if file.problem:
-            invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
-        if file.too_new:
-            records = count(file.too_new, "record")
-            invocation.note(
-                f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
-                "use a newer AML for this store",
-            )
+        write_left_alone(invocation, file)
         for step in file.steps if not invocation.quiet else ():
             if step.what == SALVAGED:
                 invocation.note(f"{_done(step.what, dry_run=report.dry_run)}: {step.path}: {step.reason}")

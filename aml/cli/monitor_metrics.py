@@ -10,7 +10,7 @@ import typer
 from aml import __version__
 from aml.cli.invocation import Invocation
 from aml.cli.metrics_text import write_metrics
-from aml.cli.options import examples
+from aml.cli.options import examples, take_format
 from aml.cli.text import printable
 from aml.errors import UsageError
 from aml.workflows.metrics import MetricsReport, collect_metrics, write_for_others
@@ -46,11 +46,9 @@ def metrics_command(
     named, and the exit status is 3.
     """
     invocation = Invocation.of(ctx)
-    if invocation.json and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} contradict each other", advice="say one of them")
+    take_format(invocation, format)
     if output == "":
         raise UsageError("--output is empty", advice="name a file, or leave the option out")
-    invocation.json = invocation.json or format == "json"
     store = invocation.open_store()
     conditions = invocation.look_into(store)
     report = collect_metrics(

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from aml.cli.health_text import ShownHealth, health_document
 from aml.cli.invocation import Invocation
-from aml.cli.options import examples
+from aml.cli.options import examples, take_format
 from aml.cli.text import printable
 from aml.errors import ExitStatus, UsageError
 from aml.monitor.alerts import Alert
@@ -69,13 +69,11 @@ def report_command(
     monitor health tells that.
     """
     invocation = Invocation.of(ctx)
-    if invocation.json and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} contradict each other", advice="say one of them")
+    take_format(invocation, format)
     if html is not None and format not in (None, "json"):
         raise UsageError(f"--html and --format {format} contradict each other", advice="say one of them")
     if html in ("", "-"):
         raise UsageError("--html needs the name of a file", advice="such as --html report.html")
-    invocation.json = invocation.json or format == "json"
     store = invocation.open_store()
     conditions = invocation.look_into(store)
     report = make_report(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from aml.cli.completion import complete_agent, complete_backup, complete_kind
+from aml.cli.invocation import Invocation
 from aml.config import parse_share
 from aml.errors import UsageError
 from aml.model.kinds import KINDS
@@ -76,12 +77,22 @@ def share_of(max_loss: str | None) -> float | None:
         return None
     if max_loss.strip() == "1":
         raise UsageError("--max-loss 1 could mean 1% or all", advice="say 1% or 100%")
+    return parsed_share("--max-loss", max_loss, "say a percentage from 0% to 100% such as 30%, or 0.3")
+
+
+def parsed_share(option: str, text: str, advice: str) -> float:
+    """What an option says, from 0 to 1. Raises UsageError with that advice."""
     try:
-        return parse_share(max_loss)
+        return parse_share(text)
     except ValueError:
-        raise UsageError(
-            f"--max-loss {max_loss} is not a share", advice="say a percentage from 0% to 100% such as 30%, or 0.3"
-        ) from None
+        raise UsageError(f"{option} {text} is not a share", advice=advice) from None
+
+
+def take_format(invocation: Invocation, format: str | None) -> None:
+    """Have ``--format json`` mean ``--json``. Raises UsageError where the two contradict each other."""
+    if invocation.json and format not in (None, "json"):
+        raise UsageError(f"--json and --format {format} contradict each other", advice="say one of them")
+    invocation.json = invocation.json or format == "json"
 
 
 def refuse_idle_policy(policy: str | None, strategies: Collection[str]) -> None:

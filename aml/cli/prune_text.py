@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from aml.cli.deferred_text import TAKEN_LATER, write_deferred
 from aml.cli.invocation import Invocation
+from aml.cli.left_text import TAKEN_LATER, write_deferred, write_left_alone
 from aml.cli.text import count, left_alone, size, sizes, write_table
 from aml.errors import ExitStatus
 from aml.ledger.runs import Run
@@ -129,14 +129,7 @@ def _summary(invocation: Invocation, report: PruneReport) -> str:
 
 def _write_advice(invocation: Invocation, report: PruneReport) -> None:
     for file in report.files:
-        if file.problem:
-            invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
-        if file.too_new:
-            records = count(file.too_new, "record")
-            invocation.note(
-                f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
-                "use a newer AML for this store",
-            )
+        write_left_alone(invocation, file)
     rest = "once this plan is applied, write a new one for the rest" if report.plan_file else TAKEN_LATER
     write_deferred(invocation, report, rest)
     came_back = report.total("came_back")

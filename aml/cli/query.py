@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 
 from aml.cli.invocation import Invocation
-from aml.cli.options import Agents, Kinds, examples
+from aml.cli.options import Agents, Kinds, examples, parsed_share
 from aml.cli.query_text import write_ids, write_lines, write_query
-from aml.config import parse_share
 from aml.errors import UsageError
 from aml.index.query import Query, Sort
 from aml.model.moments import parse_moment
@@ -16,6 +15,7 @@ from aml.workflows.index import query
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _DEFAULT_LIMIT = 20
+_SHARES = "say a number from 0 to 1, or 80%"
 
 
 @app.command(
@@ -70,8 +70,8 @@ def query_command(
         kinds=tuple(kind or ()),
         tags=tuple(tag or ()),
         text=text,
-        min_confidence=None if min_confidence is None else _share("--min-confidence", min_confidence),
-        min_success=None if min_success is None else _share("--min-success", min_success),
+        min_confidence=None if min_confidence is None else parsed_share("--min-confidence", min_confidence, _SHARES),
+        min_success=None if min_success is None else parsed_share("--min-success", min_success, _SHARES),
         since=None if since is None else parse_moment(since, invocation.now, day="first").timestamp(),
         sort=sort,
         limit=limit or None,
@@ -85,10 +85,3 @@ def query_command(
     else:
         write = write_query
     return invocation.answer(report, report.status, lambda: write(invocation, report))
-
-
-def _share(option: str, text: str) -> float:
-    try:
-        return parse_share(text)
-    except ValueError:
-        raise UsageError(f"{option} {text} is not a share", advice="say a number from 0 to 1, or 80%") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, size, write_table
+from aml.cli.text import change_of_size, count, size, write_table
 from aml.errors import ExitStatus
 
 _VERBS = {"added": "add", "changed": "change", "removed": "remove"}
@@ -25,17 +25,17 @@ def write_restore(invocation: Invocation, report: RestoreReport) -> None:
 
 def _write_files(invocation: Invocation, report: RestoreReport) -> None:
     rows = [
-        [_VERBS[one.what] if report.dry_run else one.what, one.path, _sizes(one), _records(one)] for one in report.files
+        [
+            _VERBS[one.what] if report.dry_run else one.what,
+            one.path,
+            change_of_size(one.bytes_before, one.bytes_after),
+            _records(one),
+        ]
+        for one in report.files
     ]
     headers = ["", "file", "size", "records"]
     write_table(invocation.out, headers, rows, numeric=[False, False, True, True], color=invocation.color)
     invocation.out.write("\n")
-
-
-def _sizes(one: RestoredFile) -> str:
-    before = "-" if one.bytes_before is None else size(one.bytes_before)
-    after = "-" if one.bytes_after is None else size(one.bytes_after)
-    return f"{before} -> {after}"
 
 
 def _records(one: RestoredFile) -> str:

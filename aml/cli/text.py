@@ -17,6 +17,11 @@ def sizes(before: int, after: int | None) -> str:
     return first if then in (None, first) else f"{first} -> {then}"
 
 
+def change_of_size(before: int | None, after: int | None) -> str:
+    """``1.5 KiB -> 1.2 KiB``, with ``-`` in place of a size where there is nothing."""
+    return " -> ".join("-" if octets is None else size(octets) for octets in (before, after))
+
+
 def left_alone(place: str, problem: str) -> str:
     """The note of what was not touched, which does not name the place again where the problem begins with its path."""
     for name in (f"{place} ", f"{place}.json "):

@@ -1,4 +1,4 @@
-"""What is told of records that the loss budget holds back."""
+"""What is told of what a run leaves where it is: files it cannot read, and records that the loss budget holds back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count
+from aml.cli.text import count, left_alone
 
 if TYPE_CHECKING:
-    from aml.optimize.gc_report import GcReport
-    from aml.prune.report import PruneReport
+    from aml.optimize.gc_report import GcFile, GcReport
+    from aml.prune.report import FileReport, PruneReport
 
 TAKEN_LATER = "a later run takes the next ones"
+
+
+def write_left_alone(invocation: Invocation, file: FileReport | GcFile) -> None:
+    """Why a file was not touched, and how many records in it are for a newer AML to judge, where that is so."""
+    if file.problem:
+        invocation.note(left_alone(f"{file.agent}/{file.kind}", file.problem))
+    if file.too_new:
+        records = count(file.too_new, "record")
+        invocation.note(
+            f"left alone: {file.agent}/{file.kind}: {records} of a schema that is newer than this AML",
+            "use a newer AML for this store",
+        )
 
 
 def write_deferred(invocation: Invocation, report: PruneReport | GcReport, rest: str = TAKEN_LATER) -> None:
