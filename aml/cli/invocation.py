@@ -264,11 +264,20 @@ class Invocation:
     def warn(self, *messages: str) -> None:
         """Notes that must be seen but are not the answer: standard error, and ``warnings`` in JSON."""
         for message in messages:
-            self.warnings.append(message)
-            if self._log is not None:
-                self._log.warning(message)
+            self._keep_warning(message)
             if not self.json:
                 self.note(message)
+
+    def remind(self, message: str, advice: str) -> None:
+        """A warning that nobody needs who knows: on standard error ``--quiet`` silences it."""
+        self._keep_warning(f"{message}; {advice}")
+        if not (self.quiet or self.json):
+            self.note(message, advice)
+
+    def _keep_warning(self, message: str) -> None:
+        self.warnings.append(message)
+        if self._log is not None:
+            self._log.warning(message)
 
     def note(self, *lines: str) -> None:
         """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""

@@ -84,10 +84,7 @@ def _tell_first_gzip(invocation: Invocation, report: CompressReport) -> None:
         f"{names}{f' and {more} more' if more > 0 else ''} {got} {whose} first gzip files: the agents' runtime reads "
         "them, a person or a language model that edits them does not"
     )
-    advice = f"{invocation.spell('optimize', 'compress', '--decompress')} turns them back"
-    invocation.warnings.append(f"{told}; {advice}")
-    if not (invocation.quiet or invocation.json):
-        invocation.note(told, advice)
+    invocation.remind(told, f"{invocation.spell('optimize', 'compress', '--decompress')} turns them back")
 
 
 def write_compress(invocation: Invocation, report: CompressReport) -> None:

@@ -1,15 +1,19 @@
 """Options that several commands share, spelt once."""
 
-from collections.abc import Collection
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from aml.cli.completion import complete_agent, complete_backup, complete_kind
 from aml.cli.invocation import Invocation
-from aml.config import parse_share
+from aml.config import Settings, parse_share
 from aml.errors import UsageError
 from aml.model.kinds import KINDS
+
+if TYPE_CHECKING:
+    from aml.prune.options import PruneOptions
 
 #: Below the examples of each command's help.
 GLOBAL_OPTIONS = "\n\nGlobal options such as --store, --json, -q and -v may stand here as well; aml --help lists them."
@@ -95,12 +99,34 @@ def take_format(invocation: Invocation, format: str | None) -> None:
     invocation.json = invocation.json or format == "json"
 
 
-def refuse_idle_policy(policy: str | None, strategies: Collection[str]) -> None:
-    """Raise UsageError where a policy is named that nothing would ask for."""
-    from aml.prune.options import SPACE  # most commands know nothing of strategies
+def asked_of_prune(
+    settings: Settings,
+    *,
+    strategy: list[str] | None,
+    agent: list[str] | None,
+    aggressive: bool,
+    policy: str | None,
+    max_loss: float | None,
+) -> PruneOptions:
+    """What the options of a prune come to beside the settings. Raises UsageError, also where a policy is named that
+    nothing would ask for."""
+    # most commands know nothing of pruning
+    from aml.prune.options import SPACE
+    from aml.workflows.prune import prune_options
 
-    if policy is not None and SPACE not in strategies:
+    options = prune_options(
+        settings.prune,
+        strategies=strategies_of(strategy),
+        agents=tuple(agent or ()),
+        aggressive=aggressive,
+        max_loss=max_loss,
+        space=settings.space,
+        policy=policy,
+        compress_plain=settings.compress.plain,
+    )
+    if policy is not None and SPACE not in options.strategies:
         raise UsageError("--policy is for the strategy space alone", advice="say --strategy space too, or leave it out")
+    return options
 
 
 def strategies_of(named: list[str] | None) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from aml.cli.options import (
     Strategy,
     TrustClock,
     Yes,
-    refuse_idle_policy,
+    asked_of_prune,
     share_of,
-    strategies_of,
 )
 from aml.cli.progress import shown_progress
 from aml.cli.prune_explain import app as explaining
@@ -34,7 +33,7 @@ from aml.prune.options import PruneOptions
 from aml.prune.report import PruneReport
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions
-from aml.workflows.prune import prune, prune_options
+from aml.workflows.prune import prune
 from aml.workflows.undo import prune_history, prune_undo
 
 _EXAMPLES = """\b
@@ -102,17 +101,9 @@ def prune_command(
     _refuse_contradictions(plan, apply, chooses=bool(strategy or agent or aggressive or policy))
     settings = invocation.settings
     share = share_of(max_loss)
-    options = prune_options(
-        settings.prune,
-        strategies=strategies_of(strategy),
-        agents=tuple(agent or ()),
-        aggressive=aggressive,
-        max_loss=share,
-        space=settings.space,
-        policy=policy,
-        compress_plain=settings.compress.plain,
+    options = asked_of_prune(
+        settings, strategy=strategy, agent=agent, aggressive=aggressive, policy=policy, max_loss=share
     )
-    refuse_idle_policy(policy, options.strategies)
     store = invocation.open_store()
     conditions = invocation.conditions(store, lock_timeout=lock_timeout, trust_clock=trust_clock)
     if plan is not None:

@@ -11,10 +11,9 @@ from aml.cli.options import (
     MaxLoss,
     Policy,
     Strategy,
+    asked_of_prune,
     examples,
-    refuse_idle_policy,
     share_of,
-    strategies_of,
 )
 from aml.errors import ExitStatus, UsageError
 
@@ -39,23 +38,18 @@ def explain_command(
     # pruning itself needs nothing of this
     from aml.cli.explain_text import write_explanation
     from aml.workflows.explain import prune_explain
-    from aml.workflows.prune import prune_options
 
     invocation = Invocation.of(ctx)
     if not record:
         raise UsageError("the id of a record is empty", advice="aml prune --dry-run --verbose lists some")
-    settings = invocation.settings
-    options = prune_options(
-        settings.prune,
-        strategies=strategies_of(strategy),
-        agents=tuple(agent or ()),
+    options = asked_of_prune(
+        invocation.settings,
+        strategy=strategy,
+        agent=agent,
         aggressive=aggressive,
-        max_loss=share_of(max_loss),
-        space=settings.space,
         policy=policy,
-        compress_plain=settings.compress.plain,
+        max_loss=share_of(max_loss),
     )
-    refuse_idle_policy(policy, options.strategies)
     store = invocation.open_store()
     report = prune_explain(store, record, options, now=invocation.now, conditions=invocation.look_into(store))
     invocation.warn(*report.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -98,7 +99,7 @@ def test_json_tells_each_file(tmp_path: Path) -> None:
     memory = old_store(tmp_path)
     (memory / "beta" / "patterns.json").write_bytes(b"[{")
     aged(memory / "beta" / "patterns.json", 50)
-    envelope = aml(tmp_path, *COMPRESS, "--json", "--agent", "beta").envelope
+    envelope = aml(tmp_path, *COMPRESS, "--json", "--agent", "beta", "--log-json", "aml.log").envelope
     assert (envelope["command"], envelope["status"], envelope["exit"]) == ("optimize compress", "partial", 3)
     data = envelope["data"]
     assert data["run"]
@@ -109,6 +110,8 @@ def test_json_tells_each_file(tmp_path: Path) -> None:
         ("decisions.json", "compressed", 0),
     ]
     assert all(file["bytes_after"] == (memory / "beta" / file["file"]).stat().st_size for file in data["files"])
+    logged = [json.loads(line) for line in (tmp_path / "aml.log").read_text().splitlines()]
+    assert [one["message"] for one in logged if one["event"] == "warning"] == envelope["warnings"]
     assert len(envelope["warnings"]) == 1
 
 
