@@ -16,8 +16,9 @@ _FLAGS = (
     r"skip-damaged|trust-clock|verbose|yes)\b"
 )
 #: A value, but for the comma, full stop or semicolon that ends it.
-_VALUE = r"(?:'[^']*'|[^\s'][^\s]*?(?=[,.;:)]*(?:\s|$)))"
-_OPTION = rf"(?:{_FLAGS}|--[a-z][a-z-]*[ =]{_VALUE}|-[a-z]\b)"
+_VALUE = r"(?:'[^']*'|[^\s'](?:\S*[^\s,.;:)])?(?=[,.;:)]*(?:\s|$)))"
+#: Atomic: a sentence quotes names from a store, and must not be read in ever more ways where it ends unlike a command.
+_OPTION = rf"(?>{_FLAGS}|--[a-z][a-z-]*[ =]{_VALUE}|-[a-z]\b)"
 #: What stands for itself in advice: a placeholder, or an id of a run, a backup or a record.
 _WORD = r"(?:latest\b|[A-Z]{2,}\b|(?=\S*\d)[0-9A-Za-z][0-9A-Za-z.-]*[0-9A-Za-z])"
 _CALL = rf"{_GROUPS}\b(?: {_PARTS}\b)?(?: (?:{_OPTION}|{_WORD}))*"

@@ -43,3 +43,11 @@ _PIECES = st.sampled_from(["aml", "prune", "backup", "--path", "a/b.json", "--ye
 @given(st.text() | st.lists(_PIECES).map(" ".join))
 def test_nothing_of_a_sentence_is_lost(advice: str) -> None:
     assert "".join(words for words, _ in parted(advice)) == advice
+
+
+@pytest.mark.parametrize(
+    "words", ["aml" + " --all" * 5_000 + " !", "chmod 700 " + ",." * 20_000 + "'", "aml --x " * 5_000]
+)
+def test_a_name_that_looks_like_a_command_without_end_is_read_in_no_time(words: str) -> None:
+    """A folder of an agent may be called so, and advice names it; it takes milliseconds, and once took for ever."""
+    assert "".join(part for part, _ in parted(words)) == words
