@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 import typer
 
-from aml.cli.text import printable
+from aml.cli.text import encoded_json, escaped_json, printable
 from aml.config import Effective, Settings, load_settings
 from aml.errors import AmlError, ExitStatus, StoreNotFoundError
-from aml.model.undecodable import encodable
 from aml.store.open import DEFAULT_STORE, Store, find_store, open_store, settings_file_for
 
 if TYPE_CHECKING:
@@ -75,6 +74,11 @@ class Invocation:
     @property
     def color(self) -> bool:
         return not self.no_color and not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether standard output cannot encode every text, so that JSON must be escaped as JSON does it."""
+        return (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
 
     @property
     def is_interactive(self) -> bool:
@@ -321,17 +325,9 @@ class Invocation:
             "warnings": self.warnings,
             "errors": errors,
         }
-        try:
-            text = msgspec.json.encode(envelope)
-        except UnicodeEncodeError:
-            # a path whose bytes are not UTF-8; its escapes say which
-            text = msgspec.json.encode(encodable(msgspec.to_builtins(envelope)))
-        formatted = msgspec.json.format(text, indent=2).decode()
-        if (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
-            # what this stream cannot encode must be escaped as JSON does it
-            import json
-
-            formatted = json.dumps(json.loads(formatted), indent=2)
+        formatted = msgspec.json.format(encoded_json(envelope), indent=2)
+        if self.is_narrow or self.out.isatty():
+            formatted = escaped_json(formatted, only_ascii=self.is_narrow)
         self.out.write(formatted + "\n")
 
 

@@ -78,4 +78,8 @@ def _answer(invocation: Invocation, report: MetricsReport, *, prometheus: bool) 
 def _write_exposition(invocation: Invocation, report: MetricsReport) -> None:
     from aml.monitor.prometheus import exposition
 
-    invocation.out.write(exposition(report.metrics, __version__))
+    text = exposition(report.metrics, __version__)
+    if invocation.out.isatty():
+        # a collector gets each name as it is, and a terminal nothing that it would obey
+        text = "\n".join(map(printable, text.split("\n")))
+    invocation.out.write(text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable, write_table
+from aml.cli.text import count, encoded_json, escaped_json, printable, write_table
 from aml.index.query import Found
 from aml.model.undecodable import UNDECODABLE
 from aml.workflows.index import QueryReport, ShowReport
@@ -53,10 +52,7 @@ def write_query(invocation: Invocation, report: QueryReport) -> None:
 def write_lines(invocation: Invocation, report: QueryReport) -> None:
     """One JSON object a line; what a terminal would obey is escaped as JSON does it."""
     for one in report.records:
-        line = msgspec.json.encode(one).decode()
-        if not line.isprintable():
-            line = json.dumps(json.loads(line), separators=(",", ":"))
-        invocation.out.write(line + "\n")
+        invocation.out.write(escaped_json(encoded_json(one), only_ascii=invocation.is_narrow) + "\n")
 
 
 def write_ids(invocation: Invocation, report: QueryReport) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
+
+import msgspec
 
 from aml.model.printable import printable as printable
+from aml.model.undecodable import encodable
 from aml.model.units import count as count
 from aml.model.units import size as size
+
+#: All but printable ASCII and line ends.
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 
 def sizes(before: int, after: int | None) -> str:
@@ -20,6 +27,27 @@ def sizes(before: int, after: int | None) -> str:
 def change_of_size(before: int | None, after: int | None) -> str:
     """``1.5 KiB -> 1.2 KiB``, with ``-`` in place of a size where there is nothing."""
     return " -> ".join("-" if octets is None else size(octets) for octets in (before, after))
+
+
+def encoded_json(data: Any) -> str:
+    """Data as JSON on one line; in texts that are no UTF-8, such as odd names, escapes say which bytes they hold."""
+    try:
+        return msgspec.json.encode(data).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(encodable(msgspec.to_builtins(data))).decode()
+
+
+def escaped_json(text: str, *, only_ascii: bool = False) -> str:
+    """JSON that means the same, with an escape in place of each character that a terminal would obey, or with
+    ``only_ascii`` of all but ASCII. Line ends stay."""
+
+    def escape(found: re.Match[str]) -> str:
+        one = found[0]
+        units = one.encode("utf-16-be", errors="surrogatepass")
+        is_kept = one.isprintable() and not only_ascii
+        return one if is_kept else "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+    return _UNUSUAL.sub(escape, text)
 
 
 def left_alone(place: str, problem: str) -> str:

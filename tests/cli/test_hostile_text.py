@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aml.cli.invocation import Streams
+from aml.cli.main import run
 from tests.cli.running import aml
 from tests.contract.pruning import fresh, stale
 from tests.support import hostile
@@ -78,6 +82,35 @@ def test_no_command_shows_what_a_terminal_would_obey(project: Path, verbose: boo
             ]
     assert not shown, "\n".join(shown)
     assert said > 10, "the evil text is shown at all"
+
+
+class _Screen(io.StringIO):
+    """Standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("query", "--json"), ("query", "--jsonl"), ("monitor", "metrics", "--format", "prometheus")],
+    ids=" ".join,
+)
+def test_what_is_for_programs_is_as_harmless_on_a_terminal(project: Path, words: tuple[str, ...]) -> None:
+    told = []
+    for out in (_Screen(), io.StringIO()):
+        streams = Streams(out, io.StringIO(), io.StringIO())
+        status = run(words, streams=streams, environment={}, clock=lambda: NOW.timestamp() + 86_400.0, folder=project)
+        assert status == 3, "some of it cannot be read"
+        told.append(out.getvalue())
+    screen, pipe = told
+    assert "[bold]x" in screen
+    assert not _OBEYED.search(screen)
+    if "prometheus" not in words:
+        loads = (
+            json.loads if "--json" in words else lambda text: [json.loads(line) for line in text.split("\n") if line]
+        )
+        assert loads(screen) == loads(pipe)
 
 
 def _around(text: str, found: re.Match[str]) -> str:

@@ -153,6 +153,8 @@ def test_json_is_valid_in_any_encoding(tmp_path: Path, environment: dict[str, st
     found = json.loads(done.stdout)
     assert found["data"]["files"][0]["agent"] == NAME
     assert found["data"]["records"][0]["id"] == "ïd-𝄞"
+    lines = aml_child(tmp_path, "query", "--jsonl", **environment).out.splitlines()
+    assert {json.loads(line)["id"] for line in lines} == {"ïd-𝄞", "k1", "k2"}
 
 
 def test_text_in_a_narrow_encoding_is_escaped(tmp_path: Path) -> None:
