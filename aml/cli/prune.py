@@ -16,6 +16,7 @@ from aml.cli.options import (
     DryRun,
     LockTimeout,
     MaxLoss,
+    NeverAsks,
     Policy,
     Strategy,
     TrustClock,
@@ -189,7 +190,7 @@ def undo_command(
         typer.Option("--id", metavar="ID", help="Only this record; may be repeated.", show_default=False),
     ] = None,
     dry_run: DryRun = False,
-    yes: Yes = False,  # noqa: ARG001  (undo removes nothing, so it never asks; scripts may say it to every command)
+    yes: NeverAsks = False,  # noqa: ARG001
     lock_timeout: LockTimeout = None,
 ) -> int:
     """Put the records and files that a run took away back where they stood, byte for byte."""

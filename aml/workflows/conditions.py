@@ -38,8 +38,10 @@ _OTHER_HOST_SECONDS = 3600.0
 
 _LONGEST_TIMEOUT = 86_400
 
-#: Operations that a dead run leaves to be ended, which are also folders of what they make ready beside the store.
-_RESTORE, _MIGRATION, _MIGRATE = "restore", "migration", "migrate"
+#: Operations whose dead runs are brought to an end by their own rooms, and the folders beside the store of what they
+#: make ready. Said here too, so that a run which meets neither loads neither.
+_RESTORE, _MIGRATE = "restore", "migrate"
+_RESTORES, _MIGRATIONS = "restore", "migration"
 
 
 class Conditions(Struct, frozen=True):
@@ -134,7 +136,7 @@ def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Itera
 
 def unfinished_restore(store: Store) -> str | None:
     """What to tell where a restore died half-way and no run has brought it to an end yet."""
-    if not any(is_there(store.state / _RESTORE / run / "steps.json") for run in _stagings(store)):
+    if not any(is_there(store.state / _RESTORES / run / "steps.json") for run in _stagings(store)):
         return None
     return (
         "a restore died half-way: the store is neither what it was nor what it should be, until the next run that "
@@ -144,12 +146,12 @@ def unfinished_restore(store: Store) -> str | None:
 
 def unfinished_migration(store: Store) -> str | None:
     """What to tell where a migration is under way, or died and no run has brought it to an end yet."""
-    if not _stagings(store, _MIGRATION):
+    if not _stagings(store, _MIGRATIONS):
         return None
     return "a migration is under way, or died: the next run that changes the store brings it to an end"
 
 
-def _stagings(store: Store, of: str = _RESTORE) -> list[str]:
+def _stagings(store: Store, of: str = _RESTORES) -> list[str]:
     """The runs whose restores, or migrations, have a folder of their own still; a link or a file of that name is
     somebody else's."""
     folder = store.state / of
@@ -265,7 +267,7 @@ def _end_migration(store: Store, locks: FileLockNotes, policy: LockPolicy, run: 
 
 def _clear_migrations(store: Store, journal: Journal) -> list[str]:
     """Clear up after migrations that are over; returns notes of what could not be done."""
-    runs = _stagings(store, _MIGRATION)
+    runs = _stagings(store, _MIGRATIONS)
     if not runs:
         return []
     from aml.migrate.ending import clear_ended

@@ -20,7 +20,7 @@ from aml.optimize.gc_report import GcReport, build_report
 from aml.optimize.leftovers import UNFINISHED_WRITE
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, clock_note, limits_of
-from aml.workflows.notes import stranger_notes
+from aml.workflows.notes import NOT_CONFIRMED, stranger_notes
 
 
 def gc_options(
@@ -70,7 +70,7 @@ def collect_garbage(
         # asked before any lock is taken: nobody else shall wait for an answer
         preview = build_report(look()[0], {}, (), run=None, dry_run=True)
         if preview.changes and not confirm(preview):
-            return structs.replace(preview, notes=("gc: nothing was changed: not confirmed",))
+            return structs.replace(preview, notes=(f"gc: {NOT_CONFIRMED}",))
     with changing(store, journal, "gc", moment, conditions) as (locks, found):
         plan, history = look()
         run = journal.begin("gc", moment, version=__version__, options=to_builtins(options))

@@ -27,7 +27,7 @@ from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Fingerprint
 from aml.workflows.conditions import Conditions, changing, doubt_about, unfinished_migration
-from aml.workflows.notes import stranger_notes
+from aml.workflows.notes import NOT_CONFIRMED, stranger_notes
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport
@@ -92,7 +92,7 @@ def migrate(
         _refuse(plan, accepted=True)
         if confirm is not None and preview.migrated:
             if not confirm(preview):
-                return structs.replace(preview, notes=("nothing was changed: not confirmed",))
+                return structs.replace(preview, notes=(NOT_CONFIRMED,))
             accept_unreadable = True
     journal = Journal(store)
     with changing(store, journal, OPERATION, moment, conditions, judges_ages=False) as (locks, found):

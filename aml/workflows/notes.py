@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from aml.store.open import Store
 
+#: Where somebody saw what a run would do, and said no.
+NOT_CONFIRMED = "nothing was changed: not confirmed"
+
 
 def stranger_notes(store: Store) -> tuple[str, ...]:
     """What is told of folders that would be agents if their names could be read."""

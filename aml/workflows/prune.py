@@ -23,7 +23,7 @@ from aml.prune.report import PruneReport, build_report
 from aml.store.layout import choose
 from aml.store.open import Store
 from aml.workflows.conditions import Conditions, changing, clock_note, limits_of, repository_folder
-from aml.workflows.notes import stranger_notes
+from aml.workflows.notes import NOT_CONFIRMED, stranger_notes
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport
@@ -188,7 +188,7 @@ def carry_out(
         # asked before any lock is taken: nobody else shall wait for an answer
         shown = preview()
         if shown.total("removed") and not confirm(shown):
-            return structs.replace(shown, notes=("nothing was changed: not confirmed",))
+            return structs.replace(shown, notes=(NOT_CONFIRMED,))
     place = repository_folder(store, conditions)
     with hooked(conditions.prune_hooks, "prune", store=store.root, repository=place, warn=warn) as told:
         with changing(store, journal, "prune", now, conditions) as (locks, found):

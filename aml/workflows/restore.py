@@ -43,6 +43,7 @@ from aml.store.open import Store
 from aml.store.transact import Transaction
 from aml.workflows.backup import back_up, find, find_at, is_foreign, operation
 from aml.workflows.conditions import Conditions, changing, reading_backups, repository_folder
+from aml.workflows.notes import NOT_CONFIRMED
 
 #: How far back (days) removals are looked at: all of them.
 _ALL_DAYS = 36_500.0
@@ -79,7 +80,7 @@ def restore(
         if dry_run:
             return seen
         if confirm is not None and not confirm(seen):
-            return structs.replace(seen, notes=("nothing was changed: not confirmed",))
+            return structs.replace(seen, notes=(NOT_CONFIRMED,))
         # what was confirmed is what is restored, whatever is newest by then
         wanted = seen.snapshot
     return _restore_in_place(store, wanted, options, moment, conditions, progress)

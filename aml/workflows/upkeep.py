@@ -29,7 +29,8 @@ from aml.repository.repository import Reader, writing
 from aml.repository.snapshots import list_snapshots
 from aml.store.open import Store
 from aml.workflows.backup import Progress, Warn, backup, find, operation, try_to_write
-from aml.workflows.conditions import Conditions, changing, destination_of, doubt_about, no_backup_yet, reading_backups
+from aml.workflows.conditions import Conditions, changing, clock_note, destination_of, no_backup_yet, reading_backups
+from aml.workflows.notes import NOT_CONFIRMED
 
 Answer = TypeVar("Answer")
 
@@ -168,7 +169,7 @@ def rotate_backups(
         if dry_run:
             return seen
         if confirm is not None and due and not confirm(seen):
-            return structs.replace(seen, notes=("nothing was changed: not confirmed",))
+            return structs.replace(seen, notes=(NOT_CONFIRMED,))
     began = time.monotonic()
     destination = destination_of(store, conditions, writes=True)
     waits = conditions.locks.timeout
@@ -196,8 +197,7 @@ def _preview_rotation(
 ) -> RotateReport:
     with reading_backups(store, conditions, "rotate") as reader:
         report = preview_rotation(reader, rules, now, load_checked(store, _identity(reader)))
-    doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
-    notes = (f"{doubt}: a real run would refuse without --trust-clock",) if doubt else ()
+    notes = clock_note(store, journal, now, conditions)
     return structs.replace(_with_archives(report, expired_archives(store, now, archive_days)), notes=notes)
 
 
