@@ -191,7 +191,8 @@ def test_a_signal_while_waiting_for_a_lock_is_one_json_answer(tmp_path: Path, nu
     (memory / "alpha/patterns.json.lock").mkdir()
     before = tree_digest(memory)
     child = _start(project, "prune", "--json")
-    _wait_until(child, (project / ".loom/memory.aml/locks.jsonl").exists)
+    # the run is written down before its first lock is waited for
+    _wait_until(child, lambda: any((project / ".loom/memory.aml/runs").glob("*.json")))
     time.sleep(0.2)
     child.send_signal(number)
     out, err = child.communicate(timeout=30)
