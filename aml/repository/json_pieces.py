@@ -13,6 +13,7 @@ import msgspec
 
 from aml.codec.json_array import split
 from aml.errors import DamagedError
+from aml.model.undecodable import UNDECODABLE
 
 _JSON = msgspec.json.Decoder(msgspec.Raw)
 _WHITE_SPACE = b" \t\r\n"
@@ -72,6 +73,6 @@ def is_json(data: bytes) -> bool:
 def _parses(data: bytes) -> bool:
     try:
         _JSON.decode(data)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return False
     return True

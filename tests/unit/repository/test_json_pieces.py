@@ -100,3 +100,9 @@ def test_what_is_none(data: bytes) -> None:
     assert not is_json(data)
     assert pieces_of([data]) in ([Piece.OTHER], [Piece.END])
     assert not make_json(pieces_of([data]))
+
+
+def test_what_is_nested_too_deeply_to_be_read_is_no_json() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    assert piece_of(memoryview(deep)) == Piece.OTHER
+    assert not is_json(deep[:-1])
