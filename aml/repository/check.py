@@ -12,7 +12,7 @@ from aml.codec.compression import is_gzip
 from aml.errors import DamagedError, FileAccessError, NotFoundError, SchemaError
 from aml.repository.check_data import Document, PackResult, check_documents, check_packs
 from aml.repository.description import DESCRIPTION_KEY, Description, describe
-from aml.repository.destination import Destination
+from aml.repository.destination import UNREADABLE, Destination
 from aml.repository.index import load_index
 from aml.repository.json_pieces import Piece
 from aml.repository.manifest import Listing, ListingRef, owners_of, part_name
@@ -189,7 +189,7 @@ def _check_listing(
     key = f"snapshots/{snapshot.id}.json.gz"
     try:
         listing = reader.read_listing(reference)
-    except (DamagedError, NotFoundError, FileAccessError) as error:
+    except UNREADABLE as error:
         users = [one.id for one in listed.snapshots.readable if reference in one.manifest.listings]
         problem = f"the list of files of {part_name(reference.agent)} cannot be read: {error.message}"
         findings.append(Finding(key, problem, tuple(reference.chunks), tuple(users), advice=_ADVICE_LISTING))
@@ -296,7 +296,7 @@ def _is_packed(reader: Reader, document: Document) -> bool:
     """Whether a document is gzip, which agents write under the plain name too."""
     try:
         return is_gzip(reader.read_chunk(bytes.fromhex(document.chunks[0])))
-    except (DamagedError, NotFoundError, FileAccessError):
+    except UNREADABLE:
         return False
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from aml.errors import DamagedError, FileAccessError, NotFoundError
+from aml.repository.destination import UNREADABLE
 from aml.repository.json_pieces import Piece, is_json, make_json, piece_of
 from aml.repository.members import MemberRun, bad_chunks, is_named_by, runs, table_problem
 from aml.repository.reader import Reader
@@ -86,7 +86,7 @@ def _begin(reader: Reader, name: str, workers: Workers, *, unpacked: bool, parse
     table = reader.index.tables.get(name)
     try:
         pack = reader.destination.get(pack_key(name))
-    except (DamagedError, NotFoundError, FileAccessError) as error:
+    except UNREADABLE as error:
         return PackResult(name, error.message, table.digests() if table is not None else [], {})
     named = workers.submit(partial(is_named_by, pack, name))
     shares = runs(table) if table is not None and unpacked else ()
@@ -185,7 +185,7 @@ def _check_share(reader: Reader, documents: Sequence[Document]) -> DocumentResul
         for document in documents:
             try:
                 data = own.read_document(document.chunks, document.sha256, document.size)
-            except (DamagedError, NotFoundError, FileAccessError):
+            except UNREADABLE:
                 results.wrong.append(document)
                 continue
             if not is_json(data):

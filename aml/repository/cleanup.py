@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
-from aml.errors import DamagedError, FileAccessError, NotFoundError
+from aml.errors import DamagedError
+from aml.repository.destination import UNREADABLE
 from aml.repository.manifest import FileEntry, ListingRef
 from aml.repository.reader import Reader
 from aml.repository.repository import Writer
@@ -21,7 +22,6 @@ MOSTLY_DEAD = 0.5
 #: small one each time.
 SMALL_PACK_BYTES = 2 << 20
 SMALL_PACKS = 16
-
 
 _ADVICE = (
     "nothing was removed; run aml backup create --full, and if it stays so, move that manifest away: "
@@ -84,7 +84,7 @@ def needed_chunks(reader: Reader, snapshots: Snapshots) -> set[bytes]:
 def _files(reader: Reader, snapshot: Snapshot, reference: ListingRef) -> Iterator[FileEntry]:
     try:
         yield from reader.read_listing(reference).files
-    except (DamagedError, NotFoundError, FileAccessError) as error:
+    except UNREADABLE as error:
         raise DamagedError(
             f"the list of files of backup {snapshot.id} cannot be read ({error.message}), "
             "so nobody can tell which packs it needs",
@@ -173,7 +173,7 @@ def _rewrite(writer: Writer, table: PackTable, needed: Collection[bytes], doomed
         if digest in needed and all(place.pack in doomed for place in writer.index.places(digest)):
             try:
                 chunk = writer.read_chunk(digest)
-            except (DamagedError, NotFoundError):
+            except UNREADABLE:
                 return False
             writer.rewrite_chunk(digest, chunk)
     return True

@@ -15,6 +15,9 @@ from aml.errors import DamagedError, FileAccessError, LockedError, NotFoundError
 #: No file of a repository is larger (bytes); what claims to be is refused before memory is taken for it.
 MAX_VALUE_BYTES = 1 << 29
 
+#: What getting a value raises where it is damaged, gone, or refused by the system, as on a bad sector.
+UNREADABLE = (DamagedError, NotFoundError, FileAccessError)
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 
 

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from aml.codec.compression import unpack
-from aml.errors import DamagedError, FileAccessError, NotFoundError
+from aml.errors import DamagedError
 from aml.model.undecodable import UNDECODABLE
-from aml.repository.destination import Destination, Entry
+from aml.repository.destination import UNREADABLE, Destination, Entry
 from aml.repository.packs import packer
 from aml.repository.tables import (
     FORMAT,
@@ -172,7 +172,7 @@ def attempt(key: str, flaws: list[Flaw], read: Callable[[], Result]) -> Result |
     """What ``read`` returns; None, and a flaw more, where the file is damaged, refused by the system or gone."""
     try:
         return read()
-    except (DamagedError, NotFoundError, FileAccessError) as error:
+    except UNREADABLE as error:
         flaws.append(Flaw(key, error.message))
         return None
 

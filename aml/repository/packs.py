@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from aml.codec.compression import unpack
-from aml.errors import DamagedError, FileAccessError, NotFoundError
-from aml.repository.destination import Destination
+from aml.errors import DamagedError, FileAccessError
+from aml.repository.destination import UNREADABLE, Destination
 from aml.repository.members import table_problem, unpack_member
 from aml.repository.tables import MEMBER_BYTES, Member, PackTable, Place, pack_key, table_member
 from aml.repository.workers import Job, Workers
@@ -248,7 +248,7 @@ def _read_back(destination: Destination, table: PackTable, content: bytearray) -
     def told(work: Callable[[], str]) -> str:
         try:
             return work()
-        except (DamagedError, NotFoundError, FileAccessError) as error:
+        except UNREADABLE as error:
             return error.message
 
     for start in range(0, table.size, _STRETCH_BYTES):

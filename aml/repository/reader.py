@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from aml.errors import AmlError, DamagedError, NotFoundError
 from aml.repository.description import Description
-from aml.repository.destination import Destination
+from aml.repository.destination import UNREADABLE, Destination
 from aml.repository.index import Index, LoadedIndex
 from aml.repository.manifest import FileEntry, Listing, ListingRef, decode_listing
 from aml.repository.members import unpack_member
@@ -77,15 +77,15 @@ class Reader:
         return digest in self.loaded.index
 
     def read_chunk(self, digest: bytes) -> bytes:
-        """A chunk, checked against its SHA-256; from another pack where the first that holds it is damaged.
+        """A chunk, checked against its SHA-256; from another pack where the first that holds it cannot be read.
 
-        Raises NotFoundError where no pack has it, DamagedError where none has it whole.
+        Raises NotFoundError where no pack has it, DamagedError where none has it whole, FileAccessError.
         """
         failure: AmlError | None = None
         for place in self.loaded.index.places(digest):
             try:
                 return self._packs.read(digest, place)
-            except (DamagedError, NotFoundError) as error:
+            except UNREADABLE as error:
                 failure = failure or error
         if failure is not None:
             raise failure
@@ -133,7 +133,7 @@ class Reader:
         for digest in digests:
             try:
                 yield self._packs.read_unchecked(self.loaded.index.places(digest)[0])
-            except (DamagedError, NotFoundError):
+            except UNREADABLE:
                 yield self.read_chunk(digest)
 
     def _ahead(self, digests: Sequence[bytes]) -> Iterator[bytes]:
@@ -148,7 +148,7 @@ class Reader:
             pieces, job = jobs.popleft()
             try:
                 yield from job.result()
-            except (DamagedError, NotFoundError):
+            except UNREADABLE:
                 yield from map(self.read_chunk, (digest for piece in pieces for digest in piece.digests))
 
     def _pieces(self, digests: Iterable[bytes]) -> Iterator[_Piece]:

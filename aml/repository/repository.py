@@ -19,7 +19,7 @@ from aml.repository.description import (
     describe_or_recover,
     write_description,
 )
-from aml.repository.destination import Destination
+from aml.repository.destination import UNREADABLE, Destination
 from aml.repository.index import Index, LoadedIndex, load_index, write_index
 from aml.repository.manifest import FORMAT, Listing, ListingRef, Manifest, encode_listing
 from aml.repository.members import is_named_by
@@ -214,7 +214,7 @@ class Writer(Reader):
         for table in self.loaded.unlisted:
             try:
                 whole = is_named_by(self.destination.get(pack_key(table.pack)), table.pack)
-            except (DamagedError, NotFoundError):
+            except UNREADABLE:
                 whole = False
             if not whole:
                 self._suspect.add(table.pack)

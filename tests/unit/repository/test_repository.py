@@ -335,3 +335,75 @@ def test_listings_are_named_by_their_content() -> None:
         for reference in snapshot.manifest.listings:
             data = b"".join(reader.read_chunks(reference.chunks))
             assert hashlib.sha256(data).hexdigest() == reference.sha256
+
+
+class _BadSectors(InMemory):
+    """A place where some values cannot be read, since the system reports an error of the medium."""
+
+    def __init__(self, values: dict[str, bytes]) -> None:
+        super().__init__()
+        self.values = values
+        self.bad: set[str] = set()
+
+    def get(self, key: str, *, limit: int = 1 << 29) -> bytes:
+        self._refuse(key)
+        return super().get(key, limit=limit)
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        self._refuse(key)
+        return super().get_range(key, offset, length)
+
+    def _refuse(self, key: str) -> None:
+        if key in self.bad:
+            raise FileAccessError(f"cannot read {key}: Input/output error")
+
+
+def _with_a_pack_on_bad_sectors() -> tuple[_BadSectors, str, list[str]]:
+    """A repository, its first pack, which cannot be read any more, and the chunks that a check found lost by that."""
+    destination = _BadSectors({})
+    back_up(destination, TREE)
+    (pack,) = [entry.key for entry in destination.entries("packs/")]
+    destination.bad.add(pack)
+    lost = {chunk for finding in check(destination, "deep").findings for chunk in finding.chunks}
+    return destination, pack, sorted(lost)
+
+
+def test_what_was_written_again_is_read_from_the_pack_that_can_be_read() -> None:
+    destination, _, chunks = _with_a_pack_on_bad_sectors()
+    with writing(destination) as writer:
+        writer.distrust(map(bytes.fromhex, chunks))
+        for data in TREE.values():
+            writer.store_document(data)
+        writer.flush()
+        document = writer.store_document(TREE["alice/patterns.json"])
+        small = writer.store_document(TREE["config.json"])
+    with reading(destination) as reader:
+        assert reader.read_document(document.chunks, document.sha256, document.size) == TREE["alice/patterns.json"]
+        assert reader.read_document(small.chunks, small.sha256, small.size) == TREE["config.json"]
+        assert b"".join(reader.read_chunks(document.chunks)) == TREE["alice/patterns.json"]
+
+
+def test_a_rotation_leaves_a_pack_that_the_system_cannot_read() -> None:
+    destination, pack, chunks = _with_a_pack_on_bad_sectors()
+    name = pack.rpartition("/")[2].removesuffix(".gz")
+    needed = set(map(bytes.fromhex, chunks))
+    with writing(destination) as writer:
+        plan = plan_cleanup(writer, needed, DAY, damaged=[name])
+        assert [use.name for use in plan.repacked] == [name]
+        assert apply_cleanup(writer, plan, needed).left == [name]
+    assert pack in destination.values
+
+
+def test_a_pack_without_an_index_that_the_system_cannot_read_stops_no_backup() -> None:
+    destination, pack, _ = _with_a_pack_on_bad_sectors()
+    for entry in destination.entries("index/"):
+        destination.delete(entry.key)
+    destination.bad.clear()
+
+    def get(key: str, *, limit: int = 1 << 29) -> bytes:
+        if key == pack:
+            raise FileAccessError(f"cannot read {key}: Input/output error")
+        return InMemory.get(destination, key, limit=limit)
+
+    destination.get = get  # type: ignore[method-assign]
+    back_up(destination, {"bob/x": b"new"}, moment=NOW + HOUR)
