@@ -21,6 +21,7 @@ from aml.backup.write_files import Identity, Written, write_files
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
+from aml.fs.files import files_below
 from aml.fs.names import folds_names
 from aml.fs.new_folder import new_folder
 from aml.fs.runtime_lock import LockNotes, LockPolicy
@@ -258,10 +259,9 @@ def finish_restore(store: Store, run: str, notes: LockNotes, policy: LockPolicy)
 
 def _remove_unfinished(archives: Path) -> None:
     """Remove writes that did not end from the archives of one restore. Raises FileAccessError."""
-    for folder, _, names in os.walk(archives):
-        for name in names:
-            if is_temporary(name):
-                remove_durably(Path(folder) / name)
+    for entry in files_below(archives):
+        if is_temporary(entry.name):
+            remove_durably(Path(entry.path))
 
 
 def discard_leftovers(store: Store, runs: Sequence[str]) -> list[str]:

@@ -81,7 +81,7 @@ def give_to_owner_of(folder: Path, descriptor: int) -> None:
 
 
 def write_durably(
-    path: Path, data: bytes, *, mode: int = PRIVATE_FILE, proof: Callable[[], None] = lambda: None
+    path: Path, data: bytes | bytearray, *, mode: int = PRIVATE_FILE, proof: Callable[[], None] = lambda: None
 ) -> None:
     """Create or replace ``path`` with ``data`` in one step that a crash cannot halve.
 
@@ -174,7 +174,7 @@ def move_durably(ready: Path, path: Path, like: os.stat_result, proof: Callable[
 
 
 def _write_and_rename(
-    path: Path, data: bytes, prepare: Callable[[int], None], proof: Callable[[], None], *, wait: bool = True
+    path: Path, data: bytes | bytearray, prepare: Callable[[int], None], proof: Callable[[], None], *, wait: bool = True
 ) -> os.stat_result:
     temporary = temporary_for(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
@@ -198,7 +198,7 @@ def _write_and_rename(
     return put
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write all of ``data``, in as many calls as the system wants."""
     view = memoryview(data)
     while view:

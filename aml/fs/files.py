@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from aml.errors import FileAccessError
@@ -32,6 +34,23 @@ def stat_if_there(path: Path) -> os.stat_result | None:
         return None
     except OSError as error:
         raise explain(error, "read", path) from error
+
+
+def files_below(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Every regular file below a folder; links are not followed, and what cannot be listed is passed over.
+
+    In place of os.walk, which ends where folders lie deeper than the interpreter's stack.
+    """
+    waiting = [str(folder)]
+    while waiting:
+        found: list[os.DirEntry[str]] = []
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            found += entries
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry
 
 
 def read_regular(path: Path, *, most: int | None = None) -> bytes:

@@ -11,12 +11,13 @@ import msgspec
 
 from aml.errors import LockedError
 from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of
-from aml.fs.flock import lock_within
+from aml.fs.flock import lock_within, open_lock_file
 from aml.model.undecodable import UNDECODABLE
 
 #: Where Linux tells of all locks.
 _LOCKS = Path("/proc/locks")
+#: How much of a lock file is read (bytes): names of operations and hosts are short.
+_LONGEST_SIGNATURE = 4096
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -27,6 +28,9 @@ class Holder(msgspec.Struct, frozen=True):
     host: str
     started: str
 
+    def __str__(self) -> str:
+        return f"aml {self.operation} (pid {self.pid} on {self.host}, started {self.started})"
+
 
 @contextmanager
 def run_lock(path: Path, operation: str, started: str, *, timeout: float = 0.0) -> Iterator[None]:
@@ -35,11 +39,11 @@ def run_lock(path: Path, operation: str, started: str, *, timeout: float = 0.0) 
     Raises LockedError, naming the holder, where another run keeps it for longer than ``timeout`` seconds.
     """
     with explained("lock", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, PRIVATE_FILE)
+        descriptor = open_lock_file(path)
     try:
         if not lock_within(descriptor, timeout):
             raise _locked(descriptor, path)
-        _sign(descriptor, path, Holder(operation, os.getpid(), os.uname().nodename, started))
+        sign(descriptor, path, operation, started)
         yield
     finally:
         os.close(descriptor)
@@ -52,16 +56,14 @@ def current_holder(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+        holder = signed_by(descriptor)
         inode = os.fstat(descriptor).st_ino
     except OSError:
-        return None
-    except UNDECODABLE:
         return None
     finally:
         os.close(descriptor)
     # who signed may be over, and still alive: a program that uses AML, or another one with the same number
-    return holder if _is_alive(holder) and _is_locked(inode) is not False else None
+    return holder if holder is not None and _is_alive(holder) and _is_locked(inode) is not False else None
 
 
 def _is_alive(holder: Holder) -> bool:
@@ -86,20 +88,24 @@ def _is_locked(inode: int) -> bool | None:
     return any(len(one) > 5 and one[1] == "FLOCK" and one[5].rpartition(":")[2] == str(inode) for one in held)
 
 
-def _sign(descriptor: int, path: Path, holder: Holder) -> None:
+def sign(descriptor: int, path: Path, operation: str, started: str) -> None:
+    """Write into a lock file whose lock was just taken that this process holds it. Raises FileAccessError."""
     with explained("write", path):
-        give_to_owner_of(path.parent, descriptor)
         os.ftruncate(descriptor, 0)
+        holder = Holder(operation, os.getpid(), os.uname().nodename, started)
         os.pwrite(descriptor, msgspec.json.encode(holder), 0)
 
 
-def _locked(descriptor: int, path: Path) -> LockedError:
+def signed_by(descriptor: int) -> Holder | None:
+    """Who signed a lock file last; None where nobody has yet, or a run was killed while it did. Raises OSError."""
     try:
-        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+        return msgspec.json.decode(os.pread(descriptor, _LONGEST_SIGNATURE, 0), type=Holder)
     except UNDECODABLE:
-        # between taking the lock and signing it, or a run killed in between
+        return None
+
+
+def _locked(descriptor: int, path: Path) -> LockedError:
+    holder = signed_by(descriptor)
+    if holder is None:
         return LockedError(f"another AML run holds {path}", advice="wait for it to end")
-    return LockedError(
-        f"aml {holder.operation} (pid {holder.pid} on {holder.host}, started {holder.started}) is changing this store",
-        advice="wait for it to end; the lock goes with its process",
-    )
+    return LockedError(f"{holder} is changing this store", advice="wait for it to end; the lock goes with its process")

@@ -11,11 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from aml.errors import FileAccessError
-from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_replaceable
-from aml.fs.files import read_regular, stat_if_there
-from aml.fs.flock import lock_within
+from aml.errors import FileAccessError, LockedError
+from aml.fs.durable import write_replaceable
+from aml.fs.files import read_regular
+from aml.fs.flock import file_lock
 from aml.fs.own_folder import prepare_folder
 from aml.model.undecodable import UNDECODABLE
 
@@ -28,10 +27,8 @@ _KEEP_SECONDS = 60.0
 #: How many of the last questions are remembered one by one.
 _RECENT = 100
 
-
-#: What is counted takes a few KB; a file that is larger is not what was written here.
+#: What is counted takes a few KB; a file that is larger (bytes) is not what was written here.
 _LARGEST_BYTES = 1 << 20
-
 
 #: What can be counted and timed: anything else was not written here.
 _Count = Annotated[int, Meta(ge=0, le=1 << 60)]
@@ -103,7 +100,7 @@ class Tally:
         self._forget_another_process()
         self._kept_at = time.monotonic()
         if self._folder is not None and self.now.queries:
-            with suppress(FileAccessError, OSError):
+            with suppress(FileAccessError, LockedError, OSError):
                 _add(self._folder, self.now)
                 self.now = Statistics()
 
@@ -116,25 +113,14 @@ class Tally:
 def read_statistics(folder: Path) -> Statistics:
     """What was counted so far; nothing where there is no such file, or one that is damaged."""
     with suppress(FileAccessError, *UNDECODABLE):
-        found = stat_if_there(folder / _NAME)
-        if found is None or found.st_size > _LARGEST_BYTES:
-            return Statistics()
-        return msgspec.json.decode(read_regular(folder / _NAME), type=Statistics)
+        return msgspec.json.decode(read_regular(folder / _NAME, most=_LARGEST_BYTES), type=Statistics)
     return Statistics()
 
 
 def _add(folder: Path, counted: Statistics) -> None:
     prepare_folder(folder)
     path = folder / _LOCK_NAME
-    with explained("lock", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-    try:
-        with explained("lock", path):
-            give_to_owner_of(folder, descriptor)
-        if not lock_within(descriptor, _LOCK_SECONDS):
-            raise FileAccessError(f"{path} stays locked")
+    with file_lock(path, _LOCK_SECONDS, taken=f"{path} stays locked"):
         kept = read_statistics(folder)
         kept.add(counted)
         write_replaceable(folder / _NAME, msgspec.json.encode(kept))
-    finally:
-        os.close(descriptor)

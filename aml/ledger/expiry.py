@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,13 @@ from msgspec import Struct
 from aml.errors import DamagedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import remove_durably
+from aml.fs.new_folder import remove_tree
 from aml.ledger.quarantine import FOLDER as QUARANTINE
 from aml.ledger.runs import Journal
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.model.timestamps import SECONDS_PER_DAY
 from aml.store.open import Store
+from aml.store.sizes import size_below
 
 #: The id of a run, with the time at which it began, in the name of its archives.
 _RUN_ID = re.compile(r"((\d{8}T\d{6})-\d{4,}-[0-9a-f]{4})")
@@ -60,7 +61,7 @@ def expire(store: Store, journal: Journal, archives: list[Expired]) -> None:
         path = store.keep / one.path
         if path.is_dir() and not path.is_symlink():
             with explained("remove", path):
-                shutil.rmtree(path)
+                remove_tree(path)
         else:
             remove_durably(path)
 
@@ -69,11 +70,11 @@ def _archives(store: Store) -> Iterator[tuple[Expired, float]]:
     """Every archive and quarantine, and when its run began."""
     for quarantine in _listed(store.keep / QUARANTINE):
         if (began := _began(_RUN_ID, quarantine.name)) is not None:
-            yield Expired(f"{QUARANTINE}/{quarantine.name}", began[0], _size_below(quarantine)), began[1]
+            yield Expired(f"{QUARANTINE}/{quarantine.name}", began[0], size_below(quarantine)), began[1]
     folder = store.keep / "archives"
     for agent in _listed(folder):
         if (began := _began(_OF_RESTORE, agent.name)) is not None:
-            yield Expired(f"archives/{agent.name}", began[0], _size_below(agent)), began[1]
+            yield Expired(f"archives/{agent.name}", began[0], size_below(agent)), began[1]
         elif agent.is_dir() and not agent.is_symlink():
             for path in _listed(agent):
                 if (began := _began(_OF_KIND, path.name)) is not None:
@@ -98,7 +99,3 @@ def _began(pattern: re.Pattern[str], name: str) -> tuple[str, float] | None:
     except ValueError:
         return None
     return match[1], began
-
-
-def _size_below(folder: Path) -> int:
-    return sum(path.stat(follow_symlinks=False).st_size for path in folder.rglob("*") if path.is_file())

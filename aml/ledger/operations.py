@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
 
-from aml.errors import LockedError
-from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_in_turn
+from aml.fs.durable import write_in_turn
 from aml.fs.files import MOST_STATE, is_there, read_regular
-from aml.fs.flock import lock_within
+from aml.fs.flock import file_lock
 from aml.ledger.state import prepare_folder
 from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
@@ -22,7 +19,6 @@ _NAME = "operations.json"
 _LOCK_NAME = "operations.lock"
 #: The file is small and held for one write: whoever keeps it longer (seconds) is stuck.
 _LOCK_SECONDS = 10.0
-
 
 #: Noted when a clock is trusted: what it contradicted, which from then on is no measure.
 CLOCK_TRUSTED = "clock-trusted"
@@ -86,12 +82,5 @@ def state_lock(store: Store, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """
     prepare_folder(store.state)
     path = store.state / _LOCK_NAME
-    with explained("lock", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-        give_to_owner_of(path.parent, descriptor)
-    try:
-        if not lock_within(descriptor, seconds):
-            raise LockedError(f"{path} stays locked", advice="wait for the other AML runs to end")
+    with file_lock(path, seconds, taken=f"{path} stays locked", advice="wait for the other AML runs to end"):
         yield
-    finally:
-        os.close(descriptor)

@@ -6,18 +6,14 @@ never not at all, and a receiver that cares goes by the id of the delivery, whic
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from aml.errors import AmlError, LockedError
-from aml.fs.access import explained
-from aml.fs.durable import PRIVATE_FILE, give_to_owner_of
-from aml.fs.flock import lock_within
+from aml.errors import AmlError
+from aml.fs.flock import file_lock
 from aml.monitor.alert_file import Warn, change_alerts, read_alerts
 from aml.monitor.alerts import Alerts, Delivery
 from aml.monitor.deliveries import MOST_REFUSALS, settle
@@ -61,29 +57,19 @@ def send_waiting(
     the others pass, and is given up after MOST_REFUSALS runs. Never raises for what a receiver or the disk does."""
     run = _Run(store, receiver, patience, now, warn, sleep)
     try:
-        with _alone(store, patience.total):
+        # others wait: whoever went away instead might leave its own messages behind
+        with file_lock(
+            store.state / _LOCK_NAME,
+            patience.total,
+            taken="another run is sending for long",
+            advice="the next run sends what waits",
+        ):
             run.send_all()
         left = len(read_alerts(store).queue)
     except AmlError as error:
         run.problems.append(f"not all alerts could be sent: {error.message}")
         left = run.waiting
     return Sent(run.accepted, run.given_up, left, tuple(run.problems))
-
-
-@contextmanager
-def _alone(store: Store, seconds: float) -> Iterator[None]:
-    """One process sends at a time. Others wait: whoever went away instead might leave its own messages behind."""
-    path = store.state / _LOCK_NAME
-    with explained("lock", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-    try:
-        with explained("lock", path):
-            give_to_owner_of(path.parent, descriptor)
-        if not lock_within(descriptor, seconds):
-            raise LockedError("another run is sending for long", advice="the next run sends what waits")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class _Run:

@@ -7,24 +7,17 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-
-import msgspec
 
 from aml.errors import DamagedError, LockedError
 from aml.fs.access import explain, explained
-from aml.fs.durable import (
-    PRIVATE_FILE,
-    give_to_owner_of,
-    is_temporary,
-    make_private_folder,
-    remove_durably,
-    write_durably,
-)
-from aml.fs.flock import lock_within
-from aml.fs.run_lock import Holder
-from aml.model.undecodable import UNDECODABLE
+from aml.fs.durable import is_temporary, make_private_folder, remove_durably, write_durably
+from aml.fs.files import files_below
+from aml.fs.flock import lock_within, open_lock_file
+from aml.fs.own_folder import prepare_folder
+from aml.fs.run_lock import sign, signed_by
 from aml.repository.destination import (
     MAX_VALUE_BYTES,
     Entry,
@@ -36,6 +29,8 @@ from aml.repository.destination import (
 )
 
 LOCK_NAME = "lock"
+#: Where a repository keeps what it holds.
+_FOLDERS = frozenset({"packs", "index", "snapshots"})
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -54,15 +49,12 @@ class LocalFolder:
         return str(self.root)
 
     def prepare(self) -> None:
-        make_private_folder(self.root)
-        ignore = self.root / ".gitignore"
-        if not os.path.lexists(ignore):
-            write_durably(ignore, b"*\n")
+        prepare_folder(self.root)
 
     def put(self, key: str, data: bytes | bytearray) -> None:
         path = self._path(key)
         make_private_folder(path.parent)
-        write_durably(path, data)  # type: ignore[arg-type]  # it takes any buffer, and a copy would be large
+        write_durably(path, data)
 
     def get(self, key: str, *, limit: int = MAX_VALUE_BYTES) -> bytes:
         with self._opened(key) as descriptor:
@@ -85,9 +77,7 @@ class LocalFolder:
         folder = prefix.rpartition("/")[0]
         if folder:
             self._refuse_links(folder)
-        entries: list[Entry] = []
-        self._collect(folder, prefix, entries)
-        return sorted(entries, key=lambda entry: entry.key)
+        return sorted(self._below(folder, prefix), key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -105,48 +95,44 @@ class LocalFolder:
         try:
             _wait(descriptor, path, exclusive=exclusive, timeout=timeout)
             if exclusive:
-                started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                holder = Holder(purpose, os.getpid(), os.uname().nodename, started)
-                with explained("write", path):
-                    os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+                sign(descriptor, path, purpose, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
             yield
         finally:
             os.close(descriptor)
 
     def remove_strays(self) -> int:
-        found = 0
-        for folder, folders, names in os.walk(self.root):
-            here = Path(folder)
-            if here == self.root:
-                # everything else here belongs to the ledger, or to the agents' runtime
-                folders[:] = [name for name in folders if name in ("packs", "index", "snapshots")]
-            for name in names:
-                if is_temporary(name):
-                    remove_durably(here / name)
-                    found += 1
+        # every other folder here belongs to the ledger, or to the agents' runtime
+        here = self._listed("")
+        folders = [one.path for one in here if one.name in _FOLDERS and one.is_dir(follow_symlinks=False)]
+        files = chain((one for one in here if one.is_file(follow_symlinks=False)), *map(files_below, folders))
+        strays = [Path(one.path) for one in files if is_temporary(one.name)]
+        for stray in strays:
+            remove_durably(stray)
+        return len(strays)
+
+    def _below(self, folder: str, prefix: str) -> list[Entry]:
+        found: list[Entry] = []
+        # a list in place of calls of itself: somebody may have put folders there deeper than the interpreter's stack
+        waiting = [folder]
+        while waiting:
+            folder = waiting.pop()
+            for one in self._listed(folder):
+                key = f"{folder}/{one.name}" if folder else one.name
+                if one.name.startswith(".") or not (key.startswith(prefix) or prefix.startswith(f"{key}/")):
+                    continue
+                if one.is_dir(follow_symlinks=False):
+                    waiting.append(key)
+                elif one.is_file(follow_symlinks=False) and key.startswith(prefix):
+                    with _explained("read", one.path), suppress(FileNotFoundError):
+                        about = one.stat(follow_symlinks=False)
+                        found.append(Entry(key, about.st_size, about.st_mtime))
         return found
 
-    def _collect(self, folder: str, prefix: str, entries: list[Entry]) -> None:
+    def _listed(self, folder: str) -> list[os.DirEntry[str]]:
         path = f"{self._root}/{folder}"
-        with _explained("list", path):
-            try:
-                found = list(os.scandir(path))
-            except FileNotFoundError:
-                return
-        for one in found:
-            key = f"{folder}/{one.name}" if folder else one.name
-            if one.name.startswith(".") or not (key.startswith(prefix) or prefix.startswith(f"{key}/")):
-                continue
-            if one.is_dir(follow_symlinks=False):
-                self._collect(key, prefix, entries)
-            elif one.is_file(follow_symlinks=False) and key.startswith(prefix):
-                with _explained("read", one.path):
-                    try:
-                        about = one.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                entries.append(Entry(key, about.st_size, about.st_mtime))
+        with _explained("list", path), suppress(FileNotFoundError), os.scandir(path) as entries:
+            return list(entries)
+        return []
 
     def _path(self, key: str) -> Path:
         return Path(self._checked(key))
@@ -199,17 +185,13 @@ def _read(descriptor: int, offset: int, length: int) -> bytes:
 
 def _open_lock(path: Path, *, exclusive: bool) -> int | None:
     """The lock file, made where it is missing; None for a reader where it can be neither opened nor made."""
-    flags = (os.O_RDWR if exclusive else os.O_RDONLY) | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags, PRIVATE_FILE)
-        give_to_owner_of(path.parent, descriptor)
+        return open_lock_file(path, os.O_RDWR if exclusive else os.O_RDONLY)
     except OSError as error:
         if exclusive or error.errno not in _READ_ONLY:
             raise
-    else:
-        return descriptor
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         # on a read-only medium without a lock file there is no writer to keep out
         if error.errno in (*_READ_ONLY, errno.ENOENT):
@@ -226,12 +208,7 @@ def _wait(descriptor: int, path: Path, *, exclusive: bool, timeout: float) -> No
 
 def _locked(descriptor: int, path: Path) -> LockedError:
     advice = "wait for it to end; the lock goes with its process"
-    try:
-        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except UNDECODABLE:
+    holder = signed_by(descriptor)
+    if holder is None:
         return LockedError(f"another AML run uses the repository at {path.parent}", advice=advice)
-    return LockedError(
-        f"the repository at {path.parent} is in use; its last writer was aml {holder.operation} "
-        f"(pid {holder.pid} on {holder.host}, started {holder.started})",
-        advice=advice,
-    )
+    return LockedError(f"the repository at {path.parent} is in use; its last writer was {holder}", advice=advice)

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from aml.fs.access import explained
+from aml.fs.files import files_below
 from aml.model.kinds import KIND_BY_FILE_NAME
 from aml.store.layout import is_agent_name, is_copy, is_text
 from aml.store.open import Store
@@ -58,7 +59,10 @@ def _record_sizes(folder: str) -> dict[str, int]:
 
 
 def size_of_store(store: Store) -> int:
-    """The same for a store, without the copies that the agents' runtime keeps in it for itself."""
+    """Bytes on disk of all that lies in a store, without the copies that the agents' runtime keeps in it for itself.
+
+    Raises FileAccessError where the store cannot be listed; what cannot be listed in it counts for nothing.
+    """
     with explained("list", store.root), os.scandir(store.root) as entries:
         found = list(entries)
     return sum(
@@ -73,17 +77,7 @@ def size_below(folder: Path) -> int:
 
     What cannot be listed counts for nothing: whoever wants to change it is told then, and everything else goes on.
     """
-    total = 0
-    waiting = [str(folder)]
-    while waiting:
-        path = waiting.pop()
-        with suppress(OSError), os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
-                    total += _size(entry)
-    return total
+    return sum(map(_size, files_below(folder)))
 
 
 def _size(entry: os.DirEntry[str]) -> int:

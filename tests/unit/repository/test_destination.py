@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aml.errors import AmlError, DamagedError, FileAccessError, LockedError, NotFoundError, UsageError
+from aml.fs.new_folder import remove_tree
 from aml.repository.destination import Destination, InMemory
 from aml.repository.local_folder import LocalFolder
 
@@ -149,7 +150,7 @@ def test_a_folder_is_private_and_out_of_version_control(folder: LocalFolder) -> 
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in [folder.root, *folder.root.rglob("*")]}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
-    assert (folder.root / ".gitignore").read_bytes() == b"*\n"
+    assert (folder.root / ".gitignore").read_bytes().splitlines()[-1] == b"*"
 
 
 def test_a_gitignore_of_somebody_else_stays(tmp_path: Path) -> None:
@@ -225,3 +226,24 @@ def test_the_lock_names_its_holder_and_dies_with_it(folder: LocalFolder) -> None
         process.wait()
         with folder.hold(exclusive=True, purpose="backup", timeout=5):
             pass
+
+
+def test_a_pipe_in_place_of_the_lock_is_not_waited_for(folder: LocalFolder) -> None:
+    os.mkfifo(folder.root / "lock")
+    for exclusive in (False, True):
+        with pytest.raises(FileAccessError, match="lock"), folder.hold(exclusive=exclusive, purpose="x", timeout=0):
+            pass
+
+
+def test_folders_deeper_than_the_interpreters_stack_are_looked_through(folder: LocalFolder) -> None:
+    folder.put(KEY, b"x")
+    deepest = os.open(folder.root / "packs", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=deepest)
+        inner = os.open("d", os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = inner
+    os.close(deepest)
+    assert [entry.key for entry in folder.entries("packs/")] == [KEY]
+    assert folder.remove_strays() == 0
+    remove_tree(folder.root)
