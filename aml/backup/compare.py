@@ -13,8 +13,9 @@ from aml.backup.scan import Tree
 from aml.backup.trees import Change, compare
 from aml.codec.compression import is_gzip, unpack
 from aml.codec.json_array import split
-from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError, NotFoundError
+from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError
 from aml.model.undecodable import UNDECODABLE
+from aml.repository.destination import UNREADABLE
 from aml.repository.manifest import FileEntry, path_fields
 from aml.repository.repository import Reader
 from aml.store.open import Store
@@ -83,7 +84,7 @@ def from_backup(reader: Reader, max_unpacked_bytes: int) -> Fetch:
             data = reader.read_stored(entry)
             # of several gzip members, which are stored as they are
             return unpack(data, max_bytes=max_unpacked_bytes) if is_gzip(data) else data
-        except (DamagedError, NotFoundError):
+        except UNREADABLE:
             return None
 
     return fetch

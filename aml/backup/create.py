@@ -12,8 +12,9 @@ from aml.backup.checked import Checked
 from aml.backup.options import BackupOptions
 from aml.backup.read import entry_of, read_settled
 from aml.backup.scan import Part, Tree, scan, unread
-from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError, NotFoundError
+from aml.errors import ChangedError, DamagedError, ExitStatus, FileAccessError
 from aml.model.timestamps import to_iso
+from aml.repository.destination import UNREADABLE
 from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, ListingRef, Manifest, Scope, Totals, Unread
 from aml.repository.repository import Writer
 from aml.repository.snapshots import Snapshot, Snapshots, read_snapshot
@@ -190,7 +191,7 @@ class _Maker:
         for stored, agent, listing in self._stored:
             try:
                 self._writer.read_listing(stored)
-            except (DamagedError, NotFoundError):
+            except UNREADABLE:
                 self._writer.distrust_neighbours(map(bytes.fromhex, stored.chunks))
                 anew[stored.sha256] = self._writer.store_listing(agent, listing)
         if anew:
@@ -271,7 +272,7 @@ def _listing(writer: Writer, reference: ListingRef | None) -> Listing:
     if reference is not None:
         try:
             return writer.read_listing(reference)
-        except (DamagedError, NotFoundError):
+        except UNREADABLE:
             # it must not be referred to again, nor anything beside it that may be damaged too
             writer.distrust_neighbours(map(bytes.fromhex, reference.chunks))
     return Listing(FORMAT, [], [])

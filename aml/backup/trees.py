@@ -15,6 +15,7 @@ from aml.backup.read import entry_of, read_settled
 from aml.backup.scan import Part, Tree, scan, unread, with_parents
 from aml.errors import ChangedError, DamagedError, FileAccessError, NotFoundError, UsageError
 from aml.fs.files import stat_if_there
+from aml.repository.destination import UNREADABLE
 from aml.repository.manifest import FileEntry, FolderEntry, Unread, owners_of, part_name
 from aml.repository.repository import Reader, StoredDocument
 from aml.repository.snapshots import Snapshot
@@ -94,9 +95,10 @@ def load_tree(reader: Reader, snapshot: Snapshot, selection: Selection, *, skip_
             if owners_of(listing) - {reference.agent}:
                 # a restore of one agent would touch another
                 raise DamagedError("it names files of somebody else")
-        except (DamagedError, NotFoundError) as error:
+        except UNREADABLE as error:
+            what = f"the list of files of {part_name(reference.agent)} in backup {snapshot.id}"
             reason = (
-                f"the list of files of {part_name(reference.agent)} in backup {snapshot.id} is damaged: {error.message}"
+                f"{what} {'cannot be read' if isinstance(error, FileAccessError) else 'is damaged'}: {error.message}"
             )
             if not skip_damaged:
                 raise DamagedError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -73,14 +74,24 @@ def _shares(files: Sequence[tuple[FileEntry, Path | str]]) -> Iterator[list[tupl
 def _write(reader: Reader, entry: FileEntry, path: Path | str) -> Written:
     try:
         if entry.form == "plain" and entry.stored_size > _LARGE_BYTES:
-            reader.check_size(entry.chunks, entry.stored_size)
-            return _create(path, entry, partial(_stream, reader, entry))
-        data = reader.read_stored(entry)
+            pieces = reader.stream_document(entry.chunks, entry.stored_sha256, entry.stored_size)
+            return _create(path, entry, partial(_stream, pieces, entry.sha256))
+        with _damage_of_the_repository():
+            data = reader.read_stored(entry)
         return _create(path, entry, partial(_put, pack(data) if entry.form == "gzip" else data))
     except (DamagedError, NotFoundError) as error:
         return Written(damage=error)
     except OSError as error:
         raise explain(error, "write", Path(path)) from error
+
+
+@contextmanager
+def _damage_of_the_repository() -> Iterator[None]:
+    """What the system refuses to read of a repository is damage, told file by file: no trouble with the new file."""
+    try:
+        yield
+    except FileAccessError as error:
+        raise DamagedError(error.message, advice=error.advice) from error
 
 
 def _create(path: Path | str, entry: FileEntry, fill: Callable[[int], bool]) -> Written:
@@ -111,14 +122,18 @@ def _put(data: bytes, descriptor: int) -> bool:
     return found == data
 
 
-def _stream(reader: Reader, entry: FileEntry, descriptor: int) -> bool:
-    for piece in reader.stream_document(entry.chunks, entry.stored_sha256, entry.stored_size):
+def _stream(pieces: Iterator[bytes], sha256: str, descriptor: int) -> bool:
+    while True:
+        with _damage_of_the_repository():
+            piece = next(pieces, b"")
+        if not piece:
+            break
         write_all(descriptor, piece)
     os.lseek(descriptor, 0, os.SEEK_SET)
     hashed = hashlib.sha256()
     for block in _blocks(descriptor):
         hashed.update(block)
-    return hashed.hexdigest() == entry.sha256
+    return hashed.hexdigest() == sha256
 
 
 def _blocks(descriptor: int) -> Iterator[bytes]:

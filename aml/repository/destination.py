@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from threading import Lock
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from msgspec import Struct
 
-from aml.errors import DamagedError, FileAccessError, LockedError, NotFoundError, UsageError
+from aml.errors import DamagedError, FileAccessError, NotFoundError, UsageError
 
 #: No file of a repository is larger (bytes); what claims to be is refused before memory is taken for it.
 MAX_VALUE_BYTES = 1 << 29
@@ -88,77 +86,3 @@ def too_large(key: str, limit: int) -> DamagedError:
 
 def too_short(key: str, offset: int, length: int) -> DamagedError:
     return DamagedError(f"{key} ends before byte {offset + length}: it is cut short")
-
-
-class InMemory:
-    """A destination for tests: a mapping. ``clock`` is the time that the next ``put`` is stamped with."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
-        self.times: dict[str, float] = {}
-        self.clock = 0.0
-        self._guard = Lock()
-        self._readers = 0
-        self._writing = False
-
-    def put(self, key: str, data: bytes | bytearray) -> None:
-        check_key(key)
-        for other in self.values:
-            if other.startswith(f"{key}/") or key.startswith(f"{other}/"):
-                raise FileAccessError(f"cannot write {key}: {other} is in its way")
-        self.values[key] = bytes(data)
-        self.times[key] = self.clock
-
-    def get(self, key: str, *, limit: int = MAX_VALUE_BYTES) -> bytes:
-        data = self._value(key)
-        if len(data) > limit:
-            raise too_large(key, limit)
-        return data
-
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
-        part = self._value(key)[offset : offset + length]
-        if len(part) != length:
-            raise too_short(key, offset, length)
-        return part
-
-    def entries(self, prefix: str) -> list[Entry]:
-        check_prefix(prefix)
-        keys = sorted(key for key in self.values if key.startswith(prefix))
-        return [Entry(key, len(self.values[key]), self.times.get(key, self.clock)) for key in keys]
-
-    def delete(self, key: str) -> None:
-        check_key(key)
-        self.values.pop(key, None)
-        self.times.pop(key, None)
-
-    def prepare(self) -> None:
-        return
-
-    def remove_strays(self) -> int:
-        return 0
-
-    @contextmanager
-    def hold(self, *, exclusive: bool, purpose: str, timeout: float) -> Iterator[None]:
-        del timeout
-        with self._guard:
-            if self._writing or (exclusive and self._readers):
-                raise LockedError(f"the repository is in use ({purpose} has to wait)")
-            if exclusive:
-                self._writing = True
-            else:
-                self._readers += 1
-        try:
-            yield
-        finally:
-            with self._guard:
-                if exclusive:
-                    self._writing = False
-                else:
-                    self._readers -= 1
-
-    def _value(self, key: str) -> bytes:
-        check_key(key)
-        try:
-            return self.values[key]
-        except KeyError:
-            raise missing(key, "memory") from None

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from aml.repository.destination import Destination, InMemory
+from aml.repository.destination import Destination
 from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Kind, Listing, Manifest, Scope, Totals, Unread
 from aml.repository.repository import Reader, create, writing
 from aml.repository.snapshots import Snapshot
+from tests.support.destinations import InMemory
 
 NOW = datetime(2026, 11, 21, 3, 13, 32, 123456, UTC)
 HOUR = timedelta(hours=1)

@@ -9,10 +9,10 @@ import pytest
 
 from aml.errors import AmlError, DamagedError, NotFoundError
 from aml.repository.check import AffectedFile, Tier, check
-from aml.repository.destination import InMemory
 from aml.repository.manifest import FORMAT, FileEntry, Listing
 from aml.repository.repository import DESCRIPTION_KEY, create, reading, writing
 from aml.repository.snapshots import Snapshot, snapshot_key
+from tests.support.destinations import InMemory
 from tests.unit.repository.repositories import HOUR, NOW, Tree, back_up, contents, copy_of, manifest_of, records
 
 TREE = {"alice/patterns.json": records(300), "bob/solutions.json": records(40, seed=2), "config.json": b"{}"}

@@ -6,14 +6,15 @@ import os
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from aml.errors import AmlError, DamagedError, FileAccessError, LockedError, NotFoundError, UsageError
-from aml.fs.new_folder import remove_tree
-from aml.repository.destination import Destination, InMemory
+from aml.repository.destination import Destination
 from aml.repository.local_folder import LocalFolder
+from tests.support.destinations import InMemory
 
 KEY = "packs/ab/abcd.gz"
 
@@ -202,6 +203,7 @@ def test_a_pipe_is_no_value_and_nobody_hangs(folder: LocalFolder) -> None:
 
 _HOLDER = """
 import sys
+from functools import partial
 from pathlib import Path
 from aml.repository.local_folder import LocalFolder
 with LocalFolder(Path(sys.argv[1])).hold(exclusive=True, purpose="rotate", timeout=0):
@@ -235,10 +237,14 @@ def test_a_pipe_in_place_of_the_lock_is_not_waited_for(folder: LocalFolder) -> N
             pass
 
 
-def test_folders_deeper_than_the_interpreters_stack_are_looked_through(folder: LocalFolder) -> None:
+def test_folders_deeper_than_the_interpreters_stack_are_looked_through(
+    folder: LocalFolder, request: pytest.FixtureRequest
+) -> None:
     folder.put(KEY, b"x")
+    request.addfinalizer(partial(sys.setrecursionlimit, sys.getrecursionlimit()))
+    sys.setrecursionlimit(400)
     deepest = os.open(folder.root / "packs", os.O_RDONLY)
-    for _ in range(1200):
+    for _ in range(500):
         os.mkdir("d", dir_fd=deepest)
         inner = os.open("d", os.O_RDONLY, dir_fd=deepest)
         os.close(deepest)
@@ -246,4 +252,3 @@ def test_folders_deeper_than_the_interpreters_stack_are_looked_through(folder: L
     os.close(deepest)
     assert [entry.key for entry in folder.entries("packs/")] == [KEY]
     assert folder.remove_strays() == 0
-    remove_tree(folder.root)

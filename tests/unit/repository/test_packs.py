@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from aml.errors import DamagedError, FileAccessError, NotFoundError
-from aml.repository.destination import InMemory
 from aml.repository.index import Index, load_index, write_index
 from aml.repository.packs import Compression, PackReader, PackWriter, packer
 from aml.repository.tables import (
@@ -27,6 +26,7 @@ from aml.repository.tables import (
     read_table,
     table_member,
 )
+from tests.support.destinations import InMemory
 
 
 def chunks_of(count: int, *, seed: int = 1, size: int = 20_000) -> dict[bytes, bytes]:

@@ -11,10 +11,11 @@ import pytest
 from aml.errors import DamagedError, FileAccessError, LockedError, NotFoundError, SchemaError, UsageError
 from aml.repository.check import check
 from aml.repository.cleanup import SMALL_PACKS, apply_cleanup, needed_chunks, plan_cleanup
-from aml.repository.destination import Destination, InMemory
+from aml.repository.destination import Destination
 from aml.repository.local_folder import LocalFolder
 from aml.repository.repository import DESCRIPTION_KEY, create, describe, reading, writing
 from aml.repository.snapshots import delete_snapshot, snapshot_key
+from tests.support.destinations import BadSectors, InMemory
 from tests.unit.repository.repositories import HOUR, NOW, back_up, contents, copy_of, manifest_of, records
 
 TREE = {
@@ -337,30 +338,9 @@ def test_listings_are_named_by_their_content() -> None:
             assert hashlib.sha256(data).hexdigest() == reference.sha256
 
 
-class _BadSectors(InMemory):
-    """A place where some values cannot be read, since the system reports an error of the medium."""
-
-    def __init__(self, values: dict[str, bytes]) -> None:
-        super().__init__()
-        self.values = values
-        self.bad: set[str] = set()
-
-    def get(self, key: str, *, limit: int = 1 << 29) -> bytes:
-        self._refuse(key)
-        return super().get(key, limit=limit)
-
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
-        self._refuse(key)
-        return super().get_range(key, offset, length)
-
-    def _refuse(self, key: str) -> None:
-        if key in self.bad:
-            raise FileAccessError(f"cannot read {key}: Input/output error")
-
-
-def _with_a_pack_on_bad_sectors() -> tuple[_BadSectors, str, list[str]]:
+def _with_a_pack_on_bad_sectors() -> tuple[BadSectors, str, list[str]]:
     """A repository, its first pack, which cannot be read any more, and the chunks that a check found lost by that."""
-    destination = _BadSectors({})
+    destination = BadSectors()
     back_up(destination, TREE)
     (pack,) = [entry.key for entry in destination.entries("packs/")]
     destination.bad.add(pack)

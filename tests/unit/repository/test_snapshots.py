@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from aml.errors import DamagedError, NotFoundError
-from aml.repository.destination import InMemory
 from aml.repository.local_folder import LocalFolder
 from aml.repository.manifest import (
     FileEntry,
@@ -37,6 +36,7 @@ from aml.repository.snapshots import (
     snapshot_key,
     write_snapshot,
 )
+from tests.support.destinations import InMemory
 from tests.unit.repository.repositories import HOUR, NOW, manifest_of
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from aml.errors import DamagedError, FileAccessError, NotFoundError, SchemaError
 from aml.repository.check import check
-from aml.repository.destination import Destination, InMemory
+from aml.repository.destination import Destination
 from aml.repository.local_folder import LocalFolder
 from aml.repository.repository import DESCRIPTION_KEY, create, describe, reading, writing
 from aml.repository.workers import Workers
+from tests.support.destinations import InMemory
 from tests.unit.repository.repositories import HOUR, NOW, back_up, contents, copy_of, manifest_of, records
 
 TREE = {"alice/patterns.json": records(300), "bob/solutions.json": records(50, seed=2), "config.json": b"{}"}
