@@ -94,13 +94,14 @@ def describe(section: str, key: str) -> str:
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str], *, required: bool = False) -> Effective:
-    """Settings from ``file`` (if it exists; ``required`` makes its absence an error) and AML_* variables.
+    """Settings from ``file`` (if there is one; ``required`` makes its absence an error) and AML_* variables.
 
+    One that is there and cannot be read is an error, also a link that leads nowhere: what it protects must not go.
     Raises SettingsError, FileAccessError.
     """
     origins: dict[str, str] = {}
     values: dict[str, dict[str, Any]] = {section: {} for section in sections()}
-    if file is not None and (required or file.exists()):
+    if file is not None and (required or is_there(file)):
         for section, key, value in _read_file(file):
             values[section][key] = _checked(section, key, value, str(file))
             origins[f"{section}.{key}"] = str(file)

@@ -30,6 +30,7 @@ from aml.fs.durable import (
 )
 from aml.fs.files import is_there, read_regular, stat_if_there
 from aml.fs.new_folder import remove_tree
+from aml.model.undecodable import UNDECODABLE
 from aml.repository.manifest import FileEntry, FolderEntry, check_paths
 from aml.repository.repository import Reader
 from aml.store.open import Store
@@ -90,6 +91,7 @@ class Staging(Struct, frozen=True):
     def read(self) -> Staged:
         """Raises DamagedError where the note is not what ``finish`` writes."""
         path = self.folder / _STEPS
+        failures: tuple[type[Exception], ...] = (DamagedError, *UNDECODABLE)
         try:
             staged = msgspec.json.decode(read_regular(path), type=Staged)
             if (
@@ -106,7 +108,7 @@ class Staging(Struct, frozen=True):
             folders = (*steps.made, *steps.emptied, *steps.folders, *steps.were)
             check_paths(sorted({one.location for one in folders}), ())
             _check_times(steps)
-        except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError) as error:
+        except failures as error:
             raise DamagedError(
                 f"the note of an unfinished restore, {path}, is damaged: {error}",
                 advice=f"move {self.folder} away, then restore the backup again",

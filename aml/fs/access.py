@@ -54,14 +54,18 @@ def owner_name(path: Path) -> str:
 
 
 def _advice(error: OSError, aim: str, path: Path) -> str:
-    if error.errno in _PERMISSION:
-        return _permission_advice(aim, path)
     if error.errno in _FULL:
         return "free some space there and run the same command again; nothing was lost"
     if error.errno == errno.EROFS:
         return "the file system is mounted read-only"
-    if error.errno in (errno.ENOTDIR, errno.ENOENT):
-        return _folder_advice(path)
+    try:
+        if error.errno in _PERMISSION:
+            return _permission_advice(aim, path)
+        if error.errno in (errno.ENOTDIR, errno.ENOENT):
+            return _folder_advice(path)
+    except OSError:
+        # a link into a folder that may not be entered, or what was there a moment ago: the error itself says enough
+        return ""
     return ""
 
 

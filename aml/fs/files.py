@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def is_there(path: Path) -> bool:
     """Whether something of that name exists, or cannot be ruled out for want of rights."""
     try:
         os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
@@ -73,14 +74,18 @@ def read_regular(path: Path, *, most: int | None = None) -> bytes:
 
 
 def read_whole(path: Path | str) -> tuple[bytes, os.stat_result, os.stat_result]:
-    """All bytes of a file in one open, and what it was before and after; raises OSError.
+    """All bytes of a file in one open, and what it was before and after; raises OSError, MemoryError.
 
     A link is refused, and a writer is never waited for: a pipe in place of a file must not hang a cron job.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         before = os.fstat(descriptor)
-        data = os.read(descriptor, before.st_size + 1) if stat.S_ISREG(before.st_mode) else b""
+        try:
+            data = os.read(descriptor, before.st_size + 1) if stat.S_ISREG(before.st_mode) else b""
+        except OverflowError as error:
+            # of a file that is nearly all holes
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path)) from error
         if len(data) != before.st_size:
             parts = [data]
             while part := os.read(descriptor, 1 << 20):

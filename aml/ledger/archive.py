@@ -20,6 +20,7 @@ from aml.fs.durable import make_private_folder, sync_folder, write_durably
 from aml.fs.files import read_regular
 from aml.ledger.state import prepare_folder
 from aml.model.record import RecordView
+from aml.model.undecodable import UNDECODABLE
 from aml.store.open import Store
 
 #: Archives are AML's own files, but a damaged one must still not take all memory: so many times what a record file may
@@ -82,13 +83,14 @@ def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) ->
 
 
 def read_archive(store: Store, name: str) -> list[ArchivedRecord]:
-    """The records of an archive. Raises DamagedError where any line is not what was written."""
+    """The records of an archive. Raises DamagedError where any line is not what was written, FileAccessError."""
     path = store.keep / name
     data = read_regular(path)
+    failures: tuple[type[Exception], ...] = (DamagedError, *UNDECODABLE)
     try:
         text = unpack(data, max_bytes=_UNPACKED_SHARE * store.max_unpacked_bytes + _UNPACKED_SLACK)
         records = [msgspec.json.decode(line, type=ArchivedRecord) for line in text.splitlines()]
-    except (DamagedError, msgspec.MsgspecError) as error:
+    except failures as error:
         advice = error.advice if isinstance(error, DamagedError) else ""
         raise _damaged(path, str(error), advice) from error
     if not records:

@@ -13,9 +13,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 
-from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
+from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
+from aml.fs.files import is_there, stat_if_there
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.operations import state_lock
 from aml.ledger.placement import still_there
@@ -26,6 +27,9 @@ from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import CONFIG, GLOBAL, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
+
+#: What settling a file raises where nothing can be told of it now: damage, a refusal, somebody who keeps writing there.
+_UNTOLD = (DamagedError, FileAccessError, ChangedError)
 
 #: Ends a run that died: sets its state and returns a note.
 Ending = Callable[[Run], str]
@@ -86,7 +90,7 @@ def settle(store: Store, journal: Journal, run: Run) -> list[str]:
     if run.operation == "undo" and run.target:
         try:
             _settle_undo(store, journal.read(run.target), run)
-        except (DamagedError, FileAccessError, NotFoundError) as error:
+        except (*_UNTOLD, NotFoundError) as error:
             return [error.message]
         return []
     problems = []
@@ -94,7 +98,7 @@ def settle(store: Store, journal: Journal, run: Run) -> list[str]:
     for path in list(run.quarantined):
         try:
             taken = settle_original(store, run.id, path)
-        except (DamagedError, FileAccessError) as error:
+        except _UNTOLD as error:
             problems.append(error.message)
             continue
         if not taken:
@@ -103,8 +107,8 @@ def settle(store: Store, journal: Journal, run: Run) -> list[str]:
             as_it_was.add(path)
     for file in run.files:
         try:
-            _settle_file(store, file, as_it_was=f"{file.agent}/{file.kind}.json" in as_it_was)
-        except (DamagedError, FileAccessError) as error:
+            _settle_file(store, file, as_it_was=file.path in as_it_was)
+        except _UNTOLD as error:
             problems.append(error.message)
     return problems
 
@@ -116,12 +120,12 @@ def settled_state(state: str, run: Run) -> str:
 
 def _settle_file(store: Store, file: RunFile, *, as_it_was: bool) -> None:
     """``as_it_was`` tells that the file was to be replaced whole and was not, so nothing was removed from it."""
-    path = record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path
-    file.bytes_after = path.stat().st_size if path.exists() else 0
+    found = stat_if_there(record_file(store.root, file.agent, KIND_BY_PLURAL[file.kind]).path)
+    file.bytes_after = 0 if found is None else found.st_size
     if file.removed and file.archive:
         read_archive(store, file.archive)
         return  # settled before, and still to be undone
-    if file.archive and (store.keep / file.archive).exists():
+    if file.archive and is_there(store.keep / file.archive):
         archived = read_archive(store, file.archive)
         all_of_it = frozenset(record.ordinal for record in archived)
         there = all_of_it if as_it_was else still_there(_hashes(store, file), archived)

@@ -69,6 +69,11 @@ class RunFile(msgspec.Struct):
     used_allowance: bool = False
     expired: bool = False
 
+    @property
+    def path(self) -> str:
+        """The record file's path in the store."""
+        return f"{self.agent}/{KIND_BY_PLURAL[self.kind].file_name}"
+
 
 class Run(msgspec.Struct):
     """One run. ``state`` is begun, done, partial, failed or interrupted; times are ISO 8601, UTC.

@@ -41,7 +41,7 @@ def restored_whole(run: Run, originals: list[OriginalUndo]) -> dict[tuple[str, s
     found = {one.path: one for one in originals if not one.is_replaced}
     whole = {}
     for file in run.files:
-        one = found.get(f"{file.agent}/{file.kind}.json")
+        one = found.get(file.path)
         if one is None:
             continue
         undo = whole[file.agent, file.kind] = FileUndo(file.agent, file.kind)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import os
 import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from aml.errors import AmlError, DamagedError, ExitStatus
+from aml.errors import AmlError, ExitStatus
 from tests.cli.running import Answer, aml
 from tests.contract.pruning import UNLIMITED, fresh, ids_of, problems, removed_ids, run_prune, run_undo, stale
 from tests.support.stores import make_store, read_array, tree_digest
@@ -217,17 +216,6 @@ def test_a_pipe_in_place_of_the_run_lock_is_not_waited_for(tmp_path: Path) -> No
     assert tree_digest(memory) == before
 
 
-def test_a_pipe_in_place_of_an_archive_is_not_waited_for(tmp_path: Path) -> None:
-    memory = _store(tmp_path)
-    run = run_prune(memory, max_loss=UNLIMITED).run
-    archive = _archive_of(memory, "alpha")
-    archive.unlink()
-    os.mkfifo(archive)
-    answer = aml(tmp_path, "prune", "undo", str(run))
-    assert answer.status in (1, 12)
-    assert str(archive) in answer.err
-
-
 # ---- settings
 
 
@@ -258,47 +246,14 @@ def test_settings_that_no_parser_likes_are_an_error_that_names_the_file(tmp_path
     assert tree_digest(memory) == before
 
 
-# ---- archives and journals
-
-
-def _archive_of(memory: Path, agent: str) -> Path:
-    (archive,) = (memory.with_name("memory-backup") / "archives" / agent).glob("*.gz")
-    return archive
-
-
-TEXTS = ["\0", "", " ", "1, 2", '{"a":1},{"b":2}', '{"a":1} {"b":2}', "]", "5", "null", '{"a":', "[" * 100_000]
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=lambda text: repr(text[:20]))
-def test_an_archive_whose_text_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
-    """With a SHA-256 that fits, so that the text itself must be looked at: it would leave a file nobody can read."""
+def test_settings_that_are_a_link_that_leads_nowhere_are_not_passed_over(tmp_path: Path) -> None:
     memory = _store(tmp_path)
-    run = run_prune(memory, max_loss=UNLIMITED).run
-    archive = _archive_of(memory, "alpha")
-    record = json.loads(gzip.decompress(archive.read_bytes()))
-    record |= {"text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    archive.write_bytes(gzip.compress(json.dumps(record).encode() + b"\n"))
+    settings = memory.parent / "aml.toml"
+    settings.symlink_to(tmp_path / "not mounted" / "aml.toml")
     before = tree_digest(memory)
-    for dry_run in (True, False):
-        with pytest.raises(DamagedError, match="archive"):
-            run_undo(memory, run, dry_run=dry_run)
-    answer = aml(tmp_path, "prune", "undo", str(run))
-    assert answer.status == 12
-    assert str(archive) in answer.err
+    answer = aml(tmp_path, "prune")
+    assert (answer.status, str(settings) in answer.err) == (ExitStatus.FAILED, True)
     assert tree_digest(memory) == before
-
-
-@pytest.mark.parametrize("target", ["a\0b", "../../x", "", "x" * 5000, "20200101T000000-0001-abcd"])
-def test_an_unfinished_undo_of_a_run_that_cannot_be_is_noted_and_stops_nobody(tmp_path: Path, target: str) -> None:
-    memory = _store(tmp_path)
-    first = run_prune(memory, max_loss=0.0).run
-    journal = _state(memory) / "runs" / f"{first}.json"
-    forged = json.loads(journal.read_bytes()) | {"operation": "undo", "target": target, "state": "begun"}
-    journal.write_text(json.dumps(forged), encoding="utf-8")
-    report = run_prune(memory, max_loss=UNLIMITED)
-    assert removed_ids(report) == ["alpha-s", "beta-s"]
-    assert any(str(first) in note for note in report.notes)
-    assert run_prune(memory).status is ExitStatus.DONE
 
 
 # ---- files that are far too large
@@ -306,6 +261,8 @@ def test_an_unfinished_undo_of_a_run_that_cannot_be_is_noted_and_stops_nobody(tm
 on_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited as Linux does it")
 
 _FOUR_GIB = 1 << 32
+#: In memory, where a file may have as many holes as it likes.
+_ANY_SIZE = Path("/dev/shm")  # noqa: S108
 _LOOKS = (("monitor", "health"), ("monitor", "metrics"), ("monitor", "alerts"), ("prune", "--dry-run"))
 
 
@@ -325,6 +282,16 @@ def _make_huge(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         stream.truncate(_FOUR_GIB)
+
+
+@pytest.mark.skipif(not _ANY_SIZE.is_dir(), reason="no file system that takes files of any size")
+def test_a_file_of_the_largest_size_there_is_hides_no_other() -> None:
+    with tempfile.TemporaryDirectory(dir=_ANY_SIZE) as folder:
+        memory = make_store(Path(folder), {"alpha": {"patterns": [fresh("f")]}})
+        with (memory / "alpha" / "holes").open("wb") as stream:
+            os.truncate(stream.fileno(), (1 << 63) - 1)
+        answer = aml(Path(folder), "backup", "create")
+        assert (answer.status, "alpha/holes: " in answer.err) == (ExitStatus.PARTIAL, True)
 
 
 @on_linux

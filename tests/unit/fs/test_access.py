@@ -24,6 +24,12 @@ def test_commands_in_advice_are_quoted(tmp_path: Path) -> None:
     assert lack_of("read", "r", folder).endswith(f"chmod u+r '{folder}'")
 
 
+def test_what_has_gone_since_the_call_was_refused_is_explained_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for name in ("gone", "link"):
+        assert explain(PERMISSION, "read", tmp_path / name).message.endswith("Permission denied")
+
+
 @pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="no file system that is read-only for everybody")
 def test_where_nobody_can_write_no_right_is_asked_for() -> None:
     read_only = next(
