@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Seen, Unreadable
 from aml.ledger.archive import NULL
-from aml.ledger.runs import Journal, RecordKey, Run
+from aml.ledger.runs import Journal, RecordKey, Run, run_number
 from aml.model.timestamps import SECONDS_PER_DAY
 
 #: How a removed null is noted, which was no record.
@@ -75,13 +75,15 @@ class AgentHistory(Struct):
 
 def read_history(journal: Journal, now: float, window_days: float) -> dict[str, AgentHistory]:
     """History by agent of the window before ``now``, and of the newest prune run however old it is."""
-    return _gather(_relevant(journal, now - window_days * SECONDS_PER_DAY), now - window_days * SECONDS_PER_DAY)
+    start = now - window_days * SECONDS_PER_DAY
+    return _gather(_relevant(journal, start), start)
 
 
 def _relevant(journal: Journal, start: float) -> Iterator[Run]:
     runs = list(journal.since(start))
     if not any(run.operation == "prune" for run in runs):
-        for run_id in reversed(journal.ids()):
+        # by number: a clock that once stood wrong may have stamped the newest one with an old time
+        for run_id in sorted(journal.ids(), key=run_number, reverse=True):
             run = journal.read(run_id)
             if run.operation == "prune":
                 yield run

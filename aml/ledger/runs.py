@@ -169,7 +169,8 @@ class Journal:
         )
 
     def read(self, run_id: str) -> Run:
-        """Raises DamagedError where the run's file is not what AML writes, NotFoundError where there is none."""
+        """Raises DamagedError where the run's file is not what AML writes, NotFoundError where there is none;
+        FileAccessError."""
         path = self._path(run_id)
         if not is_there(path):
             raise NotFoundError(f"there is no run {run_id!r} in {self._folder}", advice="aml prune history lists them")
@@ -214,6 +215,11 @@ class Journal:
 
     def _path(self, run_id: str) -> Path:
         if not _RUN_ID.fullmatch(run_id):
+            if run_id in self.ids():
+                raise DamagedError(
+                    f"the run journal has a file that is no run's: {self._folder / (run_id + _SUFFIX)}",
+                    advice="move that file away to go on",
+                )
             raise NotFoundError(f"{run_id!r} is no id of a run", advice="aml prune history lists the runs")
         return self._folder / f"{run_id}{_SUFFIX}"
 

@@ -76,3 +76,15 @@ def test_a_damaged_entry_is_named(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "memory.aml/runs" / f"{run.id}.json").write_bytes(damage)
     with pytest.raises(DamagedError, match=run.id):
         journal.read(run.id)
+
+
+def test_a_file_whose_name_is_no_run_s_is_named_as_what_is_in_the_way(tmp_path: Path) -> None:
+    journal = _journal(tmp_path)
+    run = _begin(journal)
+    folder = tmp_path / "memory.aml" / "runs"
+    copy = folder / f"{run.id} (1).json"
+    copy.write_bytes((folder / f"{run.id}.json").read_bytes())
+    with pytest.raises(DamagedError, match=r"no run's.*\(1\).json.*move that file away"):
+        list(journal.since(0.0))
+    with pytest.raises(NotFoundError, match="no id of a run"):
+        journal.read(f"../runs/{run.id}")
