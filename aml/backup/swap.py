@@ -22,7 +22,9 @@ from aml.backup.traces import is_as, is_as_staged, is_changed, is_copied, is_lin
 from aml.errors import ChangedError, DamagedError
 from aml.fs.access import explain, explained
 from aml.fs.durable import (
+    LONGEST_NAME,
     is_temporary,
+    make_folder,
     make_private_folder,
     remove_durably,
     sync_folder,
@@ -39,8 +41,6 @@ from aml.store.read import Fingerprint, fingerprint, identity
 
 #: Errors where somebody else's file cannot be given another mode or time.
 _NOT_MINE = (errno.EPERM, errno.EACCES)
-#: Bytes of a file's name, on every file system in use.
-_LONGEST_NAME = 255
 
 
 class Swap:
@@ -314,15 +314,10 @@ class Swap:
         self._refuse_links(folder.location)
         with explained("create", path):
             try:
-                os.mkdir(path, folder.mode | stat.S_IRWXU)
+                make_folder(path, folder.mode | stat.S_IRWXU)
             except FileExistsError:
                 if not stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode):
                     raise ChangedError(f"{path} is no folder any more", advice="try again") from None
-                return
-            if os.geteuid() == 0:
-                owner = os.stat(path.parent)
-                os.chown(path, owner.st_uid, owner.st_gid)
-            sync_folder(path.parent)
 
     def _make_above(self, path: str) -> None:
         """Somebody may have removed the folder of a file while a crashed restore was waiting to be ended."""
@@ -394,6 +389,6 @@ def overwritten_folder(run: str) -> str:
 def is_locked_by_agents(path: str) -> bool:
     """Whether agents lock a file of that path before they write it: JSON right in their folder, or in global/."""
     folder, _, name = path.rpartition("/")
-    if len(os.fsencode(lock_path(Path(name)).name)) > _LONGEST_NAME:
+    if len(os.fsencode(lock_path(Path(name)).name)) > LONGEST_NAME:
         return False  # its lock cannot exist
     return name.endswith(".json") and (folder == GLOBAL or ("/" not in folder and agent_of(path) is not None))

@@ -20,7 +20,7 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 _TEMPORARY_MARK = ".aml-tmp-"
 #: Bytes of a file's name, on every file system in use.
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 #: A write takes some seconds. Whoever was suspended in one for so long finds that it fails, and says so.
 _ABANDONED_SECONDS = 3600.0
 #: System errors of a call that this file system does not offer
@@ -33,8 +33,9 @@ def is_temporary(name: str) -> bool:
 
 
 def temporary_for(path: Path) -> Path:
+    """A name beside ``path`` that no file has, to write it under: hidden, and known to ``is_temporary``."""
     name = path.name
-    while len(os.fsencode(name)) > _LONGEST_NAME - len(_TEMPORARY_MARK) - 9:
+    while len(os.fsencode(name)) > LONGEST_NAME - len(_TEMPORARY_MARK) - 9:
         name = name[:-1]
     return path.with_name(f".{name}{_TEMPORARY_MARK}{os.urandom(4).hex()}")
 
@@ -63,14 +64,20 @@ def make_private_folder(folder: Path) -> None:
     with explained("create", folder):
         missing = [folder, *(parent for parent in folder.parents if not parent.is_dir())]
         for part in reversed(missing):
-            try:
-                os.mkdir(part, PRIVATE_FOLDER)
-            except FileExistsError:
-                continue
-            if os.geteuid() == 0:
-                owner = os.stat(part.parent)
-                os.chown(part, owner.st_uid, owner.st_gid)
-            sync_folder(part.parent)
+            with suppress(FileExistsError):
+                make_folder(part, PRIVATE_FOLDER)
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make one folder for good; where AML runs as root, it belongs to the owner of the one that it lies in.
+
+    Raises OSError, FileExistsError among them.
+    """
+    os.mkdir(folder, mode)
+    if os.geteuid() == 0:
+        owner = os.stat(folder.parent)
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    sync_folder(folder.parent)
 
 
 def give_to_owner_of(folder: Path, descriptor: int) -> None:
@@ -113,12 +120,14 @@ def write_in_turn(path: Path, data: bytes) -> None:
 def remove_abandoned(path: Path, *, age: float | None = _ABANDONED_SECONDS) -> None:
     """Remove the unfinished writes of ``path`` that are older than ``age`` (seconds), and so not under way any more;
     None means whatever their age. What cannot go stays."""
+    drafts: list[os.DirEntry[str]] = []
     with suppress(OSError), os.scandir(path.parent) as entries:
-        for entry in entries:
-            if is_temporary(entry.name) and entry.name.startswith(f".{path.name}{_TEMPORARY_MARK}"):
-                about = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode) and (age is None or time.time() - about.st_mtime > age):
-                    os.unlink(entry.path)
+        drafts += [entry for entry in entries if entry.name.startswith(f".{path.name}{_TEMPORARY_MARK}")]
+    for draft in drafts:
+        with suppress(OSError):
+            about = draft.stat(follow_symlinks=False)
+            if stat.S_ISREG(about.st_mode) and (age is None or time.time() - about.st_mtime > age):
+                os.unlink(draft.path)
 
 
 def write_replaceable(path: Path, data: bytes) -> None:

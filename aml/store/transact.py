@@ -12,7 +12,7 @@ from typing import TypeVar
 from aml.codec.compression import pack
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAccessError
 from aml.fs.access import explained
-from aml.fs.durable import move_durably, remove_durably, replace_durably, sync_folder, write_durably
+from aml.fs.durable import make_folder, move_durably, remove_durably, replace_durably, write_durably
 from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
@@ -72,7 +72,8 @@ class Transaction:
             self._lock.prove()
 
         if mode is None:
-            mode = stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666
+            with explained("write", path):
+                mode = stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666
         write_durably(path, data, mode=mode, proof=prove)
 
     def replace(self, before: Content, text: bytes) -> int:
@@ -174,9 +175,9 @@ def transaction(store: Store, file: RecordFile, notes: LockNotes, policy: LockPo
     """
     folder = file.path.parent
     if not is_there(folder):
-        with explained("create", folder):
-            os.mkdir(folder, stat.S_IMODE(os.stat(store.root).st_mode))
-            sync_folder(store.root)
+        # an agent may make it in the same moment
+        with explained("create", folder), suppress(FileExistsError):
+            make_folder(folder, stat.S_IMODE(os.stat(store.root).st_mode))
     refuse_link(folder)
     with RuntimeLock(file.path, notes, policy) as lock:
         yield Transaction(store, file, lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -120,6 +121,15 @@ def test_what_root_writes_belongs_to_the_owner_of_the_folder(commons: Path) -> N
     assert history.status == 0, history.err
     assert run in history.out
     assert _unprivileged(commons, "prune").status == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_an_agents_folder_that_root_makes_again_belongs_to_the_owner_of_the_store(commons: Path) -> None:
+    run = aml(commons, "prune", "--json", now=time.time()).envelope["data"]["run"]
+    shutil.rmtree(commons / ".loom/memory/alpha")
+    assert aml(commons, "prune", "undo", run, now=time.time()).status == 0
+    for path in (commons / ".loom/memory/alpha", commons / ".loom/memory/alpha/patterns.json"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
 
 
 CLOSED = [(".loom/memory.aml", 0o000), (".loom/memory.aml/runs", 0o000), (".loom/memory-backup", 0o000)]
