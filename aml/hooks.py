@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from aml.errors import AmlError, ExitStatus, HookError
+from aml.model.printable import printable
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -318,6 +319,5 @@ def _shown_command(command: tuple[str, ...]) -> str:
 
 
 def _shown(text: str) -> str:
-    """``text`` with everything escaped that a terminal would obey instead of show, and not too long."""
-    short = text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]} ..."
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in short)
+    """``text`` safe to show, and not too long."""
+    return printable(text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]} ...")

@@ -40,7 +40,6 @@ _WRITE_SECONDS = 5.0
 #: What the system says where the index cannot be kept: no rights, no space, no such folder.
 CANNOT_KEEP = (OSError, FileAccessError, sqlite3.OperationalError)
 
-
 #: Inode, size, modification and change time (ns) of a file.
 _Stamp = tuple[int, int, int, int]
 

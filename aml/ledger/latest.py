@@ -18,7 +18,6 @@ _JOURNALED = frozenset({"prune", "gc", "compress", "restore", "undo", "migrate"}
 #: How many runs are looked through at most, the newest first.
 _MOST_RUNS = 2000
 
-
 #: What an exit status says of an operation that leaves no journal; a check that finds trouble has done its work.
 _STATES: dict[int, str] = {
     ExitStatus.DONE: "done",
@@ -65,7 +64,8 @@ class _Line(Struct):
 
 
 def last_runs(store: Store) -> LastRuns:
-    """The last run of each operation that ever ran. Never raises for what cannot be read."""
+    """The last run of each operation; of those in the journal, among its newest 2,000. Never raises for what cannot be
+    read."""
     found: dict[str, LastRun] = {}
     problems: list[str] = []
     try:

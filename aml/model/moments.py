@@ -79,8 +79,8 @@ def parse_moment(
 
     A time without Z or offset is local: of ``zone``, or of the system where that is None. A day alone means its last
     moment, since who asks for the backup of a day means its newest one; or its first, for who asks since when. The
-    future is allowed. Raises UsageError for
-    a local time that daylight saving has twice or skips, and for whatever has no meaning here.
+    future is allowed. Raises UsageError for a local time that daylight saving has twice or skips, and for whatever has
+    no meaning here.
     """
     typed = text.strip()
     try:

@@ -63,7 +63,7 @@ def _seconds(moment: datetime) -> float | None:
 
 
 def _parse_rare_iso(text: str) -> datetime | None:
-    """ISO 8601 forms that the standard library refuses, such as 2026-11 or a time of 24:00."""
+    """ISO 8601 forms that the standard library refuses, such as a time of 24:00."""
     from dateutil.parser import isoparse
 
     try:

@@ -186,7 +186,7 @@ def _check_listing(
     missing: set[str],
     findings: list[Finding],
 ) -> None:
-    key = f"snapshots/{snapshot.id}.json.gz"
+    key = snapshot_key(snapshot.id)
     try:
         listing = reader.read_listing(reference)
     except UNREADABLE as error:
@@ -246,10 +246,11 @@ def _check_packs(
         if result.problem:
             wrong.append(result)
     bad = {result.name: set(result.bad) for result in wrong}
+    looked_at = frozenset(names)
 
     def is_whole_in(pack: str, digest: bytes) -> bool:
         """Packs that were not looked at are presumed to be what they were when they were."""
-        return digest not in bad.get(pack, ()) and (pack in names or pack not in damaged)
+        return digest not in bad.get(pack, ()) and (pack in looked_at or pack not in damaged)
 
     for result in wrong:
         # what another pack holds whole can be restored all the same

@@ -51,13 +51,11 @@ def cut(data: bytes) -> Iterator[bytes]:
         start = end
 
 
-def cuts(data: bytes) -> list[int]:
-    """Where each chunk of a document ends: ascending offsets in bytes, the last one its length."""
-    return list(ends(data))
-
-
 def ends(data: bytes) -> Iterator[int]:
-    """As ``cuts``, one by one: a caller that hashes each chunk meanwhile lets other threads run that often."""
+    """Where each chunk of a document ends: ascending offsets in bytes, the last one its length.
+
+    One by one, since a caller that hashes each chunk meanwhile lets other threads run that often.
+    """
     if data:
         yield from _refined(data, _anchors(data), 0, len(data), WHOLE_BYTES)
 

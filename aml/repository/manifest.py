@@ -161,7 +161,7 @@ class Manifest(Struct, frozen=True):
     repository: str
     kind: Kind
     parent: str | None
-    sequence: Annotated[int, Meta(ge=1)]
+    sequence: Annotated[int, Meta(ge=1, le=1 << 62)]
     time: datetime
     host: str
     scope: Scope

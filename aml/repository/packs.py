@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from msgspec import Struct
 
-from aml.codec.compression import unpack
+from aml.codec.compression import GZIP_CONTAINER, unpack
 from aml.errors import DamagedError, FileAccessError
 from aml.repository.destination import UNREADABLE, Destination
 from aml.repository.members import table_problem, unpack_member
@@ -27,7 +27,6 @@ Packer = Callable[[bytes | memoryview], bytes]
 #: A pack is closed when it has so many bytes.
 PACK_BYTES = 6 << 20
 
-_GZIP_CONTAINER = 31
 _ISAL_LEVEL = {"fast": 1, "default": 2}
 #: zlib-ng's and zlib's levels; more than 6 costs twice the time for less than one percent.
 _ZLIB_LEVEL = {"fast": 1, "default": 6, "max": 6}
@@ -47,17 +46,17 @@ def packer(compression: Compression) -> Packer:
             from zlib_ng import zlib_ng
         except ImportError:
             return _with_zlib(compression)
-        return lambda data: bytes(zlib_ng.compress(data, _ZLIB_LEVEL["max"], _GZIP_CONTAINER))
+        return lambda data: bytes(zlib_ng.compress(data, _ZLIB_LEVEL["max"], GZIP_CONTAINER))
     try:
         from isal import isal_zlib
     except ImportError:
         return _with_zlib(compression)
     level = _ISAL_LEVEL[compression]
-    return lambda data: bytes(isal_zlib.compress(data, level, _GZIP_CONTAINER))
+    return lambda data: bytes(isal_zlib.compress(data, level, GZIP_CONTAINER))
 
 
 def _with_zlib(compression: Compression) -> Packer:
-    return lambda data: zlib.compress(data, _ZLIB_LEVEL[compression], _GZIP_CONTAINER)
+    return lambda data: zlib.compress(data, _ZLIB_LEVEL[compression], GZIP_CONTAINER)
 
 
 class _PendingMember(Struct, frozen=True):

@@ -21,7 +21,7 @@ from aml.repository.snapshots import Snapshots, list_snapshots
 from aml.repository.tables import pack_key
 from aml.repository.workers import Job, Workers
 
-#: A listing of 20,000 files takes some 8 MB; those that made a longer one had it in memory too.
+#: A longer listing (bytes) is neither written nor read. One of 20,000 files takes some 8 MB.
 MAX_LISTING_BYTES = 1 << 30
 
 #: Documents up to this size (bytes) are read by the calling thread: their neighbours share members with them.
@@ -41,11 +41,6 @@ class _Piece(Struct):
     start: int
     end: int
     digests: list[bytes]
-
-
-def can_be_read(size: int) -> bool:
-    """Whether a listing of so many bytes is read, and may therefore be written."""
-    return size <= MAX_LISTING_BYTES
 
 
 class Reader:
@@ -173,7 +168,7 @@ class Reader:
 
     def read_listing(self, reference: ListingRef) -> Listing:
         """The folders and files of one agent. Raises DamagedError, also for paths that are refused."""
-        if not can_be_read(reference.size):
+        if reference.size > MAX_LISTING_BYTES:
             raise DamagedError(f"the listing {reference.sha256} claims to have {reference.size} bytes")
         return decode_listing(self.read_document(reference.chunks, reference.sha256, reference.size))
 

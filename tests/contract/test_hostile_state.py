@@ -337,7 +337,7 @@ def test_a_store_file_larger_than_is_read_is_damage_and_hides_no_other(tmp_path:
     assert "alpha/patterns: it holds 4,294,967,296 bytes" in pruned.err
 
 
-def test_too__little_memory_is_told_in_words(tmp_path: Path) -> None:
+def test_too_little_memory_is_told_in_words(tmp_path: Path) -> None:
     memory = _store(tmp_path)
     with (memory / "alpha/patterns.json").open("wb") as stream:
         stream.truncate(1 << 30)

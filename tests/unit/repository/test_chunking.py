@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aml.repository.chunking import MAX_CHUNK_BYTES, REACH_BYTES, WHOLE_BYTES, cut, cuts
+from aml.repository.chunking import MAX_CHUNK_BYTES, REACH_BYTES, WHOLE_BYTES, cut, ends
 from tests.unit.repository.repositories import records
 
 Style = Callable[[list[object]], bytes]
@@ -25,6 +25,10 @@ STYLES: dict[str, Style] = {
     "lines": lambda values: "\n".join(map(json.dumps, values)).encode(),
     "one object": lambda values: json.dumps({"all": values}, indent=2).encode(),
 }
+
+
+def cuts(data: bytes) -> list[int]:
+    return list(ends(data))
 
 
 def made(count: int, rng: Random, *, size: int = 1500) -> list[object]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aml.repository.chunking import cuts
+from aml.repository.chunking import ends
 from aml.repository.local_folder import LocalFolder
 from tests.unit.repository.repositories import back_up, records
 
@@ -96,5 +96,5 @@ def test_chunks_are_cut_as_told(indent: int | None) -> None:
         [values[0] | {"big": "y" * 150_000}],
     ):
         data = json.dumps(document, indent=indent).encode()
-        assert cuts(data) == told_cuts(data)
-    assert cuts(bytes(140_000)) == told_cuts(bytes(140_000))
+        assert list(ends(data)) == told_cuts(data)
+    assert list(ends(bytes(140_000))) == told_cuts(bytes(140_000))
