@@ -27,6 +27,14 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file or folder is the one of that name, and not removed or replaced since. Raises OSError."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
 def stat_if_there(path: Path) -> os.stat_result | None:
     """What is at ``path`` itself, be it a link; None where nothing is. Raises FileAccessError."""
     try:

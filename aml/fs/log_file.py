@@ -14,6 +14,7 @@ from msgspec import Struct
 from aml.errors import FileAccessError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FILE, give_to_owner_of, write_all
+from aml.fs.files import is_at
 from aml.fs.flock import lock_within
 
 #: Whoever holds the lock writes some lines and lets go of it: one that keeps it longer (seconds) is stuck.
@@ -86,7 +87,7 @@ class LogFile(Struct, frozen=True):
                     raise FileAccessError(
                         f"cannot write {self.path}: another process keeps it locked", advice="see who has it open"
                     )
-                if _is_at(descriptor, self.path):
+                if is_at(descriptor, self.path):
                     yield descriptor
                     return
             finally:
@@ -144,10 +145,3 @@ def _append_whole(descriptor: int, line: bytes, size: int) -> int:
         os.ftruncate(descriptor, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return size + written
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aml.errors import UsageError
 from aml.fs.access import explained
 from aml.fs.durable import PRIVATE_FOLDER, is_temporary, sync_file_system, sync_folder, temporary_for
+from aml.fs.files import is_at
 from aml.fs.flock import lock_within
 
 
@@ -37,21 +38,17 @@ def scratch_folder(near: Path) -> Iterator[Path]:
 
     Raises FileAccessError.
     """
-    folder = temporary_for(near)
-    with explained("create", folder):
+    with explained("create", near):
         _remove_abandoned(near)
-        os.mkdir(folder, PRIVATE_FOLDER)
+        folder, descriptor = _make_held(near)
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # held, it tells others that this folder is in use
-            lock_within(descriptor, 0)
             yield folder
         finally:
-            os.close(descriptor)
+            with explained("remove", folder):
+                remove_tree(folder)
     finally:
-        with explained("remove", folder):
-            remove_tree(folder)
+        os.close(descriptor)
 
 
 def refuse_occupied(target: Path) -> None:
@@ -84,11 +81,27 @@ def remove_tree(folder: Path) -> None:
         os.rmdir(path)
 
 
+def _make_held(near: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor of it by whose lock others are told that it is in use."""
+    while True:
+        folder = temporary_for(near)
+        os.mkdir(folder, PRIVATE_FOLDER)
+        # until it is held, another process may take it for abandoned
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if lock_within(descriptor, 0) and is_at(descriptor, folder):
+                return folder, descriptor
+            os.close(descriptor)
+
+
 def _remove_abandoned(near: Path) -> None:
     for name in os.listdir(near.parent):
         path = near.with_name(name)
         if is_temporary(name) and name.startswith(f".{near.name}.") and path.is_dir() and not path.is_symlink():
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
             try:
                 if lock_within(descriptor, 0):
                     remove_tree(path)
