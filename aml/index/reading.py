@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from aml.errors import AmlError, ChangedError
 from aml.fs.access import explained
+from aml.fs.parallel import on_own_stack
 from aml.index.fingerprints import FileName, Known
 from aml.index.index import Index
 from aml.index.query import Hit, Place
@@ -51,6 +53,9 @@ def decode_record(raw: bytes) -> Any:
     """A record's bytes as Python values, read as leniently as when it was indexed."""
     try:
         return msgspec.json.decode(raw)
+    except RecursionError:
+        # it was indexed on a stack of its own, and may be nested too deeply for what is left of this one
+        return on_own_stack(partial(msgspec.json.decode, raw))
     except UNDECODABLE:
         import json
 

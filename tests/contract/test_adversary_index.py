@@ -234,6 +234,14 @@ def test_a_caller_that_is_a_little_deep_decides_nothing_that_is_kept(tmp_path: P
     assert len(set(answers)) == 1
 
 
+def test_a_record_is_decoded_however_deep_the_caller_is(tmp_path: Path) -> None:
+    nested = b"[" * 900 + b"]" * 900
+    store = _raw_store(tmp_path, b'[{"id":"a","timestamp":"2026-01-01T00:00:00Z","x":' + nested + b"}]")
+    with library.MemoryLoader(store) as loader:
+        found = _deep_down(200, lambda: loader.get("a").decoded()["id"])
+    assert found == "a"
+
+
 def test_an_index_file_written_over_with_its_time_put_back_changes_no_answer(tmp_path: Path) -> None:
     stores = []
     for name in ("a", "b"):
