@@ -125,11 +125,11 @@ def parse_share(text: str) -> float:
 
 
 def _read_file(file: Path) -> list[tuple[str, str, Any]]:
-    import tomllib
-
     if not is_there(file):
         raise FileAccessError(f"there is no settings file {file}", advice="aml config init writes one beside the store")
     data = read_regular(file, most=_LARGEST_BYTES)
+    import tomllib  # where there are settings at all
+
     try:
         document = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
