@@ -38,9 +38,10 @@ def large_ones_alone(
     return side_by_side(ordinary, work, cancel) + [work(item) for item in large]
 
 
-def on_own_stack(work: Callable[[], Result]) -> Result:
-    """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it."""
-    return _in_threads([None], lambda _: work(), lambda: None)[0]
+def on_own_stack(work: Callable[[], Result], cancel: Callable[[], None] = lambda: None) -> Result:
+    """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it. Where the user
+    interrupts, ``cancel`` is called, which may hasten its end."""
+    return _in_threads([None], lambda _: work(), cancel)[0]
 
 
 def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
@@ -49,8 +50,13 @@ def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: C
     errors: list[BaseException] = []
     turn = Lock()
     idle = [Event() for _ in range(WORKERS)]
+    begun: list[Event] = []
 
     def run(finished: Event) -> None:
+        with turn:
+            if errors:
+                return
+            begun.append(finished)
         try:
             while not errors:
                 with turn:
@@ -63,10 +69,18 @@ def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: C
         finally:
             finished.set()
 
-    # an interrupt between two starts would leave a thread that nobody waits for
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-    for finished in idle:
-        Thread(target=run, args=(finished,), name="aml-worker", daemon=True).start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        # an interrupt between two starts would leave a thread that nobody waits for
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        for finished in idle:
+            Thread(target=run, args=(finished,), name="aml-worker", daemon=True).start()
+    except BaseException as error:  # noqa: BLE001  (raised again below)
+        # another thread of this process, which holds no signals back, took it; who has not begun by now never will
+        with turn:
+            errors.append(error)
+            idle = begun
+        cancel()
     _wait(idle, errors, cancel, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
     if errors:
         raise errors[0]
