@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from aml.fs.parallel import side_by_side
 from tests.cli.running import PROJECT
 
 #: Interrupts itself in the midst of work, again and again; another thread of the process takes signals as well.
@@ -53,3 +54,13 @@ def test_an_interrupt_ends_the_work_and_holds_back_no_later_one(others: list[str
         timeout=50,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.timeout(20)
+def test_an_item_that_fails_at_once_ends_it_whether_or_not_the_other_thread_had_begun() -> None:
+    def work(item: int) -> None:
+        raise ValueError(item)
+
+    for _ in range(200):
+        with pytest.raises(ValueError, match=r"^[01]$"):
+            side_by_side([0, 1, 2, 3], work, lambda: None)
