@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ def scratch_folder(near: Path) -> Iterator[Path]:
     """
     folder = temporary_for(near)
     with explained("create", folder):
-        _remove_abandoned(near)
+        remove_abandoned_scratch(near)
         os.mkdir(folder, PRIVATE_FOLDER)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -84,10 +85,15 @@ def remove_tree(folder: Path) -> None:
         os.rmdir(path)
 
 
-def _remove_abandoned(near: Path) -> None:
+def remove_abandoned_scratch(near: Path, *, older_than: float = 0.0) -> None:
+    """Remove what a process left that died with a scratch folder beside ``near``, if nothing was put there for so many
+    seconds: whoever makes one has it for a moment without its lock. Raises OSError."""
     for name in os.listdir(near.parent):
         path = near.with_name(name)
         if is_temporary(name) and name.startswith(f".{near.name}.") and path.is_dir() and not path.is_symlink():
+            # a clock that was set back must not keep it for ever
+            if abs(time.time() - os.stat(path).st_mtime) < older_than:
+                continue
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 if lock_within(descriptor, 0):

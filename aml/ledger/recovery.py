@@ -16,16 +16,21 @@ from types import MappingProxyType
 from aml.errors import AmlError, DamagedError, ExitStatus, FileAccessError, LockedError, NotFoundError
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
+from aml.fs.new_folder import remove_abandoned_scratch
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.operations import state_lock
 from aml.ledger.placement import still_there
 from aml.ledger.quarantine import FOLDER as QUARANTINE
 from aml.ledger.quarantine import settle_original
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
+from aml.ledger.state import drill_path
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import CONFIG, GLOBAL, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
+
+#: How long (seconds) a scratch folder may be there before whoever made it has its lock.
+_NEW_SECONDS = 5.0
 
 #: Ends a run that died: sets its state and returns a note.
 Ending = Callable[[Run], str]
@@ -53,6 +58,11 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
             removed = sum(len(file.removed) for file in run.files)
             told = f"{removed} records were removed by it, all archived"
             notes.append(f"run {run.id} ({run.operation}) had died: {'; '.join([told, *problems])}")
+    try:
+        with explained("clear the scratch folder of a drill in", store.state):
+            remove_abandoned_scratch(drill_path(store), older_than=_NEW_SECONDS)
+    except FileAccessError as error:
+        notes.append(error.message)
     for folder in _folders(store):
         try:
             with state_lock(store, 0.0) if folder == store.state else nullcontext():

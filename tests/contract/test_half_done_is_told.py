@@ -44,11 +44,21 @@ def test_what_died_half_way_is_told_until_a_run_ends_it(tmp_path: Path, words: s
         assert (answer.status, answer.envelope["warnings"]) == (ExitStatus.DONE, []), line
 
 
-def _kill_in_its_midst(folder: Path, words: str) -> None:
-    """Kill a command as soon as it has put its first file into the store."""
+def test_what_a_drill_left_that_died_is_cleared_by_the_next_run(tmp_path: Path) -> None:
+    make_store(tmp_path, {"kilo": {"patterns": [kept("k1")]}})
+    assert aml(tmp_path, "backup", "create").status == 0
+    _kill_in_its_midst(tmp_path, "backup drill", "create .loom/memory.aml/.drill.")
+    (left,) = (tmp_path / ".loom/memory.aml").glob(".drill.*")
+    os.utime(left, (1e9, 1e9))
+    answer = aml(tmp_path, "backup", "create", now=NOW.timestamp() + 60)
+    assert (answer.status, left.exists()) == (ExitStatus.DONE, False), answer.err
+
+
+def _kill_in_its_midst(folder: Path, words: str, only: str = "rename .loom/memory/") -> None:
+    """Kill a command as soon as it has made a call that begins so: by default, put its first file into the store."""
     inject = [sys.executable, str(PROJECT / "tests/fault/inject.py"), "--folder", str(folder)]
     inject += ["--now", str(NOW.timestamp())]
-    fault = ["--fault", "kill-after", "--only", "rename .loom/memory/", "--at", "1", "--"]
+    fault = ["--fault", "kill-after", "--only", only, "--at", "1", "--"]
     done = subprocess.run(
         [*inject, *fault, "--store", str(folder / ".loom/memory"), *words.split()],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
