@@ -19,6 +19,7 @@ from aml.codec.compression import unpack
 from aml.errors import DamagedError, ExitStatus
 from aml.fs.files import read_whole
 from aml.fs.new_folder import scratch_folder
+from aml.ledger.state import drill_path
 from aml.model.timestamps import to_iso
 from aml.repository.manifest import FileEntry
 from aml.repository.repository import Reader
@@ -50,7 +51,7 @@ def drill(
 ) -> DrillReport:
     """Restore a backup into a scratch folder beside the store, and compare each file. Raises AmlError."""
     wanted = wanted_of(reader, snapshot, RestoreOptions(skip_damaged=True))
-    with scratch_folder(store.state / "drill") as scratch:
+    with scratch_folder(drill_path(store)) as scratch:
         damaged = build(reader, wanted, scratch, progress, skip_damaged=True)
         # what could not be read when the backup was made was never in it
         missed = {one.path for one in snapshot.manifest.unread}

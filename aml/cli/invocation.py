@@ -124,10 +124,9 @@ class Invocation:
 
     def look_into(self, store: Store) -> Conditions:
         """The same as ``conditions``, for a command that only reads: it tells what a crash has left half-done."""
-        from aml.workflows.conditions import unfinished_restore
+        from aml.workflows.notes import unfinished_notes
 
-        told = unfinished_restore(store)
-        if told is not None:
+        for told in unfinished_notes(store):
             self.warn(told)
         return self.conditions(store)
 

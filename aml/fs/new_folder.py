@@ -39,7 +39,7 @@ def scratch_folder(near: Path) -> Iterator[Path]:
     Raises FileAccessError.
     """
     with explained("create", near):
-        _remove_abandoned(near)
+        remove_abandoned_scratch(near)
         folder, descriptor = _make_held(near)
     try:
         try:
@@ -94,7 +94,8 @@ def _make_held(near: Path) -> tuple[Path, int]:
             os.close(descriptor)
 
 
-def _remove_abandoned(near: Path) -> None:
+def remove_abandoned_scratch(near: Path) -> None:
+    """Remove what processes left that died with a scratch folder beside ``near``. Raises OSError."""
     for name in os.listdir(near.parent):
         path = near.with_name(name)
         if is_temporary(name) and name.startswith(f".{near.name}.") and path.is_dir() and not path.is_symlink():

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
 from typing import TypeVar
 
+from aml.errors import AmlError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -18,6 +20,18 @@ WORKERS = 2
 LARGE_BYTES = 16 << 20
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def begun(thread: Thread) -> Thread:
+    """That thread, started. Raises AmlError where the system has none left to give."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise AmlError(
+            "the system lets this process start no further thread",
+            advice="raise the limit of processes (ulimit -u, or that of the container), or try again later",
+        ) from error
+    return thread
 
 
 def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
@@ -38,9 +52,10 @@ def large_ones_alone(
     return side_by_side(ordinary, work, cancel) + [work(item) for item in large]
 
 
-def on_own_stack(work: Callable[[], Result]) -> Result:
-    """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it."""
-    return _in_threads([None], lambda _: work(), lambda: None)[0]
+def on_own_stack(work: Callable[[], Result], cancel: Callable[[], None] = lambda: None) -> Result:
+    """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it. Where the user
+    interrupts, ``cancel`` is called, which may hasten its end."""
+    return _in_threads([None], lambda _: work(), cancel)[0]
 
 
 def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
@@ -49,9 +64,13 @@ def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: C
     errors: list[BaseException] = []
     turn = Lock()
     idle = [Event() for _ in range(WORKERS)]
+    at_work: list[Event] = []
 
     def run(finished: Event) -> None:
         try:
+            with turn:
+                if not errors:
+                    at_work.append(finished)
             while not errors:
                 with turn:
                     if not waiting:
@@ -63,10 +82,19 @@ def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: C
         finally:
             finished.set()
 
-    # an interrupt between two starts would leave a thread that nobody waits for
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-    for finished in idle:
-        Thread(target=run, args=(finished,), name="aml-worker", daemon=True).start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        # an interrupt between two starts would leave a thread that nobody waits for
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        for finished in idle:
+            begun(Thread(target=run, args=(finished,), name="aml-worker", daemon=True))
+    except BaseException as error:  # noqa: BLE001  (raised again below)
+        # another thread of this process, which holds no signals back, took the interrupt, or there are no more threads:
+        # who has not begun by now never will
+        with turn:
+            errors.append(error)
+            idle = at_work
+        cancel()
     _wait(idle, errors, cancel, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
     if errors:
         raise errors[0]

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from aml.errors import ChangedError, FileAccessError, LockedError
 from aml.fs.access import explained
+from aml.fs.parallel import begun
 
 #: Set on AML's lock folders by mkdir itself, so that a crashed run's lock is known for its own without a doubt.
 _OWN_MODE = 0o1755
@@ -94,8 +95,11 @@ class RuntimeLock:
     def __enter__(self) -> RuntimeLock:
         self._rest()
         self._acquire()
-        self._thread = threading.Thread(target=self._keep_alive, name="aml-lock", daemon=True)
-        self._thread.start()
+        try:
+            self._thread = begun(threading.Thread(target=self._keep_alive, name="aml-lock", daemon=True))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

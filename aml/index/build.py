@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
 from msgspec import Struct
 
 from aml.codec.views import Unreadable, view_records
-from aml.errors import AmlError, DamagedError
+from aml.errors import AmlError, DamagedError, InterruptedRunError
 from aml.index.fingerprints import UNKNOWN, FileName, Known, is_settled
 from aml.model.collector import no_collections
 from aml.model.kinds import KIND_BY_PLURAL
@@ -62,17 +62,21 @@ def write_files(
     found: Mapping[FileName, Fingerprint],
     now_ns: int,
     texts: dict[FileName, bytes] | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Read those record files and replace what the index holds of them. A file that cannot be read gets no records.
 
     ``found`` and ``now_ns`` (since 1970) are from before: what changed later is told by them to be looked at again.
-    ``texts``, if given, takes the unpacked text of each file.
+    ``texts``, if given, takes the unpacked text of each file. Raises InterruptedRunError before the next file once it
+    ``is_cancelled``.
     """
     number, first = _next_numbers(connection)
     files = [record_file(store.root, agent, KIND_BY_PLURAL[kind]) for agent, kind in names]
     schemas = _Schemas(connection)
     with no_collections():
         for file, content in read_ahead(files, store.max_unpacked_bytes):
+            if is_cancelled():
+                raise InterruptedRunError("the index was not built any further")
             name = (file.agent, file.kind)
             forget_file(connection, name)
             if isinstance(content, AmlError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from msgspec import Struct
 
@@ -215,7 +216,9 @@ class Index:
                 forget_file(connection, name)
             connection.executemany("UPDATE files SET settled = 1 WHERE agent = ? AND kind = ?", change.settled)
             if change.read:
-                on_own_stack(partial(write_files, connection, self.store, change.read, found, now_ns, texts))
+                stop = Event()
+                work = partial(write_files, connection, self.store, change.read, found, now_ns, texts, stop.is_set)
+                on_own_stack(work, stop.set)
             create_record_indexes(connection)
             connection.execute("COMMIT")
 

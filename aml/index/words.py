@@ -8,13 +8,14 @@ is found is looked up among the records.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from aml.codec.strings import strings_of
-from aml.errors import AmlError, ChangedError, UsageError
+from aml.errors import AmlError, ChangedError, InterruptedRunError, UsageError
 from aml.fs.parallel import on_own_stack
 from aml.index.fingerprints import FileName
 from aml.index.index import CANNOT_KEEP, Index, open_kept, replace_database
@@ -68,7 +69,8 @@ def match_words(index: Index, text: str) -> None:
     for _ in range(_ATTEMPTS):
         if index.words is None:
             try:
-                index.words = on_own_stack(partial(_open, index, texts))
+                stop = Event()
+                index.words = on_own_stack(partial(_open, index, texts, stop.is_set), stop.set)
                 index.watch(WORDS)
             except _ChangedMeanwhileError as error:
                 # they are read for the index now, so that rows and words come from the same bytes
@@ -123,10 +125,11 @@ def _expression(text: str) -> str:
     return " ".join(words)
 
 
-def _open(index: Index, texts: Mapping[FileName, bytes]) -> sqlite3.Connection:
+def _open(index: Index, texts: Mapping[FileName, bytes], is_cancelled: Callable[[], bool]) -> sqlite3.Connection:
     """The words of all records that the index has; ``texts`` are files that need not be read.
 
-    Raises _ChangedMeanwhileError where one of the others is not what the index says.
+    Raises _ChangedMeanwhileError where one of the others is not what the index says, and InterruptedRunError before the
+    next file once it ``is_cancelled``.
     """
     base = None if index.folder is None else open_kept(index.folder / WORDS)
     if base is not None and index.seal and _read_made(base)[1] == index.seal:
@@ -135,10 +138,10 @@ def _open(index: Index, texts: Mapping[FileName, bytes]) -> sqlite3.Connection:
         kept = base if base is not None and _is_worth_keeping(index, base) else None
         if index.folder is not None:
             with suppress(*CANNOT_KEEP):
-                return replace_database(index.folder, WORDS, lambda connection: _write(index, texts, kept, connection))
+                return replace_database(index.folder, WORDS, partial(_write, index, texts, kept, is_cancelled))
         connection = connect_for_writing(None)
         try:
-            _write(index, texts, kept, connection)
+            _write(index, texts, kept, is_cancelled, connection)
         except BaseException:
             connection.close()
             raise
@@ -167,7 +170,11 @@ def _read_made(connection: sqlite3.Connection) -> tuple[int, bytes]:
 
 
 def _write(
-    index: Index, texts: Mapping[FileName, bytes], base: sqlite3.Connection | None, connection: sqlite3.Connection
+    index: Index,
+    texts: Mapping[FileName, bytes],
+    base: sqlite3.Connection | None,
+    is_cancelled: Callable[[], bool],
+    connection: sqlite3.Connection,
 ) -> None:
     if base is None:
         create_word_tables(connection)
@@ -184,6 +191,8 @@ def _write(
     (number,) = connection.execute("SELECT coalesce(max(number), 0) FROM texts").fetchone()
     connection.execute("BEGIN")
     for batch in _strings(index, texts, missing):
+        if is_cancelled():
+            raise InterruptedRunError("the words were not read any further")
         numbered = [(number + place, *one) for place, one in enumerate(batch, start=1)]
         number += len(batch)
         connection.executemany("INSERT INTO texts VALUES (?, ?)", [one[:2] for one in numbered])

@@ -17,12 +17,14 @@ from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, FileAcc
 from aml.fs.access import explained
 from aml.fs.durable import is_temporary, remove_durably
 from aml.fs.files import is_there, stat_if_there
+from aml.fs.new_folder import remove_abandoned_scratch
 from aml.ledger.archive import ArchivedRecord, read_archive
 from aml.ledger.operations import state_lock
 from aml.ledger.placement import still_there
 from aml.ledger.quarantine import FOLDER as QUARANTINE
 from aml.ledger.quarantine import settle_original
 from aml.ledger.runs import Journal, RecordKey, Run, RunFile
+from aml.ledger.state import drill_path
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.store.layout import CONFIG, GLOBAL, record_file
 from aml.store.open import Store
@@ -57,6 +59,11 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
             removed = sum(len(file.removed) for file in run.files)
             told = f"{removed} records were removed by it, all archived"
             notes.append(f"run {run.id} ({run.operation}) had died: {'; '.join([told, *problems])}")
+    try:
+        with explained("clear the scratch folder of a drill in", store.state):
+            remove_abandoned_scratch(drill_path(store))
+    except FileAccessError as error:
+        notes.append(error.message)
     for folder in _folders(store):
         try:
             with state_lock(store, 0.0) if folder == store.state else nullcontext():

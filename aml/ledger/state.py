@@ -21,6 +21,11 @@ from aml.store.layout import GLOBAL, is_agent_name
 from aml.store.open import Store
 
 
+def drill_path(store: Store) -> Path:
+    """Beside this a drill makes its scratch folder."""
+    return store.state / "drill"
+
+
 def run_lock_path(store: Store) -> Path:
     return store.state / "run.lock"
 

@@ -17,6 +17,8 @@ from threading import Event, Thread
 
 from msgspec import Struct
 
+from aml.errors import AmlError
+from aml.fs.parallel import begun
 from aml.monitor.address import Address
 from aml.monitor.signing import Key
 
@@ -68,12 +70,14 @@ def post(address: Address, body: bytes, headers: Mapping[str, str], timeout: flo
     """Send a message; whatever goes wrong is in the answer, which is there within ``timeout`` seconds."""
     exchange = _Exchange(address, body, headers, timeout)
     # resolving a name can be neither limited nor broken off, so it is done by a thread that can be left behind
-    Thread(target=exchange.run, name="aml-webhook", daemon=True).start()
     try:
+        begun(Thread(target=exchange.run, name="aml-webhook", daemon=True))
         exchange.answered.wait(timeout)
         answer = exchange.answer
         if answer is not None and answer.status is not None:
             exchange.ended.wait(_READ_SECONDS)
+    except AmlError as error:
+        return Answer(None, error.message)
     finally:
         exchange.cut()
     return answer if answer is not None else Answer(None, f"no answer within {timeout:g} s")

@@ -7,6 +7,8 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
+from aml.fs.parallel import begun
+
 Result = TypeVar("Result")
 
 #: Threads beside the one that reads and cuts.
@@ -49,13 +51,12 @@ class Workers:
         self._closed = False
 
     def submit(self, work: Callable[[], Result]) -> Job[Result]:
-        """Have a thread do ``work``; it may submit more itself."""
+        """Have a thread do ``work``; it may submit more itself. Raises AmlError where there can be no thread."""
         if self._closed:
             raise RuntimeError("the threads have ended")
         if not self._threads:
-            self._threads = [Thread(target=self._serve, name="aml-pack", daemon=True) for _ in range(WORKERS)]
-            for thread in self._threads:
-                thread.start()
+            for _ in range(WORKERS):
+                self._threads.append(begun(Thread(target=self._serve, name="aml-pack", daemon=True)))
         job = Job(work)
         self._jobs.put(job)  # type: ignore[arg-type]  # the queue does not look at results
         return job

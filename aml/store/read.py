@@ -16,6 +16,7 @@ from aml.codec.json_array import RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.access import explained
 from aml.fs.files import read_whole
+from aml.fs.parallel import begun
 from aml.store.layout import RecordFile
 
 #: How often a file is read again that somebody changes in place while it is read.
@@ -149,8 +150,7 @@ def read_ahead(
                 return
             ready.put(_read_ready(file, max_unpacked_bytes, hashed))
 
-    reader = Thread(target=read, name="aml-read-ahead", daemon=True)
-    reader.start()
+    reader = begun(Thread(target=read, name="aml-read-ahead", daemon=True))
     try:
         for file in files:
             content = ready.get()

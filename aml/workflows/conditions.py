@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +13,6 @@ from msgspec import Struct
 
 from aml.config import PruneSettings, Settings
 from aml.errors import NotFoundError, UsageError
-from aml.fs.files import is_there
 from aml.fs.mounts import refuse_network
 from aml.fs.run_lock import run_lock
 from aml.fs.runtime_lock import LockPolicy
@@ -23,12 +21,13 @@ from aml.ledger.budget import Limits
 from aml.ledger.clock import ClockLimits, Witness, clock_doubt, newest_of, refuse_doubtful_clock, witness_of
 from aml.ledger.operations import CLOCK_TRUSTED, Operation, last_operations, note_operation
 from aml.ledger.recovery import recover
-from aml.ledger.runs import Journal, Run, is_run_id
+from aml.ledger.runs import Journal, Run
 from aml.ledger.state import FileLockNotes, lock_notes, prepare_folder, run_lock_path
 from aml.model.timestamps import to_iso
 from aml.repository.local_folder import LocalFolder
 from aml.repository.packs import Compression
 from aml.store.open import Store
+from aml.workflows.notes import MIGRATION, RESTORE, stagings
 
 if TYPE_CHECKING:
     from aml.repository.repository import Reader
@@ -38,10 +37,9 @@ _OTHER_HOST_SECONDS = 3600.0
 
 _LONGEST_TIMEOUT = 86_400
 
-#: Operations whose dead runs are brought to an end by their own rooms, and the folders beside the store of what they
-#: make ready. Said here too, so that a run which meets neither loads neither.
+#: Operations whose dead runs are brought to an end by their own rooms. Said here too, so that a run which meets neither
+#: loads neither.
 _RESTORE, _MIGRATE = "restore", "migrate"
-_RESTORES, _MIGRATIONS = "restore", "migration"
 
 
 class Conditions(Struct, frozen=True):
@@ -132,37 +130,6 @@ def reading_backups(store: Store, conditions: Conditions, purpose: str) -> Itera
         except NotFoundError as error:
             raise no_backup_yet(destination) from error
         yield reader
-
-
-def unfinished_restore(store: Store) -> str | None:
-    """What to tell where a restore died half-way and no run has brought it to an end yet."""
-    if not any(is_there(store.state / _RESTORES / run / "steps.json") for run in _stagings(store)):
-        return None
-    return (
-        "a restore died half-way: the store is neither what it was nor what it should be, until the next run that "
-        "changes it (such as aml backup create) brings it to an end"
-    )
-
-
-def unfinished_migration(store: Store) -> str | None:
-    """What to tell where a migration is under way, or died and no run has brought it to an end yet."""
-    if not _stagings(store, _MIGRATIONS):
-        return None
-    return "a migration is under way, or died: the next run that changes the store brings it to an end"
-
-
-def _stagings(store: Store, of: str = _RESTORES) -> list[str]:
-    """The runs whose restores, or migrations, have a folder of their own still; a link or a file of that name is
-    somebody else's."""
-    folder = store.state / of
-    try:
-        if not stat.S_ISDIR(os.stat(folder, follow_symlinks=False).st_mode):
-            return []
-        with os.scandir(folder) as entries:
-            return [one.name for one in entries if is_run_id(one.name) and one.is_dir(follow_symlinks=False)]
-    except OSError:
-        # whoever has to change something there will say so
-        return []
 
 
 def no_backup_yet(destination: LocalFolder) -> NotFoundError:
@@ -267,7 +234,7 @@ def _end_migration(store: Store, locks: FileLockNotes, policy: LockPolicy, run: 
 
 def _clear_migrations(store: Store, journal: Journal) -> list[str]:
     """Clear up after migrations that are over; returns notes of what could not be done."""
-    runs = _stagings(store, _MIGRATIONS)
+    runs = stagings(store, MIGRATION)
     if not runs:
         return []
     from aml.migrate.ending import clear_ended
@@ -278,7 +245,7 @@ def _clear_migrations(store: Store, journal: Journal) -> list[str]:
 def _discard_stagings(store: Store) -> list[str]:
     """Remove what a restore left that was over but for its clearing up, since every unfinished one has just been ended;
     returns notes of what could not be removed, which is in nobody's way."""
-    runs = _stagings(store)
+    runs = stagings(store, RESTORE)
     if not runs:
         return []
     from aml.backup.restore import discard_leftovers

@@ -23,7 +23,8 @@ from aml.monitor.thresholds import Thresholds
 from aml.store.layout import choose
 from aml.store.open import Store
 from aml.workflows.alerts import secret_file, take_up
-from aml.workflows.conditions import Conditions, destination_of, doubt_about, limits_of, unfinished_restore
+from aml.workflows.conditions import Conditions, destination_of, doubt_about, limits_of
+from aml.workflows.notes import unfinished_restore
 
 CHECK_NAMES = tuple(check.name for check in CHECKS)
 

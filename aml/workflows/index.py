@@ -19,7 +19,7 @@ from aml.index.reading import RecordReader, StoredRecord, decode_record, read_cu
 from aml.index.statistics import Tally
 from aml.model.summary import summary_of
 from aml.store.open import Store
-from aml.workflows.notes import stranger_notes
+from aml.workflows.notes import stranger_notes, unfinished_notes
 
 
 class QueryRecord(Found, frozen=True):
@@ -209,7 +209,12 @@ def _summary(index: Index, reader: RecordReader, place: Place) -> str:
 
 
 def _notes(index: Index, unread: tuple[Unread, ...]) -> tuple[str, ...]:
-    return (*([index.trouble] if index.trouble else []), *stranger_notes(index.store), *_told(unread))
+    return (
+        *([index.trouble] if index.trouble else []),
+        *unfinished_notes(index.store),
+        *stranger_notes(index.store),
+        *_told(unread),
+    )
 
 
 def _told(unread: tuple[Unread, ...]) -> list[str]:

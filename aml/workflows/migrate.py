@@ -26,8 +26,8 @@ from aml.model.units import count
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Fingerprint
-from aml.workflows.conditions import Conditions, changing, doubt_about, unfinished_migration
-from aml.workflows.notes import NOT_CONFIRMED, stranger_notes
+from aml.workflows.conditions import Conditions, changing, doubt_about
+from aml.workflows.notes import NOT_CONFIRMED, stranger_notes, unfinished_migration
 
 if TYPE_CHECKING:
     from aml.backup.create import BackupReport

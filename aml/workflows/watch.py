@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from msgspec import Struct
 
 from aml.config import Settings
+from aml.errors import FileAccessError, StoreNotFoundError
 from aml.fs.run_lock import Holder, current_holder
 from aml.index.folder import index_folder
 from aml.index.index import Index
@@ -45,7 +47,17 @@ class Watch:
         self._runs: tuple[LastRun, ...] = ()
 
     def look(self, now: float) -> Look:
-        """The store as it is ``now`` (seconds since 1970 UTC). Raises AmlError where it cannot be listed."""
+        """The store as it is ``now`` (seconds since 1970 UTC). Raises StoreNotFoundError where it has gone since, and
+        AmlError where it cannot be listed."""
+        try:
+            return self._look(now)
+        except FileAccessError as error:
+            if os.path.isdir(self._store.root):
+                raise
+            what = f"the store {self._store.root} has gone while it was watched"
+            raise StoreNotFoundError(what, advice="was it moved? aml backup restore brings back a lost one") from error
+
+    def _look(self, now: float) -> Look:
         if not 0 <= now - self._checked < _HEALTH_SECONDS:
             self._health = None
         if self._health is None:

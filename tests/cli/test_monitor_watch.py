@@ -161,9 +161,9 @@ def test_a_store_that_goes_away_ends_it_with_a_message_on_the_screen_from_before
     terminal = Terminal(small_store(tmp_path), 80, 24, "--interval", "0.2")
     terminal.wait_for(lambda shown: "ctrl-c ends" in shown)
     shutil.rmtree(tmp_path / ".loom")
-    assert terminal.process.wait(timeout=30) == ExitStatus.FAILED
-    terminal.wait_for(lambda shown: "cannot list" in shown)
-    assert "\x1b[?1049l" in terminal.shown.partition("cannot list")[0]
+    assert terminal.process.wait(timeout=30) == ExitStatus.NO_STORE
+    terminal.wait_for(lambda shown: "has gone while it was watched" in shown)
+    assert "\x1b[?1049l" in terminal.shown.partition("has gone")[0]
     assert "Traceback" not in terminal.shown
     os.close(terminal.master)
 
