@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from aml.config import PruneSettings, SpaceSettings
 from aml.errors import ExitStatus
 from aml.prune.report import PruneReport
-from tests.contract.pruning import MB, UNLIMITED, fresh, make_room, removed_ids, stale
+from aml.store.open import open_store
+from aml.workflows.conditions import Conditions
+from aml.workflows.prune import prune, prune_options
+from tests.contract.pruning import IMPATIENT, MB, UNLIMITED, fresh, make_room, moment, removed_ids, stale
 from tests.support.records import Record, decision
-from tests.support.stores import encode_array, make_store, write_array
+from tests.support.stores import encode_array, make_store, read_array, write_array
 
 PAD = "x" * 900
 #: A planned size may miss the real one by what stands around an array, a byte or two for each record that goes.
@@ -38,7 +42,9 @@ def each_of(records: list[Record]) -> int:
 def both(memory: Path, **words: Any) -> PruneReport:
     """The run, of which the dry run has foretold everything."""
     planned, done = make_room(memory, dry_run=True, **words), make_room(memory, **words)
-    assert removed_ids(planned) == removed_ids(done)
+    assert [(one.id, one.rule, one.fate) for one in planned.records] == [
+        (one.id, one.rule, one.fate) for one in done.records
+    ]
     assert [(one.agent, one.before, one.saved, one.limit) for one in planned.space] == [
         (one.agent, one.before, one.saved, one.limit) for one in done.space
     ]
@@ -147,3 +153,68 @@ def test_a_limit_is_counted_in_bytes_of_the_whole_folder(tmp_path: Path) -> None
     report = both(memory, agent_bytes=2 * MB)
     assert (report.total("removed"), report.total("kept")) == (5, 0)
     assert report.space[0].short_by == report.space[0].after - report.space[0].target == 3 * MB + 2 - int(2 * MB * 0.7)
+
+
+def run_while(memory: Path, now_there: list[Record], agent_bytes: int, **words: Any) -> PruneReport:
+    """A run for space in whose midst, between plan and lock, an agent writes its patterns anew."""
+    options = prune_options(PruneSettings(), space=SpaceSettings(agent_mb=agent_bytes / MB), **words)
+    written = []
+
+    def write(_: str) -> None:
+        if not written:
+            written.append(write_array(memory / "alpha/patterns.json", now_there))
+
+    conditions = Conditions(locks=IMPATIENT)
+    report = prune(open_store(memory), options, now=moment(0), backup=False, conditions=conditions, progress=write)
+    assert written
+    return report
+
+
+def left_in(memory: Path) -> list[object]:
+    return [one["id"] for one in read_array(memory / "alpha/patterns.json") if isinstance(one, dict)]
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 3, 5, 6, 9])
+def test_what_an_agent_drops_meanwhile_need_not_go(tmp_path: Path, dropped: int) -> None:
+    # those that are dropped are a little larger, so that no fraction of a byte decides
+    records = [one | {"pad": PAD + "y" * (place // 2)} for place, one in enumerate(equal("p", 20))]
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    size = size_of(memory)
+    planned = make_room(memory, agent_bytes=size - 1, policy="value", dry_run=True).total("removed")
+    there = [records[0] | {"pad": PAD[1:] + "y"}, *records[1 : 20 - dropped]]
+    report = run_while(memory, there, size - 1, strategies=("space",), max_loss=UNLIMITED, policy="value")
+    still = max(0, planned - dropped)
+    assert (report.total("removed"), report.total("deferred")) == (still, 0)
+    assert left_in(memory) == [f"p{number:02}" for number in range(still, 20 - dropped)]
+
+
+@pytest.mark.parametrize("added", [1, 4])
+def test_no_more_go_than_were_planned_whatever_an_agent_adds(tmp_path: Path, added: int) -> None:
+    records = equal("p", 20)
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    size = size_of(memory)
+    planned = ceil((size - (size - 1) * 0.7) / each_of(records))
+    there = [*records, *(one | {"id": f"q{number:02}"} for number, one in enumerate(equal("q", 20)[-added:]))]
+    report = run_while(memory, there, size - 1, strategies=("space",), max_loss=UNLIMITED)
+    assert (report.total("removed"), report.total("deferred"), report.status) == (planned, added, ExitStatus.PARTIAL)
+    assert left_in(memory) == [one["id"] for one in there[planned:]]
+
+
+def test_what_the_rules_take_meanwhile_counts_within_the_plan(tmp_path: Path) -> None:
+    records, old = equal("p", 20), [stale(f"old{number}", pad=PAD) for number in range(4)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*old[:2], *records]}})
+    limit = size_of(memory) * 3 // 4
+    words: dict[str, Any] = {"strategies": ("time", "space"), "max_loss": UNLIMITED}
+    planned = make_room(memory, agent_bytes=limit, dry_run=True, **words)
+    by_space = planned.files[0].removed_by_rule["space"]
+    report = run_while(memory, [*records, *old], limit, **words)
+    assert report.files[0].removed_by_rule == {"unused_too_long": 4, "space": by_space - 2}
+    assert left_in(memory) == [f"p{number:02}" for number in range(by_space - 2, 20)]
+
+
+def test_the_budget_of_what_is_there_under_the_lock_holds_for_room_too(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": equal("p", 20)}})
+    there = [one | {"pad": PAD * 3} for one in equal("p", 10)]
+    report = run_while(memory, there, 100, strategies=("space",), max_loss=0.4)
+    assert (report.total("removed"), left_in(memory)) == (4, [f"p{number:02}" for number in range(4, 10)])
+    assert report.total("deferred") > 0
