@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aml.errors import ExitStatus
 from aml.prune.report import PruneReport
 from aml.store.open import open_store
 from aml.workflows.conditions import Conditions
+from aml.workflows.explain import prune_explain
 from aml.workflows.prune import prune, prune_options
 from tests.contract.pruning import IMPATIENT, MB, UNLIMITED, fresh, make_room, moment, removed_ids, stale
 from tests.support.records import Record, decision
@@ -218,3 +220,77 @@ def test_the_budget_of_what_is_there_under_the_lock_holds_for_room_too(tmp_path:
     report = run_while(memory, there, 100, strategies=("space",), max_loss=0.4)
     assert (report.total("removed"), left_in(memory)) == (4, [f"p{number:02}" for number in range(4, 10)])
     assert report.total("deferred") > 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("value-density", "least value per byte: value 0.25, 1.7 KiB"),
+        ("value", "least value: value 0.25, 1.7 KiB"),
+        ("confidence", "least confidence: confidence 0.11, 1.7 KiB"),
+    ],
+)
+def test_why_a_pattern_goes_is_told_by_the_policy_and_by_whose_limit_it_is(
+    tmp_path: Path, policy: str, told: str
+) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": equal("p", 3)}})
+    for limits, whose in (({"agent_bytes": 100}, "its agent"), ({"store_bytes": 100}, "the store")):
+        report = make_room(memory, dry_run=True, policy=policy, **limits)  # type: ignore[arg-type]
+        [first] = [one for one in report.records if one.id == "p00"]
+        assert first.reason == f"{told}; {whose} holds more than 100 B"
+        assert (first.figures["value"], first.figures["confidence"], first.figures["limit_bytes"]) == (0.253, 0.11, 100)
+
+
+def test_of_unknown_confidence_the_least_valuable_go_first(tmp_path: Path) -> None:
+    records = [fresh(f"p{number}", confidence=None, success=success) for number, success in enumerate([0.6, 0.3, 0.45])]
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*records, fresh("known", confidence=0.7)]}})
+    for share, gone in ((0.25, ["known"]), (0.5, ["known", "p1"]), (0.75, ["known", "p1", "p2"])):
+        report = make_room(memory, agent_bytes=1, policy="confidence", max_loss=share, dry_run=True)
+        assert removed_ids(report) == gone
+        told = {str(one.id): "confidence unknown" in one.reason for one in report.records}
+        assert told == {"known": False, "p0": True, "p1": True, "p2": True}
+
+
+def test_what_stays_is_counted_by_what_protects_it(tmp_path: Path) -> None:
+    kept = [one | {"tags": ["keep"], "active": True} for one in equal("k", 3)]
+    new = [fresh(f"n{number}") | {"timestamp": "2026-11-19T12:00:00Z", "evolution": {}} for number in range(2)]
+    worthy = [fresh("w", confidence=0.9)]
+    old = [stale("old", tags=["keep"])]
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*old, *new, *equal("p", 2), *worthy, *kept]}})
+    report = make_room(memory, agent_bytes=1, store_bytes=1, strategies=("time", "space"))
+    assert removed_ids(report) == ["p00", "p01"]
+    assert report.files[0].protected_by_reason == {
+        "it carries the tag keep": 4,
+        "it was created in the last 7 days": 2,
+        "its confidence is high": 1,
+    }
+
+
+def test_what_the_rules_free_of_a_gzip_file_counts_as_it_is_packed(tmp_path: Path) -> None:
+    noise = Random(1)
+    records = [one | {"pad": noise.randbytes(900).hex()} for one in equal("p", 20)]
+    old = [stale(f"old{number}", pad=noise.randbytes(900).hex()) for number in range(10)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*old, *records]}}, form="gzip")
+    size = size_of(memory)
+    words: dict[str, Any] = {"agent_bytes": size * 0.7, "strategies": ("time", "space")}
+    planned = make_room(memory, dry_run=True, **words)
+    assert planned.files[0].removed_by_rule == {"unused_too_long": 10}
+    [room] = make_room(memory, **words).space
+    assert planned.space[0].after == pytest.approx(room.after, rel=0.1)
+
+
+def test_the_verdict_on_space_tells_both_limits(tmp_path: Path) -> None:
+    memory = make_store(tmp_path, {"alpha": {"patterns": equal("p", 10)}})
+    size = size_of(memory)
+    space = SpaceSettings(agent_mb=(size - 1) / MB, store_mb=size / MB)
+    options = prune_options(PruneSettings(), strategies=("space",), space=space, max_loss=UNLIMITED, policy="value")
+    for ident, said in (("p00", "applies"), ("p09", "does not apply")):
+        [explained] = prune_explain(open_store(memory), ident, options, now=moment(0)).records
+        verdict = explained.rules[-1]
+        assert (verdict.rule, verdict.strategy, verdict.asked, verdict.verdict) == ("space", "space", True, said)
+        assert [(one.figure, one.value, one.limit, one.met) for one in verdict.conditions] == [
+            ("agent_bytes", float(size), float(size - 1), True),
+            ("store_bytes", float(size), float(size), False),
+        ]
+        told = f"{size / 1024:.1f} KiB, limit {size / 1024:.1f} KiB"
+        assert [one.text for one in verdict.conditions] == [f"alpha: {told}", f"the store: {told}"]

@@ -18,6 +18,7 @@ from tests.support.stores import make_store
 
 SECOND = 1 / 86_400
 KINDS = {"pattern": "patterns", "problem": "solutions", "decision": "decisions"}
+WORTHY = "protected from 0.85 if used within 365 days; "
 WORTH = {"success": 1.0, "confidence": 1.0, "executions": 50, "saved_ms": 1000}
 
 
@@ -158,6 +159,111 @@ def test_the_verdict_on_each_is_told_as_it_falls(tmp_path: Path, rule: str) -> N
             assert (verdict.verdict == "lacks a figure") is (None in met and False not in met)
         assert verdict.strategy == strategy_of(rule)
         assert verdict.asked
+
+
+# What is told of a figure: its name, its value, the limit, whether it is met, and all that as text.
+CONDITIONS = {
+    ("unused_too_long", "x"): [("last_used_days", 90.0, 90.0, True, "last used 90 days ago, goes over 90")],
+    ("unused_too_long", "b"): [("last_used_days", None, 90.0, None, "last used at an unknown time, goes over 90")],
+    ("failed_pattern", "x"): [
+        ("success", 0.29, 0.3, True, "success 29%, goes under 30%"),
+        ("executions", 3.0, 3.0, True, "executions 3, from 3"),
+        ("created_days", 40.12, 30.0, True, "created 40 days ago, goes over 30"),
+    ],
+    ("failed_pattern", "d"): [
+        ("success", 0.29, 0.3, True, "success 29%, goes under 30%"),
+        ("executions", None, 3.0, None, "executions unknown, from 3"),
+        ("created_days", 30.0, 30.0, True, "created 30 days ago, goes over 30"),
+    ],
+    ("old_decision", "b"): [("created_days", None, 180.0, None, "created at an unknown time, goes over 180")],
+    ("old_failed_solution", "c"): [
+        ("worked", True, False, False, "it worked: yes, goes if no"),
+        ("created_days", 999.0, 365.0, True, "created 999 days ago, goes over 365"),
+    ],
+    ("inactive", "x"): [
+        ("active", False, False, True, "active: no, goes if no"),
+        ("last_used_days", 30.0, 30.0, True, "last used 30 days ago, goes over 30"),
+    ],
+    ("low_success_rate", "d"): [
+        ("success", None, 0.2, None, "success unknown, goes under 20%"),
+        ("executions", 5.0, 3.0, True, "executions 5, from 3"),
+    ],
+    ("low_confidence", "b"): [
+        ("confidence", 0.14, 0.15, True, "confidence 0.14, goes under 0.15"),
+        ("executions", 2.0, 3.0, False, "executions 2, from 3"),
+    ],
+    ("outdated_solution", "b"): [("worked", None, False, None, "it worked: unknown, goes if no")],
+    ("negative_outcome", "x"): [
+        ("would_repeat", None, False, None, "would be repeated: unknown, goes if no"),
+        ("score", 0.49, 0.5, True, "score 0.49, goes under 0.50"),
+    ],
+    ("negative_outcome", "d"): [
+        ("would_repeat", True, False, False, "would be repeated: yes, goes if no"),
+        ("score", None, 0.5, None, "score unknown, goes under 0.50"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("rule", "ident"), CONDITIONS)
+def test_every_figure_is_told_with_its_limit(tmp_path: Path, rule: str, ident: str) -> None:
+    goes, staying, _, _ = LINES[rule]
+    [record] = [one for one in (goes, *staying) if one["id"] == ident]
+    [explained] = prune_explain(open_store(store_of(tmp_path, record)), ident, now=moment(0)).records
+    [verdict] = [one for one in explained.rules if one.rule == rule]
+    assert [(one.figure, one.value, one.limit, one.met, one.text) for one in verdict.conditions] == CONDITIONS[
+        rule, ident
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "held", "told"),
+    [
+        (
+            pattern(id="pin", created_days=2, unused_days=1, confidence=0.9, tags=["keep", "Pinned", "x", "keep"]),
+            [True, True, True, True],
+            [
+                "its id is pinned in the settings",
+                "its tags: Pinned, keep",
+                "created 2 days ago, protected under 7",
+                "value 0.49, confidence 0.90, " + WORTHY + "last used 1 days ago",
+            ],
+        ),
+        (
+            pattern(id="x", unused_days=None, confidence=None) | {"timestamp": None, "evolution": {}},
+            [False, False, False, False],
+            [
+                "its id is not pinned",
+                "it has no pinned tag",
+                "its creation is unknown, protected under 7",
+                "value 0.31, confidence unknown, " + WORTHY + "last used at an unknown time",
+            ],
+        ),
+    ],
+)
+def test_every_protection_is_told_with_why_or_why_not(
+    tmp_path: Path, record: Record, held: list[bool], told: list[str]
+) -> None:
+    options = prune_options(PruneSettings(pinned_ids=("pin",)))
+    store = open_store(store_of(tmp_path, record))
+    [explained] = prune_explain(store, record["id"], options, now=moment(0)).records
+    assert [one.protection for one in explained.protections] == ["pinned_id", "pinned_tag", "new", "valuable"]
+    assert [one.holds for one in explained.protections] == held
+    assert [one.reason for one in explained.protections] == told
+
+
+def test_what_cannot_be_judged_is_counted_and_what_stays_is_done_with(tmp_path: Path) -> None:
+    newer = pattern(id="new", unused_days=999, version="9.0.0")
+    report = planned(tmp_path, *(newer | {"id": f"n{number}"} for number in range(3)), pattern(id="x"), solution())
+    assert {file.kind: (file.too_new, file.unreadable, file.status) for file in report.files} == {
+        "patterns": (3, 3, 0),
+        "solutions": (0, 0, 0),
+        "decisions": (0, 0, 0),
+    }
+
+
+def test_values_are_told_to_six_digits(tmp_path: Path) -> None:
+    [found] = planned(tmp_path, pattern(id="x", unused_days=91, confidence=0.1234567)).records
+    assert found.value == 0.257037
 
 
 def test_a_decision_that_nobody_would_repeat_goes_whatever_its_score(tmp_path: Path) -> None:
