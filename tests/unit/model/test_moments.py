@@ -127,6 +127,9 @@ def test_what_is_no_age_is_refused(text: str) -> None:
         (36 * 3600, "1.5 d"),
         (3 * DAY, "3 d"),
         (9.96 * DAY, "10 d"),
+        (10.4, "10 s"),
+        (-0.04, "0 s"),
+        (-0.06, "-0.1 s"),
         (30 * DAY, "30 d"),
         (364.9 * DAY, "1 y"),
         (767 * DAY, "2.1 y"),
@@ -275,3 +278,8 @@ def test_since_a_day_means_since_its_beginning(day: str) -> None:
     zone = ZoneInfo("America/New_York")
     assert parse_moment(day, 0.0, zone, day="first") == datetime(2026, 11, 20, 5, tzinfo=UTC)
     assert parse_moment(day, 0.0, zone) == datetime(2026, 11, 21, 4, 59, 59, 999999, tzinfo=UTC)
+
+
+def test_since_a_day_whose_midnight_comes_twice_means_since_the_first_of_them() -> None:
+    zone = ZoneInfo("Atlantic/Azores")
+    assert parse_moment("2026-10-25", 0.0, zone, day="first") == datetime(2026, 10, 25, tzinfo=UTC)
