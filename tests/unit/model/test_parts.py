@@ -12,6 +12,10 @@ from aml.model.kinds import KINDS, PATTERN
 from aml.model.parts import amount, ratio
 from aml.model.printable import printable
 from aml.model.record import RecordView
+from aml.model.schema import version_of
+from aml.model.summary import summary_of
+from aml.model.undecodable import encodable
+from aml.model.units import count, size
 from tests.support.records import pattern
 
 
@@ -100,8 +104,48 @@ def test_a_pattern_may_state_its_creation_elsewhere(course: str, name: str) -> N
 def test_the_schema_version_is_told_by_its_marks(marks: dict[str, Any], version: str) -> None:
     plain = {key: value for key, value in pattern(active=None).items() if key not in ("tags", "active")}
     assert view(plain | marks).schema_version == version
+    assert version_of(plain | marks) == version
 
 
 def test_what_is_of_no_kind_has_no_worth() -> None:
     with pytest.raises(TypeError, match="RecordView"):
         RecordView().value  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("octets", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1024, "1,023.0 KiB"),
+        (1024**2, "1.0 MiB"),
+        (20 * 1024**3, "20.0 GiB"),
+        (1024**4, "1.0 TiB"),
+        (5000 * 1024**5, "5,000.0 PiB"),
+        (-2048, "-2.0 KiB"),
+    ],
+)
+def test_sizes_are_told_in_units_that_read_well(octets: int, shown: str) -> None:
+    assert size(octets) == shown
+
+
+def test_numbers_of_things() -> None:
+    told = ["0 records", "1 record", "2 records", "2,000 records"]
+    assert [count(number, "record") for number in (0, 1, 2, 2000)] == told
+        "0 records",
+        "1 record",
+        "2 records",
+        "2,000 records",
+    ]
+
+
+def test_texts_that_are_no_utf_8_show_their_bytes_wherever_they_stand() -> None:
+    odd = {"a\udcff": ["b\udcff", ("c\udcff", {"d": "e\udcff"}), 1, None], "f": "é"}
+    assert encodable(odd) == {"a\\udcff": ["b\\udcff", ["c\\udcff", {"d": "e\\udcff"}], 1, None], "f": "é"}
+
+
+def test_of_two_spellings_a_summary_tells_one() -> None:
+    assert summary_of({"problem": {"errorType": "A", "error_type": "B", "error_message": "m"}}) == "A: m"
+    assert summary_of({"problem": {"errorType": 7, "error_type": "B"}}) == "B"
