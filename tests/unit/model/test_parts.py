@@ -134,11 +134,6 @@ def test_sizes_are_told_in_units_that_read_well(octets: int, shown: str) -> None
 def test_numbers_of_things() -> None:
     told = ["0 records", "1 record", "2 records", "2,000 records"]
     assert [count(number, "record") for number in (0, 1, 2, 2000)] == told
-        "0 records",
-        "1 record",
-        "2 records",
-        "2,000 records",
-    ]
 
 
 def test_texts_that_are_no_utf_8_show_their_bytes_wherever_they_stand() -> None:
