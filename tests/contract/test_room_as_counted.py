@@ -83,10 +83,21 @@ def test_what_the_rules_free_counts(tmp_path: Path, whose: str) -> None:
     report = both(memory, **words, **{whose: size - freed + AROUND})
     assert removed_ids(report) == ["old0", "old1", "old2"], "where the rules make room enough, nothing else goes"
     assert (report.status, report.space[0].short_by) == (ExitStatus.DONE, 0), "though it is above its target"
-    memory = make_store(tmp_path / "short", {"alpha": {"patterns": [*old, *records]}})
+    memory = make_store(tmp_path / "short", {"alpha": {"patterns": [*records, *old]}})
     report = both(memory, **words, **{whose: size - freed - 100})
-    needed = size - freed - (size - freed - 100) * 0.7
-    assert report.files[0].removed_by_rule == {"unused_too_long": 3, "space": ceil(needed / each_of(records))}
+    by_space = ceil((size - freed - (size - freed - 100) * 0.7) / each_of(records))
+    assert report.files[0].removed_by_rule == {"unused_too_long": 3, "space": by_space}
+    in_order = [f"p{number:02}" for number in range(by_space)] + ["old0", "old1", "old2"]
+    assert [one.id for one in report.records] == in_order, "told in the order of the file"
+
+
+@pytest.mark.parametrize("whose", ["agent_bytes", "store_bytes"])
+def test_what_the_rules_free_of_other_kinds_counts_too(tmp_path: Path, whose: str) -> None:
+    old = [decision(id=f"d{number}", created_days=999, pad=PAD) for number in range(8)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": equal("p", 10), "decisions": old}})
+    size, freed = size_of(memory), 8 * each_of(old)
+    report = both(memory, strategies=("time", "space"), **{whose: size - freed + AROUND})
+    assert {one.rule for one in report.records} == {"old_decision"}
 
 
 def test_what_the_limit_of_an_agent_frees_counts_for_the_store(tmp_path: Path) -> None:
@@ -212,6 +223,25 @@ def test_what_the_rules_take_meanwhile_counts_within_the_plan(tmp_path: Path) ->
     report = run_while(memory, [*records, *old], limit, **words)
     assert report.files[0].removed_by_rule == {"unused_too_long": 4, "space": by_space - 2}
     assert left_in(memory) == [f"p{number:02}" for number in range(by_space - 2, 20)]
+
+
+def test_where_the_rules_take_as_many_as_were_planned_nothing_goes_for_room(tmp_path: Path) -> None:
+    records, old = equal("p", 20), [stale(f"old{number:02}", pad=PAD) for number in range(30)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": [*old[:2], *records]}})
+    limit = size_of(memory) * 3 // 4
+    words: dict[str, Any] = {"strategies": ("time", "space"), "max_loss": UNLIMITED}
+    planned = make_room(memory, agent_bytes=limit, dry_run=True, **words)
+    report = run_while(memory, [*records, *old], limit, **words)
+    assert report.files[0].removed_by_rule == {"unused_too_long": planned.total("removed")}
+    assert left_in(memory)[:20] == [one["id"] for one in records]
+
+
+def test_a_single_pattern_is_planned_anew_like_several(tmp_path: Path) -> None:
+    records = [*equal("p", 3), fresh("large", pad=PAD * 20)]
+    memory = make_store(tmp_path, {"alpha": {"patterns": records}})
+    there, limit = [records[3], *records[:3]], size_of(memory) - 1
+    report = run_while(memory, there, limit, strategies=("space",), max_loss=UNLIMITED)
+    assert (report.total("removed"), left_in(memory)) == (1, ["p00", "p01", "p02"])
 
 
 def test_the_budget_of_what_is_there_under_the_lock_holds_for_room_too(tmp_path: Path) -> None:
