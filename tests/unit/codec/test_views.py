@@ -34,6 +34,7 @@ def one(record: object, view: type[RecordView] = PatternView) -> Any:
         (b"[{}]", "it is an array, not an object"),
         (b"1.5", "it is a number, not an object"),
         (b'{"id": "\xff"}', "it is not valid UTF-8"),
+        (b'{"id": "x", "what nobody looks at": "\xff"}', "it is not valid UTF-8"),
         (b'{"id": NaN}', "it is not valid JSON: NaN is not JSON"),
         (b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "it is nested too deeply"),
     ],
