@@ -262,8 +262,8 @@ def test_what_cannot_be_judged_is_counted_and_what_stays_is_done_with(tmp_path: 
 
 
 def test_values_are_told_to_six_digits(tmp_path: Path) -> None:
-    [found] = planned(tmp_path, pattern(id="x", unused_days=91, confidence=0.1234567)).records
-    assert found.value == 0.257037
+    [found] = planned(tmp_path, pattern(id="x", unused_days=91, confidence=0.1234589)).records
+    assert found.value == 0.257038
 
 
 def test_a_decision_that_nobody_would_repeat_goes_whatever_its_score(tmp_path: Path) -> None:
