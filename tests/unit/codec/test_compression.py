@@ -121,7 +121,8 @@ def test_what_was_packed_is_compared_with_what_it_should_hold(text: bytes) -> No
     assert unpacks_to(packed, text)
     for other in (text + b"x", b"x" + text, text[:-1] + b"\x00", text[: len(text) // 2]):
         assert unpacks_to(packed, other) is (other == text)
-    for damaged in (packed[:-1], packed[: len(packed) // 2], packed + b"x", packed + packed, b"", b"no gzip"):
+    flipped = packed[:10] + b"\xff" * 90
+    for damaged in (packed[:-1], packed[: len(packed) // 2], packed + b"x", packed + packed, b"", b"no gzip", flipped):
         assert not unpacks_to(damaged, text)
 
 

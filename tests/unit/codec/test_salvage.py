@@ -251,3 +251,13 @@ def test_what_some_reader_takes_is_not_torn(odd: bytes) -> None:
 def test_a_torn_element_is_named_by_its_place(torn: bytes) -> None:
     with pytest.raises(DamagedError, match="element 2 is no JSON"):
         refuse_torn_elements(split(array(ONE, TWO, torn)))
+
+
+def test_what_several_members_unpack_to_together_is_bounded() -> None:
+    first, second = array(*[ONE] * 40), array(*[TWO] * 40)
+    data = gzip.compress(first)[:-4] + gzip.compress(second)
+    assert salvage(data, max_bytes=len(first) + len(second) - 1) is None
+    found = salvage(data, max_bytes=2 * (len(first) + len(second)))
+    assert found is not None
+    assert elements_of(found) == [ONE] * 40 + [TWO] * 40
+    assert found.doubtful is not None
