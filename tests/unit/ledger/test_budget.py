@@ -78,3 +78,19 @@ def test_as_many_go_as_fit_and_equals_go_together(ranked: list[tuple[int, ...]],
     ends = [0, *(place for place, same in enumerate(equals, 1) if not same), len(ranked)]
     found = first_within(ranked, limit, same=2)
     assert found == ranked[: max(end for end in ends if end <= max(limit, 0))]
+
+
+@pytest.mark.parametrize(
+    ("equal", "fits"),
+    [
+        ([2, 1], [0, 0, 2, 3, 3]),
+        ([1, 2, 1], [0, 1, 1, 3, 4, 4]),
+        ([1, 3, 1], [0, 1, 1, 1, 4, 5, 5]),
+        ([4], [0, 0, 0, 0, 4, 4]),
+        ([1, 1, 1], [0, 1, 2, 3, 3]),
+        ([], [0, 0]),
+    ],
+)
+def test_of_groups_of_equals_so_many_fit(equal: list[int], fits: list[int]) -> None:
+    ranked = [(rank, place) for rank, number in enumerate(equal) for place in range(number)]
+    assert [len(first_within(ranked, limit, same=1)) for limit in range(len(fits))] == fits
