@@ -138,6 +138,16 @@ def test_what_undo_put_back_in_part_is_not_lost_in_part(tmp_path: Path) -> None:
     assert run_prune(memory, later_days=1).total("removed") == 24
 
 
+def test_what_an_agent_wrote_back_is_not_lost(tmp_path: Path) -> None:
+    memory = _store(tmp_path, 100)
+    path = memory / "alpha/patterns.json"
+    before = path.read_bytes()
+    for day in range(3):
+        report = run_prune(memory, later_days=day, max_loss=0.5)
+        assert report.total("removed") == 50, f"day {day}"
+        path.write_bytes(before)
+
+
 def test_an_id_with_other_content_is_another_loss(tmp_path: Path) -> None:
     """Counted by distinct id and content: an agent that keeps making the same poor record loses each of them."""
     memory = make_store(tmp_path, {"alpha": {"patterns": [*_stale(20), *(fresh(f"f{n}") for n in range(80))]}})

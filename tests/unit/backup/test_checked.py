@@ -156,10 +156,22 @@ def test_a_rotation_forgets_what_is_gone(store: Store) -> None:
     backup(store, now=START + 200)
     for path in packs(store):
         os.utime(path, (START, START))
+    before = known(store).packs
     rotate_backups(store, KeepRules(last=1), now=START + 7200)
     assert not old.exists()
     assert known(store).damaged_packs == []
-    assert {*known(store).packs} <= {path.stem for path in packs(store)}
+    left = {path.stem for path in packs(store)}
+    assert {*known(store).packs} <= left
+    assert {name: when for name, when in before.items() if name in left} == known(store).packs
+
+
+def test_a_rotation_remembers_what_is_still_there(store: Store) -> None:
+    verify_backups(store, now=START + 100)
+    before = Checked(known(store).packs, [by_age(store)[-1].stem])
+    assert len(before.packs) == 3
+    save_checked(store, describe(LocalFolder(store.keep)).id, before)
+    rotate_backups(store, KeepRules(last=9), now=START + 200)
+    assert known(store) == before
     assert verify_backups(store, now=START + 7300).status is ExitStatus.DONE
 
 

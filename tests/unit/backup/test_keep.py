@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from aml.backup.keep import DEFAULT_RULES, Candidate, KeepRules, judge
+from aml.backup.options import PRE_RESTORE
 from aml.errors import UsageError
 
 DAY = 86_400.0
@@ -129,6 +130,7 @@ def test_within_reaches_just_so_far_and_keeps_what_is_dated_in_the_future() -> N
         3: ("dated in the future",),
         4: ("within 2 d", NEWEST),
     }
+    assert reasons([backup(1, NOW), backup(2, NOW - DAY)], KeepRules(within=DAY))[1] == ("within 1 d",)
     assert kept(backups, KeepRules(within=0.0)) == [4]
     assert kept(backups, KeepRules(within=math.inf)) == [1, 2, 3, 4]
 
@@ -186,6 +188,38 @@ def test_where_no_backup_is_complete_the_newest_stays() -> None:
         2: (f"{NEWEST}, though incomplete",),
     }
     assert kept(backups, KeepRules(within=DAY)) == [1, 2]
+
+
+def test_of_incomplete_backups_that_nothing_complete_follows_no_more_stay_than_of_others() -> None:
+    backups = [backup(1), *(backup(number, NOW - DAY, complete=False) for number in (2, 3, 4, 5))]
+    gone, hold = ("incomplete, and newer ones exist",), ("incomplete, but newer than the newest complete backup",)
+    assert reasons(backups, KeepRules(last=2)) == {1: ("last 2", NEWEST), 2: gone, 3: gone, 4: hold, 5: hold}
+
+
+def test_what_a_restore_replaced_counts_only_where_there_is_nothing_else() -> None:
+    set_aside = [backup(number, tags=(PRE_RESTORE,)) for number in (2, 4)]
+    assert reasons([backup(1), set_aside[0], backup(3), set_aside[1]], KeepRules(last=2)) == {
+        1: ("last 2",),
+        2: ("what a restore replaced, and a newer complete one exists",),
+        3: ("last 2", NEWEST),
+        4: ("what a restore replaced, but newer than the newest complete backup",),
+    }
+    assert kept([backup(1), *set_aside], KeepRules(last=1)) == [1, 4]
+    assert reasons(set_aside, KeepRules(last=1)) == {2: UNKEPT, 4: ("last 1", NEWEST)}
+    assert kept([*set_aside, backup(5, complete=False)], KeepRules(last=1)) == [4, 5]
+
+
+def test_of_a_store_that_became_empty_the_last_state_that_was_not_is_kept() -> None:
+    backups = [backup(1), backup(2), backup(3, files=0), backup(4, files=0)]
+    assert reasons(backups, KeepRules(last=1)) == {
+        1: UNKEPT,
+        2: ("newest of its scope that holds any file",),
+        3: UNKEPT,
+        4: ("last 1", NEWEST),
+    }
+    assert kept([*backups, backup(5, scope=("a",))], KeepRules(last=9, max_backups=1)) == [2, 4, 5]
+    assert kept([backup(1, files=0), backup(2, files=0)], KeepRules()) == [2]
+    assert kept([backup(1), backup(2, complete=False), backup(3, files=0)], KeepRules()) == [1, 3]
 
 
 def test_rules_that_keep_nothing_still_leave_the_newest_complete_backup_of_each_scope() -> None:

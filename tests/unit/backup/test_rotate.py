@@ -97,6 +97,11 @@ def test_what_goes_is_what_the_dry_run_said(store: Store, rules: KeepRules, kept
     assert not done.dry_run
     assert done.backups == seen.backups
     assert (done.packs_removed, done.packs_repacked) == (seen.packs_removed, seen.packs_repacked)
+    assert (done.packs_left, done.archives_bytes, done.status) == (seen.packs_left, seen.archives_bytes, seen.status)
+    assert (seen.packs_left, seen.archives_bytes, seen.status) == (0, 0, ExitStatus.DONE)
+    # a dry run cannot tell what packing anew saves
+    assert seen.freed_bytes <= done.freed_bytes
+    assert seen.packs_repacked or seen.freed_bytes == done.freed_bytes
     assert removed(done) == [name for number, name in enumerate(names) if number not in kept]
     assert done.removed == len(names) - len(kept)
     assert all(one.reasons for one in done.backups)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+from random import Random
 
 import pytest
 
-from aml.codec.compression import is_gzip, pack, unpack
+from aml.codec.compression import is_gzip, pack, pack_lines, unpack, unpack_single, unpacks_beyond, unpacks_to
 from aml.errors import DamagedError
 
 TEXT = b'[{"a": 1}, {"b": 2}]' * 500
+#: More than is packed, unpacked or looked at at a time, also when it is packed.
+NOISE = Random(1).randbytes(600_000)
 ENOUGH = 1 << 20
 
 
@@ -90,3 +93,42 @@ def test_the_limit_counts_over_all_members() -> None:
     assert len(unpack(member + member, max_bytes=1200)) == 1200
     with pytest.raises(DamagedError):
         unpack(member + member, max_bytes=1199)
+
+
+def test_a_single_member_is_told_from_several_and_from_damage() -> None:
+    packed = pack(TEXT)
+    assert unpack_single(packed, max_bytes=len(TEXT)) == TEXT
+    assert unpack_single(packed + pack(b""), max_bytes=len(TEXT)) is None
+    for damaged in (packed + b"x", packed[:-1], b"[]"):
+        with pytest.raises(DamagedError):
+            unpack_single(damaged, max_bytes=len(TEXT))
+    with pytest.raises(DamagedError, match=f"more than {len(TEXT) - 1} bytes"):
+        unpack_single(packed, max_bytes=len(TEXT) - 1)
+
+
+@pytest.mark.parametrize("text", [TEXT, NOISE], ids=["text", "noise"])
+def test_what_the_first_member_unpacks_to_is_counted(text: bytes) -> None:
+    packed = pack(text)
+    assert [unpacks_beyond(packed + packed, limit) for limit in (0, len(text) - 1)] == [True, True]
+    assert [unpacks_beyond(packed + packed, limit) for limit in (len(text), 2 * len(text))] == [False, False]
+    assert not unpacks_beyond(b"no gzip", 0)
+    assert not unpacks_beyond(packed[:10] + b"\xff" * 90, len(text))
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", TEXT, NOISE], ids=["nothing", "little", "text", "noise"])
+def test_what_was_packed_is_compared_with_what_it_should_hold(text: bytes) -> None:
+    packed = pack(text)
+    assert unpacks_to(packed, text)
+    for other in (text + b"x", b"x" + text, text[:-1] + b"\x00", text[: len(text) // 2]):
+        assert unpacks_to(packed, other) is (other == text)
+    flipped = packed[:10] + b"\xff" * 90
+    for damaged in (packed[:-1], packed[: len(packed) // 2], packed + b"x", packed + packed, b"", b"no gzip", flipped):
+        assert not unpacks_to(damaged, text)
+
+
+@pytest.mark.parametrize("lines", [[], [b""], [b"a", b"", b"b"], [b"x" * 100_000, NOISE.replace(b"\n", b""), b"y"]])
+def test_lines_are_packed_in_order_each_with_its_end(lines: list[bytes]) -> None:
+    packed = pack_lines(iter(lines))
+    assert gzip.decompress(packed) == b"".join(line + b"\n" for line in lines)
+    assert unpack_single(packed, max_bytes=ENOUGH) is not None
+    assert pack_lines(lines) == packed

@@ -10,7 +10,8 @@ import zlib
 import pytest
 
 from aml.codec.json_array import split
-from aml.codec.salvage import Salvaged, salvage
+from aml.codec.salvage import Salvaged, refuse_torn_elements, salvage
+from aml.errors import DamagedError
 from tests.support.records import pattern, to_v200
 from tests.support.stores import encode_array
 
@@ -46,7 +47,9 @@ def array(*elements: bytes) -> bytes:
         pytest.param(array(ONE, TWO, THREE)[:-5], [ONE, TWO], id="cut short"),
         pytest.param(array(ONE, TWO)[:-1], [ONE, TWO], id="only the last bracket is gone"),
         pytest.param(array(ONE) + array(TWO, b'{"id": "odd"}'), [ONE, TWO, b'{"id": "odd"}'], id="glued"),
+        pytest.param(array(ONE) + array(TWO, b"5"), [ONE, TWO, b"5"], id="glued, and only one is a record"),
         pytest.param(array() + array(ONE), [ONE], id="glued to an empty one"),
+        pytest.param(array(ONE) + b'[{"id": "x"}], "a": 1}, ' + TWO + b"]", [ONE, TWO], id="old array of objects"),
         pytest.param(array(ONE) + b"\n\n" + array(TWO, THREE)[:-3], [ONE, TWO], id="glued and cut short"),
         pytest.param(array(ONE, TWO) + b', "tag"], "active": true}, ' + THREE + b"]", [ONE, TWO, THREE], id="old end"),
         pytest.param(array(ONE, TWO) + b'["tag"], "active": true}, ' + THREE + b"]", [ONE, TWO, THREE], id="old array"),
@@ -220,3 +223,41 @@ def test_deep_nesting_does_not_matter() -> None:
     deep = b'{"id": "deep", "at": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert salvaged(array(ONE, deep, BROKEN)) == [ONE, deep]
     assert salvaged(array(ONE, b'{"a":' * 50_000, TWO)) == [ONE, TWO]
+
+
+@pytest.mark.parametrize("opened", [0, 1, 1022, 1023, 1024, 1025, 1600, 5000])
+def test_objects_that_never_end_before_it_cost_no_record(opened: int) -> None:
+    assert salvaged(b"[1} " + b'{"a": ' * opened + ONE) == [ONE]
+
+
+@pytest.mark.parametrize("depth", [2, 7, 8, 9, 30])
+def test_objects_in_each_other_after_it_cost_no_record(depth: int) -> None:
+    nest = b'{"no record, and long enough": ' * depth + b"1" + b"}" * depth
+    assert salvaged(b"[1} " + ONE + b", " + nest + b", " + TWO + b" {") == [ONE, TWO]
+
+
+def test_the_shortest_record_is_found() -> None:
+    shortest = b'{"id":1,"agent":1,"timestamp":1}'
+    assert salvaged(b"{}, " + shortest + b" {") == [shortest]
+    assert salvaged(b'"' + shortest + b" {") == [shortest]
+
+
+@pytest.mark.parametrize("odd", [b"NaN", b'"\\ud83d"', b'"a\nb"', b'"\xff"', b"[" * 5000 + b"]" * 5000])
+def test_what_some_reader_takes_is_not_torn(odd: bytes) -> None:
+    refuse_torn_elements(split(array(ONE, b'{"id": "x", "note": ' + odd + b"}")))
+
+
+@pytest.mark.parametrize("torn", [b'{"id" "x"}', b"{'id': 1}", b'{"id": "x\0y"}', b"tru"])
+def test_a_torn_element_is_named_by_its_place(torn: bytes) -> None:
+    with pytest.raises(DamagedError, match="element 2 is no JSON"):
+        refuse_torn_elements(split(array(ONE, TWO, torn)))
+
+
+def test_what_several_members_unpack_to_together_is_bounded() -> None:
+    first, second = array(*[ONE] * 40), array(*[TWO] * 40)
+    data = gzip.compress(first)[:-4] + gzip.compress(second)
+    assert salvage(data, max_bytes=len(first) + len(second) - 1) is None
+    found = salvage(data, max_bytes=2 * (len(first) + len(second)))
+    assert found is not None
+    assert elements_of(found) == [ONE] * 40 + [TWO] * 40
+    assert found.doubtful is not None

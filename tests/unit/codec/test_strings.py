@@ -44,3 +44,22 @@ def test_every_text_is_there_in_order_and_no_name_of_a_field(value: object) -> N
 )
 def test_odd_json_gives_what_text_it_has(raw: bytes, text: str) -> None:
     assert strings_of(raw) == text
+
+
+def test_what_a_migration_set_aside_is_text_and_the_names_it_noted_are_not() -> None:
+    inner = {"id": "whole", "x_aml": {"v": {"set": {"k": "further in"}}}}
+    notes = {
+        "1.2.0": {
+            "set": {"k": "kept", "n": ["too"]},
+            "names": {"old": "new"},
+            "in": {"part": {"set": "deep", "names": ["no"]}, "odd": "stands"},
+            "text": json.dumps(inner),
+        },
+        "odd": ["listed"],
+        "broken": {"text": "no record"},
+    }
+    told = strings_of(json.dumps({"a": "own", "x_aml": notes, "b": "last"}).encode()).split("\n")
+    assert told == ["kept", "too", "deep", "stands", "further in", "whole", "listed", "no record", "own", "last"]
+    assert (
+        strings_of(json.dumps({"a": "own", "x_aml": "plain", "b": {"x_aml": {"v": "in"}}}).encode()) == "own\nplain\nin"
+    )

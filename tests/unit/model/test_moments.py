@@ -127,6 +127,9 @@ def test_what_is_no_age_is_refused(text: str) -> None:
         (36 * 3600, "1.5 d"),
         (3 * DAY, "3 d"),
         (9.96 * DAY, "10 d"),
+        (10.4, "10 s"),
+        (-0.04, "0 s"),
+        (-0.06, "-0.1 s"),
         (30 * DAY, "30 d"),
         (364.9 * DAY, "1 y"),
         (767 * DAY, "2.1 y"),
@@ -217,7 +220,7 @@ def test_without_a_zone_the_system_s_own_counts(system_zone: Callable[[str], Non
     assert parse_moment("2026-11-20", NOW) == utc("2026-11-20T22:59:59.999999")
     with pytest.raises(UsageError, match="2026-10-25T00:30:00Z or 2026-10-25T01:30:00Z"):
         parse_moment("2026-10-25T02:30", NOW)
-    with pytest.raises(UsageError, match="2026-03-29T00:30:00Z or 2026-03-29T01:30:00Z"):
+    with pytest.raises(UsageError, match=r"does not exist.*2026-03-29T00:30:00Z or 2026-03-29T01:30:00Z"):
         parse_moment("2026-03-29T02:30", NOW)
     system_zone("Asia/Kolkata")
     assert parse_moment("2026-10-25T02:30", NOW) == utc("2026-10-24T21:00")
@@ -275,3 +278,27 @@ def test_since_a_day_means_since_its_beginning(day: str) -> None:
     zone = ZoneInfo("America/New_York")
     assert parse_moment(day, 0.0, zone, day="first") == datetime(2026, 11, 20, 5, tzinfo=UTC)
     assert parse_moment(day, 0.0, zone) == datetime(2026, 11, 21, 4, 59, 59, 999999, tzinfo=UTC)
+
+
+def test_since_a_day_whose_midnight_comes_twice_means_since_the_first_of_them() -> None:
+    zone = ZoneInfo("Atlantic/Azores")
+    assert parse_moment("2026-10-25", 0.0, zone, day="first") == datetime(2026, 10, 25, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("2024-03-23", "America/Asuncion"),
+        ("2024-03-30", "America/Nuuk"),
+        ("2024-10-06", "America/Asuncion"),
+        ("2026-10-25", "Atlantic/Azores"),
+        ("2026-10-25", "Europe/Berlin"),
+        ("2011-12-30", "Pacific/Apia"),
+    ],
+)
+def test_a_day_of_the_system_s_zone_begins_and_ends_as_one_of_that_zone_by_name(
+    text: str, zone: str, system_zone: Callable[[str], None]
+) -> None:
+    system_zone(zone)
+    assert parse_moment(text, NOW, day="first") == parse_moment(text, NOW, ZoneInfo(zone), day="first")
+    assert parse_moment(text, NOW) == parse_moment(text, NOW, ZoneInfo(zone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +41,24 @@ def test_every_spelling_means_the_same_moment(value: Any) -> None:
 def test_fractions_count() -> None:
     assert parse_timestamp("2026-11-20T12:30:00.250Z") == MOMENT + 0.25
     assert parse_timestamp(int(MOMENT) * 1000 + 250) == MOMENT + 0.25
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_without_an_offset_a_time_is_in_utc_wherever_aml_runs(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", zone)
+        time.tzset()
+        found = [parse_timestamp(text) for text in ("2026-11-20T12:30:00", "2026-11-20 12:30", "2026-11-20T12:30Z")]
+    time.tzset()
+    assert found == [MOMENT] * 3
+
+
+def test_a_number_counts_seconds_up_to_the_year_5000_and_milliseconds_beyond() -> None:
+    assert parse_timestamp(1e11 - 1) == 1e11 - 1
+    assert parse_timestamp(1e11) is None, "as milliseconds it lies before any agent"
+    assert parse_timestamp(1e12) == 1e9
+    assert parse_timestamp(1e14 - 1000) == 1e11 - 1
+    assert parse_timestamp(1e14) is None
 
 
 def test_a_date_alone_is_its_midnight_in_utc() -> None:
