@@ -324,7 +324,13 @@ class Invocation:
             "warnings": self.warnings,
             "errors": errors,
         }
-        formatted = msgspec.json.format(encoded_json(envelope), indent=2)
+        try:
+            formatted = msgspec.json.format(encoded_json(envelope), indent=2)
+        except RecursionError:
+            # of what nests as deep as can be read, each level that called us counts
+            from aml.fs.parallel import on_own_stack
+
+            formatted = on_own_stack(lambda: msgspec.json.format(encoded_json(envelope), indent=2))
         if self.is_narrow or self.out.isatty():
             formatted = escaped_json(formatted, only_ascii=self.is_narrow)
         self.out.write(formatted + "\n")

@@ -18,7 +18,7 @@ import pytest
 
 import aml as library
 from aml.errors import AmlError, DamagedError, FileAccessError, NotFoundError, UsageError
-from tests.cli.running import aml
+from tests.cli.running import aml, aml_child
 from tests.support.stores import make_store
 
 
@@ -122,6 +122,14 @@ def test_how_deep_the_caller_is_decides_nothing_that_is_kept(tmp_path: Path) -> 
 
     _deep_down(300, ask)
     assert ask() == (True, 1)
+
+
+def test_the_deepest_record_that_can_be_read_is_shown_in_json(tmp_path: Path) -> None:
+    nested = b"[" * 980 + b"]" * 980
+    store = _raw_store(tmp_path, b'[{"id":"a","timestamp":"2026-01-01T00:00:00Z","x":' + nested + b"}]")
+    done = aml_child(tmp_path, "--store", str(store), "show", "a", "--json")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.count("[") >= 980
 
 
 def test_a_record_in_a_damaged_file_is_not_told_to_be_absent(tmp_path: Path) -> None:
