@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from aml.optimize.gc_report import GcFile, GcReport
     from aml.prune.report import FileReport, PruneReport
 
+#: More agents than these are counted instead of named.
+_MOST_NAMES = 6
+
 TAKEN_LATER = "a later run takes the next ones"
 
 
@@ -34,15 +37,22 @@ def write_deferred(invocation: Invocation, report: PruneReport | GcReport, rest:
         verb = "is" if deferred == 1 else "are"
         invocation.note(
             f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
-            _reasons(report),
+            *_reasons(report),
             f"--max-loss 100% lifts the budget; {rest}",
         )
 
 
-def _reasons(report: PruneReport | GcReport) -> str:
+def _reasons(report: PruneReport | GcReport) -> list[str]:
+    """Each limit, and the agents that it held back."""
     held_back = {file.agent for file in report.files if file.deferred}
     agents: defaultdict[str, list[str]] = defaultdict(list)
     for budget in report.budgets:
         if budget.agent in held_back:
             agents[budget.reason].append(budget.agent)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in agents.items())
+    return [f"{_listed(names)}: {reason}" for reason, names in agents.items()]
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: _MOST_NAMES - 1])} and {len(names) - _MOST_NAMES + 1:,} others"

@@ -114,6 +114,31 @@ def test_wrong_words_are_named_with_the_way_out(tmp_path: Path, words: list[str]
         assert part in answer.err
 
 
+@pytest.mark.parametrize(
+    ("words", "advised"),
+    [
+        (["backup", "verify"], "backup create"),
+        (["prune", "--apply", "x.json"], "prune --plan x.json"),
+        (["prune", "explain", "x"], "prune --dry-run --verbose"),
+    ],
+    ids=["backup verify", "prune --apply", "prune explain"],
+)
+def test_advised_commands_work_as_they_stand(tmp_path: Path, words: list[str], advised: str) -> None:
+    project = small_store(tmp_path / "my project")
+    (tmp_path / "settings.toml").touch()
+    given = ["--store", f"{project}/.loom/memory", "--repository", "./kept", "--config", "settings.toml"]
+    aml(tmp_path, *given, "prune", "--no-backup", "-q")
+    told = aml(tmp_path, *given, *words).err.replace("FILE", "x.json")
+    assert f"aml --store '{project}/.loom/memory' --repository ./kept --config settings.toml {advised}" in told
+    assert aml(tmp_path, *given, *advised.split()).status == 0
+
+
+@pytest.mark.parametrize("words", [["prune", "--dryrun"], ["prun"], ["--store", "nowhere", "prune"]], ids=" ".join)
+def test_advice_that_needs_no_store_names_none(tmp_path: Path, words: list[str]) -> None:
+    told = aml(tmp_path, *words, *([] if "--store" in words else ["--store", "nowhere"])).err
+    assert "aml --store" not in told
+
+
 _WORDS = """
 prune history undo config show path init demo --dry-run --json -q -v --agent --strategy --strategies alpha time
 --max-loss 30% --store --repository --config --yes -- - --help --version --no-color --lock-timeout 0 -1 --id x

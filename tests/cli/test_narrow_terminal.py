@@ -1,0 +1,75 @@
+"""What a terminal of few columns shows: every word whole, and no line wider than it but for commands and ids."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import PROJECT, aml, kept, old
+from tests.support.stores import make_store
+
+_ESCAPE = "\x1b"
+_SUMMARIES = ("prune:", "query:", "1 backup", "health:")
+
+
+def _screen(folder: Path, columns: int, *words: str, **environment: str) -> str:
+    """All that a call writes to a terminal of so many columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "aml", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(PROJECT), "TERM": "xterm", "NO_COLOR": "1"} | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        os.close(slave)
+        seen = b""
+        while part := _read(master):
+            seen += part
+        child.wait(timeout=30)
+    os.close(master)
+    return seen.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""  # the other side is closed
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    agents = ("backend-architect", "frontend-developer")
+    make_store(tmp_path, {agent: {"patterns": [old(f"o{agent}"), *map(kept, map(str, range(9)))]} for agent in agents})
+    aml(tmp_path, "backup", "create", "--tag", "before-cleaning")
+    return tmp_path
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("words", [("prune", "--dry-run"), ("query",), ("backup", "list"), ("monitor", "health")])
+def test_no_line_is_wider_than_the_terminal_but_for_what_is_to_be_copied(
+    project: Path, words: tuple[str, ...], columns: int
+) -> None:
+    lines = _screen(project, columns, *words).splitlines()
+    end = next(place for place, line in enumerate(lines) if line.startswith(_SUMMARIES))
+    several_words = [line for line in lines[:end] if len(line.split()) > 1 and "aml " not in line and "--" not in line]
+    wide = [line for line in several_words if len(line) > columns]
+    assert wide == []
+
+
+def test_the_same_table_is_plain_columns_in_a_pipe_and_never_coloured_where_that_is_not_wanted(project: Path) -> None:
+    piped = aml(project, "prune", "--dry-run").out
+    assert "backend-architect   patterns" in piped
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert _ESCAPE not in _screen(project, 50, "prune", "--dry-run", **environment)
