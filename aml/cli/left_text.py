@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from aml.cli.invocation import Invocation
 from aml.cli.text import count, left_alone
+from aml.monitor.report.content import listed
 
 if TYPE_CHECKING:
     from aml.optimize.gc_report import GcFile, GcReport
     from aml.prune.report import FileReport, PruneReport
-
-#: More agents than these are counted instead of named.
-_MOST_NAMES = 6
 
 TAKEN_LATER = "a later run takes the next ones"
 
@@ -49,10 +47,4 @@ def _reasons(report: PruneReport | GcReport) -> list[str]:
     for budget in report.budgets:
         if budget.agent in held_back:
             agents[budget.reason].append(budget.agent)
-    return [f"{_listed(names)}: {reason}" for reason, names in agents.items()]
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) <= _MOST_NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[: _MOST_NAMES - 1])} and {len(names) - _MOST_NAMES + 1:,} others"
+    return [f"{listed(names)}: {reason}" for reason, names in agents.items()]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -16,7 +17,7 @@ from aml.backup.create import BackupReport, OddPath, create, source_of
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
-from aml.errors import AmlError, ExitStatus, NotFoundError
+from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
 from aml.fs.files import is_there
 from aml.hooks import hooked
 from aml.ledger.operations import Operation, last_operations, note_operation
@@ -38,6 +39,10 @@ from aml.workflows.conditions import (
     reading_backups,
     repository_folder,
 )
+
+#: What AML keeps in the folder of a repository; and what a disk that was just formatted or mounted holds.
+_OWN_NAMES = frozenset((DESCRIPTION_KEY, "snapshots", "packs", "index", "lock", "archives", "quarantine"))
+_NOBODYS_NAMES = frozenset((".gitignore", "lost+found"))
 
 Progress = Callable[[str], None]
 Warn = Callable[[str], None]
@@ -153,6 +158,8 @@ def back_up(
     destination = destination_of(store, conditions, writes=True)
     doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
     missing = not is_there(destination.root / DESCRIPTION_KEY)
+    if missing and conditions.repository is not None:
+        _refuse_foreign(destination.root)
     create_repository(destination, datetime.fromtimestamp(now, UTC))
     with writing(
         destination, purpose="backup", timeout=conditions.locks.timeout, compression=options.compression
@@ -177,6 +184,17 @@ def back_up(
     if doubt:
         notes.append(f"{doubt}: the backup was made, and is no measure for the clock")
     return structs.replace(report, notes=(*report.notes, *notes))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UsageError where other things lie in ``folder`` and nothing of AML's: it was most likely not meant."""
+    names = set(os.listdir(folder)) if folder.is_dir() else set()
+    if names and not names & _OWN_NAMES and not names <= _NOBODYS_NAMES:
+        one = min(names - _NOBODYS_NAMES)
+        raise UsageError(
+            f"{folder} is no repository, and holds other things, such as {one}",
+            advice=f"name a new folder, such as {folder / 'aml-backup'}",
+        )
 
 
 def try_to_write(write: Callable[[], None]) -> list[str]:

@@ -46,9 +46,7 @@ def test_limits_that_held_records_back_stand_on_lines_of_their_own_and_many_agen
     small = [old(f"s{number}") for number in range(30)]
     make_store(tmp_path, {f"agent{n}": {"patterns": large} for n in range(9)} | {"little": {"patterns": small}})
     lines = aml(tmp_path, "prune", "--dry-run").err.splitlines()
-    assert (
-        "     agent0, agent1, agent2, agent3, agent4 and 4 others: at most 30% of an agent's records in a run" in lines
-    )
+    assert "     agent0, agent1, agent2, agent3, agent4 and 4 more: at most 30% of an agent's records in a run" in lines
     (other,) = [line for line in lines if line.startswith("     little: ")]
     assert "allowance of a small agent" in other
 

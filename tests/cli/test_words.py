@@ -52,6 +52,11 @@ def test_help_as_a_user_sees_it(tmp_path: Path, command: list[str]) -> None:
         assert f"  aml {' '.join(command)}" in answer.out
 
 
+@pytest.mark.parametrize("command", [[], ["prune"], ["backup", "restore"], ["monitor", "health"]], ids=" ".join)
+def test_help_is_a_word_too(tmp_path: Path, command: list[str]) -> None:
+    assert aml_child(tmp_path, "help", *command) == aml_child(tmp_path, *command, "--help")
+
+
 def test_global_options_stand_before_or_after_the_command(tmp_path: Path) -> None:
     memory = str(small_store(tmp_path) / ".loom/memory")
     elsewhere = tmp_path / "elsewhere"
@@ -92,6 +97,8 @@ def test_the_store_is_found_upwards(tmp_path: Path) -> None:
         (["prune", "--agent"], ["--agent"]),
         (["prun"], ["prun", "prune"]),
         (["prune", "hist"], ["hist"]),
+        (["restore", "latest"], ["restore", "aml backup restore"]),
+        (["history"], ["aml prune history or aml migrate history"]),
         (["prune", "undo", ""], ["empty"]),
         (["prune", "--lock-timeout", "soon"], ["soon"]),
         (["backup", "creat"], ["creat", "create"]),
