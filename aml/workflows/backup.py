@@ -17,12 +17,13 @@ from aml.backup.create import BackupReport, OddPath, create, source_of
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
-from aml.errors import AmlError, ExitStatus, NotFoundError, UsageError
+from aml.errors import AmlError, DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.fs.files import is_there
 from aml.hooks import hooked
 from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
+from aml.model.units import count
 from aml.repository.check import check
 from aml.repository.description import DESCRIPTION_KEY
 from aml.repository.manifest import FileEntry, FolderEntry, Scope
@@ -351,7 +352,13 @@ def is_foreign(store: Store, snapshot: Snapshot) -> bool:
     return source not in ("", source_of(store)) and os.path.isdir(source)
 
 
-def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> NotFoundError:
+def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> AmlError:
+    if not snapshots.readable and snapshots.flaws:
+        manifests = count(len(snapshots.flaws), "manifest")
+        return DamagedError(
+            f"no backup can be read: {manifests} of backups {'is' if len(snapshots.flaws) == 1 else 'are'} damaged",
+            advice="aml backup verify tells how; aml backup create makes a new backup",
+        )
     if not snapshots.readable:
         return NotFoundError("there is no backup yet", advice="aml backup create makes one")
     near = get_close_matches(wanted, [one.id for one in snapshots.readable], n=3)
