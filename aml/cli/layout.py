@@ -12,7 +12,7 @@ Row = Sequence[str]
 
 _GAP = "  "
 #: Fewest columns to which text is folded; in fewer it reads worse than below the rest.
-_LEAST_FOLDED = 24
+_LEAST_FOLDED = 20
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -96,10 +96,15 @@ def _grouped(table: Table, width: int) -> list[Line]:
     lines = [Line(table.headers[0], is_head=True), Line(f"{_GAP}{rest[0].words}", is_head=True)]
     group: str | None = None
     for row, line in zip(table.rows, rest[1:], strict=True):
+        indented = f"{_GAP}{line.words}"
         if row[0] != group:
             group = row[0]
-            lines.append(Line(group))
-        lines.append(Line(f"{_GAP}{line.words}"))
+            # such as a total, which has no second cell
+            if not indented[: width_of(group) + len(_GAP)].strip():
+                indented = group + indented[width_of(group) :]
+            else:
+                lines.append(Line(group))
+        lines.append(Line(indented))
     return lines if _fits(lines, width) else []
 
 

@@ -4,7 +4,7 @@ that they can be copied."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from aml.cli.invocation import Invocation
@@ -47,6 +47,16 @@ def _parts(invocation: Invocation, advice: str) -> Iterator[tuple[str, bool]]:
             yield text, has_command
             text, has_command = other, False
     yield text, has_command
+
+
+def summed_up(invocation: Invocation, parts: Sequence[str], *way_back: str) -> str:
+    """What was done, and the words of the command that undoes it, if any does: on one line for a log; on a terminal
+    that command has its own, where it can be copied."""
+    told = _BETWEEN.join(parts)
+    if not way_back:
+        return told
+    between = "\n" if invocation.out.isatty() else _BETWEEN
+    return f"{told}{between}undo with: {invocation.spell(*way_back)}"
 
 
 def amount(value: float, unit: str) -> str:

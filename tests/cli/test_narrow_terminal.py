@@ -73,3 +73,10 @@ def test_the_same_table_is_plain_columns_in_a_pipe_and_never_coloured_where_that
     assert "backend-architect   patterns" in piped
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert _ESCAPE not in _screen(project, 50, "prune", "--dry-run", **environment)
+
+
+def test_the_command_that_undoes_a_run_has_a_line_of_its_own_on_a_terminal(project: Path) -> None:
+    lines = _screen(project, 80, "prune", "--yes").splitlines()
+    (back,) = [line for line in lines if "undo with" in line]
+    assert back.startswith("undo with: aml prune undo ")
+    assert aml(project, *back.removeprefix("undo with: aml ").split()).status == 0

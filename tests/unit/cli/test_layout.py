@@ -62,8 +62,7 @@ def test_a_name_that_several_rows_have_in_common_stands_once_above_them() -> Non
         "backend",
         "  patterns        74         21",
         "  decisions       19         10",
-        "total",
-        "                  93         31",
+        "total             93         31",
     ]
 
 
