@@ -53,6 +53,13 @@ def width_of(text: str) -> int:
     )
 
 
+def cut_to(text: str, width: int) -> str:
+    """As much of the beginning of ``text`` as ``width`` columns hold."""
+    while width_of(text) > max(0, width):
+        text = text[:-1]
+    return text
+
+
 def in_columns(table: Table) -> list[Line]:
     """Columns as wide as their content, however wide that is."""
     widths = table.widths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ _ESCAPE = "\x1b"
 _SUMMARIES = ("prune:", "query:", "1 backup", "health:")
 
 
-def _screen(folder: Path, columns: int, *words: str, **environment: str) -> str:
+def _screen(folder: Path, columns: int, *words: str, stderr: bool = False, **environment: str) -> str:
     """All that a call writes to a terminal of so many columns."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -30,7 +31,7 @@ def _screen(folder: Path, columns: int, *words: str, **environment: str) -> str:
         env=os.environ | {"PYTHONPATH": str(PROJECT), "TERM": "xterm", "NO_COLOR": "1"} | environment,
         stdin=subprocess.DEVNULL,
         stdout=slave,
-        stderr=subprocess.DEVNULL,
+        stderr=slave if stderr else subprocess.DEVNULL,
     ) as child:
         os.close(slave)
         seen = b""
@@ -66,6 +67,19 @@ def test_no_line_is_wider_than_the_terminal_but_for_what_is_to_be_copied(
     several_words = [line for line in lines[:end] if len(line.split()) > 1 and "aml " not in line and "--" not in line]
     wide = [line for line in several_words if len(line) > columns]
     assert wide == []
+
+
+def test_an_explanation_is_folded_to_the_terminal(project: Path) -> None:
+    lines = _screen(project, 40, "prune", "explain", "obackend-architect").splitlines()
+    assert "    applies         unused_too_long" in lines
+    assert [line for line in lines if len(line) > 40 and len(line.split()) > 2 and "aml " not in line] == []
+
+
+def test_progress_is_never_longer_than_the_line_that_is_cleared(project: Path) -> None:
+    seen = _screen(project, 24, "prune", "--yes", stderr=True)
+    shown = [part for part in re.split(r"[\r\n]|\x1b\[2K", seen) if part.endswith(" ...")]
+    assert shown
+    assert max(map(len, shown)) < 24
 
 
 def test_the_same_table_is_plain_columns_in_a_pipe_and_never_coloured_where_that_is_not_wanted(project: Path) -> None:
