@@ -301,11 +301,14 @@ class Invocation:
             self._log.warning(message)
 
     def note(self, *lines: str) -> None:
-        """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""
+        """What happened, and lines of advice, for a person on standard error; what they quote from a store is made
+        harmless to a terminal."""
         # a log that is full must not change what the command does, nor its exit status
         with suppress(OSError):
             for number, line in enumerate(lines):
-                self.err.write(f"{'     ' if number else 'aml: '}{printable(self.to_be_typed(line))}\n")
+                # the first may quote commands that were given by somebody else
+                shown = f"     {printable(self.to_be_typed(line))}" if number else f"aml: {printable(line)}"
+                self.err.write(f"{shown}\n")
             self.err.flush()
 
     def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:
