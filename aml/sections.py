@@ -50,7 +50,12 @@ class BackupSettings(Struct, frozen=True):
         0.10
     )
     retries: Annotated[
-        int, Meta(ge=0, le=20, description="auto: how often a step is tried again after a lock or an I/O error")
+        int,
+        Meta(
+            ge=0,
+            le=20,
+            description="auto: how often a step is tried again after a lock or an I/O error, unless a right is missing",
+        ),
     ] = 5
     retry_seconds: Annotated[
         float, Meta(ge=0, le=3600, description="auto: the first pause before that; each further one is twice as long")

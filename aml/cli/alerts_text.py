@@ -57,7 +57,7 @@ def write_alert(invocation: Invocation, alert: Alert) -> None:
     for name, text in facts:
         head = f"{name:<{_NAMES}}"
         if text is not None:
-            lines = advised(invocation, head, text) if name == "mend" else folded(head, text)
+            lines = advised(invocation, head, text) if name == "mend" else folded(invocation, head, text)
             invocation.out.write("".join(f"{line}\n" for line in lines))
 
 
@@ -88,12 +88,12 @@ def _next(trial: WebhookTrial) -> list[str]:
 def _paragraph(invocation: Invocation, alert: Alert) -> Iterator[str]:
     about = f"{alert.level}  {alert.check}" + (f"  {alert.subject}" if alert.subject else "")
     yield printable(about)
-    yield from folded(_INDENT, alert.message)
-    yield from folded(_INDENT, f"{alert.id}, {_lasting(alert, invocation.now)}, seen {_times(alert)}")
+    yield from folded(invocation, _INDENT, alert.message)
+    yield from folded(invocation, _INDENT, f"{alert.id}, {_lasting(alert, invocation.now)}, seen {_times(alert)}")
     if seen := _acknowledged(alert, invocation.now):
-        yield from folded(_INDENT, f"acknowledged {seen}")
+        yield from folded(invocation, _INDENT, f"acknowledged {seen}")
     if alert.resolved is not None:
-        yield from folded(_INDENT, f"over {_resolved(alert, invocation.now)}")
+        yield from folded(invocation, _INDENT, f"over {_resolved(alert, invocation.now)}")
     elif alert.advice:
         yield from advised(invocation, f"{_INDENT}mend: ", alert.advice)
 

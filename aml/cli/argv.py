@@ -1,7 +1,7 @@
 """The words of a command line brought into one order, before they are parsed. Pure.
 
 Global options may stand before or after the command, the store may be named in the older form ``aml PATH COMMAND``,
-and the older ``--strategies A B`` means ``--strategy A --strategy B``.
+the older ``--strategies A B`` means ``--strategy A --strategy B``, and ``aml help COMMAND`` is ``aml COMMAND --help``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 _VALUED = ("--store", "--repository", "--config", "--log-json")
 _FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose", "--no-color")
 _OLD_STRATEGIES = "--strategies"
+_HELP = "help"
 
 
 def arrange(words: Sequence[str], commands: Collection[str]) -> list[str]:
@@ -34,6 +35,8 @@ def arrange(words: Sequence[str], commands: Collection[str]) -> list[str]:
         else:
             rest.append(word)
         index += 1
+    if rest and rest[0] == _HELP:
+        return [*front, *rest[1:], f"--{_HELP}"]
     return front + _spell_strategies(_name_store(rest, commands))
 
 

@@ -31,7 +31,8 @@ def write_backup(invocation: Invocation, report: BackupReport) -> None:
 
 def write_list(invocation: Invocation, found: BackupList) -> None:
     if not found.backups:
-        invocation.out.write(f"no backups in {found.repository}\n")
+        none = "no backup can be read" if found.damaged else "no backups"
+        invocation.out.write(f"{none} in {found.repository}\n")
     else:
         rows = [
             [
@@ -52,7 +53,8 @@ def write_list(invocation: Invocation, found: BackupList) -> None:
         write_table(invocation.out, headers, rows, numeric=numeric, color=invocation.color)
         invocation.out.write(f"\n{count(len(rows), 'backup')} in {found.repository}; {size(found.stored_bytes)}\n")
     for flaw in found.damaged:
-        invocation.note(f"cannot be read: {flaw.path}: {flaw.reason}", "the other backups are not touched by it")
+        others = ["the other backups are not touched by it"] if found.backups else []
+        invocation.note(f"cannot be read: {flaw.path}: {flaw.reason}", *others)
 
 
 def _scope(one: BackupLine) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from textwrap import wrap
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import count, printable, size
+from aml.cli.text import count, printable, size, width_of_terminal
 from aml.prune.explain import ExplainReport, Explanation, Removed
 from aml.prune.space import Room
 
-_WIDTH = 80
+_WIDTH, _LEAST_WIDTH = 80, 16
+#: In fewer columns what a rule asks stands below its name.
+_SIDE_BY_SIDE = 70
 
 _FATES = {
     "removed": "would be removed",
@@ -38,30 +40,31 @@ def _write(invocation: Invocation, lines: Iterable[str]) -> None:
 
 def _record_lines(invocation: Invocation, record: Explanation) -> Iterable[str]:
     yield record.id
-    yield f"{record.agent}/{record.kind}, position {record.position:,}, {count(record.size, 'byte')}"
+    place = f"{record.agent}/{record.kind}, position {record.position:,}, {count(record.size, 'byte')}"
+    yield from _wrapped(invocation, place, "")
     yield ""
     by = f"{record.rule}: " if record.rule else ""
-    yield from _wrapped(f"{_FATES[record.fate]}; {by}{record.reason}", "  ")
+    yield from _wrapped(invocation, f"{_FATES[record.fate]}; {by}{record.reason}", "  ")
     if record.value is not None:
         trust = "unknown" if record.confidence is None else f"{record.confidence:.2f}"
         yield ""
         yield f"  value      {record.value:.2f}, confidence {trust}"
         yield f"  created    {record.created or 'unknown'}"
         yield f"  last used  {record.last_used or 'unknown'}"
-        yield from _verdict_lines(record)
+        yield from _verdict_lines(invocation, record)
     yield ""
     yield "  loss budget"
     told = f"{record.agent} may lose {count(record.budget.limit, 'record')} in one run ({record.budget.reason})"
-    yield from _wrapped(f"{told}; {record.budget.condemned:,} are condemned", "    ")
+    yield from _wrapped(invocation, f"{told}; {record.budget.condemned:,} are condemned", "    ")
     for room in record.space:
-        yield from _wrapped(_room_told(room), "    ")
+        yield from _wrapped(invocation, _room_told(room), "    ")
     if record.removed_before:
         yield ""
         yield f"  removed before{', and it came back' if record.came_back else ''}"
         yield from ("  " + line for line in _removed_lines(invocation, record.removed_before))
 
 
-def _verdict_lines(record: Explanation) -> Iterable[str]:
+def _verdict_lines(invocation: Invocation, record: Explanation) -> Iterable[str]:
     for title, asked in (("rules", True), ("rules of strategies that were not asked", False)):
         chosen = [one for one in record.rules if one.asked is asked]
         if chosen:
@@ -69,14 +72,17 @@ def _verdict_lines(record: Explanation) -> Iterable[str]:
             yield f"  {title}"
         for one in chosen:
             head = f"    {one.verdict:<14}  {one.rule:<19}  "
+            if width_of_terminal(invocation.out) < _SIDE_BY_SIDE:
+                yield head.rstrip()
+                head = "      "
             for condition in one.conditions:
-                yield f"{head}{condition.text}"
+                yield from _wrapped(invocation, condition.text, head, " " * len(head))
                 head = " " * len(head)
     yield ""
     yield "  protection"
     for guard in record.protections:
         head = f"    {'holds' if guard.holds else 'does not hold':<14}  "
-        yield from _wrapped(guard.reason, head, " " * len(head))
+        yield from _wrapped(invocation, guard.reason, head, " " * len(head))
 
 
 def _room_told(room: Room) -> str:
@@ -87,11 +93,11 @@ def _room_told(room: Room) -> str:
 def _removed_lines(invocation: Invocation, removed: Iterable[Removed]) -> Iterable[str]:
     for one in removed:
         what = f"removed from {one.agent}/{one.kind} by run {one.run}"
-        yield from _wrapped(what, "  ", "    ")
+        yield from _wrapped(invocation, what, "  ", "    ")
         if one.rule is not None:
-            yield from _wrapped(f"under {one.rule}: {one.reason}", "    ")
+            yield from _wrapped(invocation, f"under {one.rule}: {one.reason}", "    ")
         else:
-            yield from _wrapped("its archive cannot be read, or has expired", "    ")
+            yield from _wrapped(invocation, "its archive cannot be read, or has expired", "    ")
         if one.undone:
             yield "    that was undone"
         elif one.rule is not None:
@@ -99,11 +105,11 @@ def _removed_lines(invocation: Invocation, removed: Iterable[Removed]) -> Iterab
             yield f"      {invocation.spell('prune', 'undo', one.run, '--id', one.id)}"
 
 
-def _wrapped(text: str, first: str, further: str | None = None) -> list[str]:
-    """Lines of at most 80 columns; a word that is longer stays whole, to be copied."""
+def _wrapped(invocation: Invocation, text: str, first: str, further: str | None = None) -> list[str]:
+    """Lines of at most 80 columns, or those of a narrower terminal; a word that is longer stays whole, to be copied."""
     return wrap(
         text,
-        _WIDTH,
+        max(min(_WIDTH, width_of_terminal(invocation.out)), len(further or first) + _LEAST_WIDTH),
         initial_indent=first,
         subsequent_indent=first if further is None else further,
         break_long_words=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aml.cli.invocation import Invocation
 from aml.cli.left_text import write_deferred, write_left_alone
+from aml.cli.lines import summed_up
 from aml.cli.text import count, left_alone, sizes, write_table
 from aml.errors import ExitStatus
 from aml.optimize.garbage import RULES
@@ -117,8 +118,8 @@ def _summary(invocation: Invocation, report: GcReport) -> str:
     if not report.dry_run and report.changes:
         shown = sizes(report.total("bytes_before"), report.total("bytes_after"))
         parts += [shown] if " -> " in shown else []
-        parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")
-    return "; ".join(parts)
+        return summed_up(invocation, parts, "prune", "undo", str(report.run))
+    return summed_up(invocation, parts)
 
 
 def _copies(number: int) -> str:

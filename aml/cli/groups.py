@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from aml.errors import UsageError
+
 #: Command word -> module, and the line that help shows without importing it.
 COMMANDS = {
     "prune": ("aml.cli.prune", "Remove low-value records by rules; see and undo earlier runs."),
@@ -67,6 +69,13 @@ class LazyGroup(TyperGroup):
 class RootGroup(LazyGroup):
     lazily = COMMANDS
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        found = [] if args[0] in COMMANDS or args[0].startswith("-") else _groups_with(args[0])
+        if found:
+            told = " or ".join(f"aml {group} {args[0]}" for group in found)
+            raise UsageError(f"No such command {args[0]!r}.", advice=f"did you mean {told}?")
+        return super().resolve_command(ctx, args)
+
 
 class OptimizeGroup(LazyGroup):
     lazily = PARTS_OF_OPTIMIZE
@@ -74,6 +83,12 @@ class OptimizeGroup(LazyGroup):
 
 class MonitorGroup(LazyGroup):
     lazily = PARTS_OF_MONITOR
+
+
+def _groups_with(name: str) -> list[str]:
+    """The groups that have a command of that name."""
+    loaded = {group: _load(group, module) for group, (module, _) in COMMANDS.items()}
+    return [group for group, command in loaded.items() if name in getattr(command, "commands", {})]
 
 
 # a process that runs several command lines, as the demo does, builds each command once

@@ -105,7 +105,7 @@ def _measured(check: CheckResult) -> str:
 
 
 def _write(invocation: Invocation, head: str, text: str) -> None:
-    for line in folded(head, text):
+    for line in folded(invocation, head, text):
         invocation.out.write(f"{line}\n")
 
 

@@ -158,7 +158,25 @@ class Invocation:
         """A command line that means this store, to be typed as it is."""
         store = ["--store", self.store_option] if self.store_option else []
         repository = ["--repository", self.named_repository] if self.named_repository else []
-        return shlex.join(["aml", *store, *repository, *words])
+        # a settings file may name the repository; what is said of settings files names its own
+        config = ["--config", self.config_option] if self.config_option and words[:1] != ("config",) else []
+        return shlex.join(["aml", *store, *repository, *config, *words])
+
+    def to_be_typed(self, advice: str) -> str:
+        """``advice`` with the commands in it as they have to be typed to mean this very store."""
+        if not (self.store_option or self.named_repository or self.config_option):
+            return advice
+        from aml.monitor.report.commands import parted  # only what went wrong needs it
+
+        return "".join(self.spelled(words) if is_command else words for words, is_command in parted(advice))
+
+    def spelled(self, command: str) -> str:
+        """A command of AML's with the options that this call was given to find the store; any other as it is."""
+        words = command.removeprefix("aml ")
+        if words == command or words.startswith(("--", "demo")) or words.endswith("--help"):
+            return command
+        group, space, rest = words.partition(" ")
+        return f"{self.spell(group)}{space}{rest}"
 
     def settings_path(self) -> Path | None:
         """The settings file in effect, whether it exists or not; None where there is no store to belong to."""
@@ -283,11 +301,14 @@ class Invocation:
             self._log.warning(message)
 
     def note(self, *lines: str) -> None:
-        """Lines for a person on standard error; what they quote from a store is made harmless to a terminal."""
+        """What happened, and lines of advice, for a person on standard error; what they quote from a store is made
+        harmless to a terminal."""
         # a log that is full must not change what the command does, nor its exit status
         with suppress(OSError):
             for number, line in enumerate(lines):
-                self.err.write(f"{'     ' if number else 'aml: '}{printable(line)}\n")
+                # the first may quote commands that were given by somebody else
+                shown = f"     {printable(self.to_be_typed(line))}" if number else f"aml: {printable(line)}"
+                self.err.write(f"{shown}\n")
             self.err.flush()
 
     def answer(self, data: Any, status: ExitStatus, write_text: Callable[[], None]) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aml.cli.invocation import Invocation
 from aml.cli.text import count, left_alone
+from aml.monitor.report.content import listed
 
 if TYPE_CHECKING:
     from aml.optimize.gc_report import GcFile, GcReport
@@ -34,15 +35,16 @@ def write_deferred(invocation: Invocation, report: PruneReport | GcReport, rest:
         verb = "is" if deferred == 1 else "are"
         invocation.note(
             f"{count(deferred, 'record')} {verb} deferred: more than the loss budget of one run allows",
-            _reasons(report),
+            *_reasons(report),
             f"--max-loss 100% lifts the budget; {rest}",
         )
 
 
-def _reasons(report: PruneReport | GcReport) -> str:
+def _reasons(report: PruneReport | GcReport) -> list[str]:
+    """Each limit, and the agents that it held back."""
     held_back = {file.agent for file in report.files if file.deferred}
     agents: defaultdict[str, list[str]] = defaultdict(list)
     for budget in report.budgets:
         if budget.agent in held_back:
             agents[budget.reason].append(budget.agent)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in agents.items())
+    return [f"{listed(names)}: {reason}" for reason, names in agents.items()]

@@ -1,25 +1,27 @@
-"""Lines for people: folded at 80 columns, but for commands, which stay whole so that they can be copied."""
+"""Lines for people: folded at 80 columns, or at those of a narrower terminal, but for commands, which stay whole so
+that they can be copied."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import printable, size
+from aml.cli.text import printable, size, width_of_terminal
 from aml.model.moments import format_age
 from aml.monitor.report.commands import parted
 
-_WIDTH = 80
+_WIDTH, _LEAST_WIDTH = 80, 16
 _BETWEEN = "; "
 #: The end of the first noun of a unit such as ``stale locks``.
 _PLURAL = re.compile(r"s\b")
 
 
-def folded(head: str, text: str) -> list[str]:
+def folded(invocation: Invocation, head: str, text: str) -> list[str]:
     """``text`` behind ``head``, its lines below each other. A word longer than a line, such as a path, stays whole."""
-    lines = wrap(printable(text), _WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    width = max(min(_WIDTH, width_of_terminal(invocation.out)) - len(head), _LEAST_WIDTH)
+    lines = wrap(printable(text), width, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{head if place == 0 else ' ' * len(head)}{line}" for place, line in enumerate(lines)]
 
 
@@ -28,7 +30,7 @@ def advised(invocation: Invocation, head: str, advice: str) -> list[str]:
     lines: list[str] = []
     for part, has_command in _parts(invocation, advice):
         before = " " * len(head) if lines else head
-        lines += [before + printable(part)] if has_command else folded(before, part)
+        lines += [before + printable(part)] if has_command else folded(invocation, before, part)
     return lines
 
 
@@ -37,7 +39,7 @@ def _parts(invocation: Invocation, advice: str) -> Iterator[tuple[str, bool]]:
     text, has_command = "", False
     for words, is_command in parted(advice):
         if is_command:
-            text, has_command = text + _spelled(invocation, words), True
+            text, has_command = text + invocation.spelled(words), True
             continue
         first, *others = words.split(_BETWEEN)
         text += first
@@ -47,10 +49,14 @@ def _parts(invocation: Invocation, advice: str) -> Iterator[tuple[str, bool]]:
     yield text, has_command
 
 
-def _spelled(invocation: Invocation, command: str) -> str:
-    """A command of AML's with the options that this call was given to find the store; any other as it is."""
-    words = command.removeprefix("aml ")
-    return command if words == command or words.startswith("--") else f"{invocation.spell()} {words}"
+def summed_up(invocation: Invocation, parts: Sequence[str], *way_back: str) -> str:
+    """What was done, and the words of the command that undoes it, if any does: on one line for a log; on a terminal
+    that command has its own, where it can be copied."""
+    told = _BETWEEN.join(parts)
+    if not way_back:
+        return told
+    between = "\n" if invocation.out.isatty() else _BETWEEN
+    return f"{told}{between}undo with: {invocation.spell(*way_back)}"
 
 
 def amount(value: float, unit: str) -> str:

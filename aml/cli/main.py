@@ -23,8 +23,8 @@ from aml.fs.access import explain
 _EPILOG = (
     "\b\nExamples:\n  aml demo\n  aml prune --dry-run\n  aml --store /project/.loom/memory prune -q\n\n"
     "Global options may stand before or after the command. "
-    "Exit status: 0 done, 1 failed, 2 usage, 3 partial, 4 health warning, 5 health critical, 10 no store, 11 locked, "
-    "12 damaged, 13 schema too new, 130 interrupted."
+    "Exit status: 0 done, 1 failed, 2 usage, 3 partial, 4 health warning (only where --fail-on asks), 5 health error, "
+    "10 no store, 11 locked, 12 damaged, 13 schema too new, 130 interrupted."
 )
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -49,8 +49,16 @@ def all_command(
             progress=progress,
             user_cache=invocation.user_cache,
         )
-    invocation.warn(*dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes))
+    notes = dict.fromkeys(note for part in report.parts if part.report for note in part.report.notes)
+    told = () if invocation.json else _told_by_gc(report)
+    invocation.warn(*(note for note in notes if not any(one.startswith(note) for one in told)))
     return invocation.answer(report, report.status, lambda: _write(invocation, report))
+
+
+def _told_by_gc(report: OptimizeReport) -> list[str]:
+    """What the index too would say of files, and what mends each, which the index does not say."""
+    files = (file for part in report.parts if isinstance(part.report, GcReport) for file in part.report.files)
+    return [f"left out: {file.agent}/{file.kind}: {file.problem}" for file in files if file.problem]
 
 
 def _write(invocation: Invocation, report: OptimizeReport) -> None:

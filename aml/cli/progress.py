@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aml.cli.invocation import Invocation
-from aml.cli.text import printable
+from aml.cli.layout import cut_to
+from aml.cli.text import printable, width_of_terminal
 
 _CLEAR_LINE = "\r\x1b[2K"
 _WIDTH = 60
+_MORE = " ..."
 
 
 @contextmanager
@@ -21,7 +23,9 @@ def shown_progress(invocation: Invocation) -> Iterator[Callable[[str], None]]:
         return
 
     def show(what: str) -> None:
-        invocation.err.write(f"{_CLEAR_LINE}{printable(what)[:_WIDTH]} ...")
+        # a line that went on below would not be cleared as a whole
+        width = min(_WIDTH, width_of_terminal(invocation.err) - len(_MORE) - 1)
+        invocation.err.write(f"{_CLEAR_LINE}{cut_to(printable(what), width)}{_MORE}")
         invocation.err.flush()
 
     try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from aml.cli.invocation import Invocation
 from aml.cli.left_text import TAKEN_LATER, write_deferred, write_left_alone
+from aml.cli.lines import summed_up
 from aml.cli.text import count, left_alone, size, sizes, write_table
 from aml.errors import ExitStatus
 from aml.ledger.runs import Run
@@ -123,8 +124,8 @@ def _summary(invocation: Invocation, report: PruneReport) -> str:
     if not report.dry_run and removed:
         shown = sizes(report.total("bytes_before"), report.total("bytes_after"))
         parts += [shown] if " -> " in shown else []
-        parts.append(f"undo with: {invocation.spell('prune', 'undo', str(report.run))}")
-    return "; ".join(parts)
+        return summed_up(invocation, parts, "prune", "undo", str(report.run))
+    return summed_up(invocation, parts)
 
 
 def _write_advice(invocation: Invocation, report: PruneReport) -> None:

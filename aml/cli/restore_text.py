@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aml.backup.restore import RestoredFile, RestoreReport
 from aml.cli.invocation import Invocation
+from aml.cli.lines import summed_up
 from aml.cli.text import change_of_size, count, size, write_table
 from aml.errors import ExitStatus
 
@@ -54,7 +55,4 @@ def _summary(invocation: Invocation, report: RestoreReport) -> str:
         f"{head}: {', '.join(counts)}, {report.same:,} the same",
         f"records {report.records_before:,} -> {report.records_after:,}",
     ]
-    if report.backup is not None:
-        back = invocation.spell("backup", "restore", report.backup)
-        parts.append(f"undo with: {back}")
-    return "; ".join(parts)
+    return summed_up(invocation, parts, *(() if report.backup is None else ("backup", "restore", report.backup)))

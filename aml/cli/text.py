@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from aml.cli.layout import Row, Table, in_columns, laid_out
 from aml.model.printable import printable as printable
 from aml.model.undecodable import encodable
 from aml.model.units import count as count
@@ -59,43 +60,47 @@ def left_alone(place: str, problem: str) -> str:
     return f"left alone: {place}: {problem}"
 
 
-Row = Sequence[str]
-
 _WIDEST = 10_000
+#: Columns between two columns of a drawn table, which are also those at its edges together.
+_FRAME = 3
+_STRONG, _AS_BEFORE = "\x1b[1m", "\x1b[0m"
 
 
 def write_table(out: TextIO, headers: Row, rows: Sequence[Row], *, numeric: Sequence[bool], color: bool) -> None:
-    """A table: drawn by rich on a terminal, plain columns anywhere else. Cells are made printable."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        _draw(out, headers, cells, numeric, color)
-    else:
-        _align(out, headers, cells, numeric)
+    """A table: drawn by rich on a terminal that is wide enough, in other forms on one that is not, and anywhere else
+    plain columns, as wide as their content. Cells are made printable."""
+    table = Table(headers, [[printable(cell) for cell in row] for row in rows], numeric)
+    is_drawn = out.isatty() and os.environ.get("TERM") != "dumb"
+    width = width_of_terminal(out)
+    if is_drawn and _draw(out, table, width, color=color):
+        return
+    for line in laid_out(table, width) if out.isatty() else in_columns(table):
+        is_strong = is_drawn and color and line.is_head
+        out.write(f"{_STRONG}{line.words}{_AS_BEFORE}\n" if is_strong else f"{line.words}\n")
 
 
-def _draw(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool], color: bool) -> None:
-    from rich.box import SIMPLE_HEAD
+def width_of_terminal(out: TextIO) -> int:
+    """Columns of the terminal; no bound where there is none, or where it does not say."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _WIDEST
+    except (OSError, ValueError):
+        return _WIDEST
+
+
+def _draw(out: TextIO, table: Table, width: int, *, color: bool) -> bool:
+    """Draw a table with lines and room, if there is that room: returns whether there is."""
+    if sum(table.widths) + _FRAME * len(table.widths) > width:
+        return False
+    from rich import box
     from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for header, right in zip(headers, numeric, strict=True):
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold" if color else "")
+    for header, right in zip(table.headers, table.numeric, strict=True):
         # never folded inside a word: an id must stay whole, to be copied
-        table.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    measured = Measurement.get(Console(width=_WIDEST), Console(width=_WIDEST).options, table)
-    # a terminal that is narrower wraps the lines itself, and they stay whole when they are copied
-    Console(file=out, no_color=not color, highlight=False, width=measured.maximum, soft_wrap=True).print(table)
-
-
-def _align(out: TextIO, headers: Row, rows: Sequence[Row], numeric: Sequence[bool]) -> None:
-    widths = [max(len(row[index]) for row in (headers, *rows)) for index in range(len(headers))]
-    for row in (headers, *rows):
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        out.write("  ".join(cells).rstrip() + "\n")
+        drawn.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
+    for row in table.rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console(file=out, no_color=not color, highlight=False, width=width, soft_wrap=True).print(drawn)
+    return True

@@ -14,6 +14,8 @@ from aml.errors import FileAccessError
 
 _PERMISSION = (errno.EACCES, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+#: The root, and what lies directly in it, are the system's: their rights are not to be changed for AML.
+_PARTS_OF_SYSTEM = 2
 
 
 @contextmanager
@@ -100,4 +102,7 @@ def lack_of(what: str, letter: str, subject: Path) -> str:
     lack = f"{user_name()} lacks the right to {what} {subject}"
     if subject.stat().st_uid == os.geteuid():
         return f"{lack}: chmod u+{letter} {quote(str(subject))}"
-    return f"{lack}, which belongs to another user: chown {user_name()} {quote(str(subject))}, or run AML as its owner"
+    owner = owner_name(subject)
+    if len(subject.parts) <= _PARTS_OF_SYSTEM:
+        return f"{lack}, which belongs to {owner}: name another place, or run AML as {owner}"
+    return f"{lack}, which belongs to {owner}: run AML as {owner}, or chown {user_name()} {quote(str(subject))}"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -16,12 +17,13 @@ from aml.backup.create import BackupReport, OddPath, create, source_of
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
 from aml.backup.trees import load_tree, observe, select
-from aml.errors import AmlError, ExitStatus, NotFoundError
+from aml.errors import AmlError, DamagedError, ExitStatus, NotFoundError, UsageError
 from aml.fs.files import is_there
 from aml.hooks import hooked
 from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
+from aml.model.units import count
 from aml.repository.check import check
 from aml.repository.description import DESCRIPTION_KEY
 from aml.repository.manifest import FileEntry, FolderEntry, Scope
@@ -38,6 +40,10 @@ from aml.workflows.conditions import (
     reading_backups,
     repository_folder,
 )
+
+#: What AML keeps in the folder of a repository; and what a disk that was just formatted or mounted holds.
+_OWN_NAMES = frozenset((DESCRIPTION_KEY, "snapshots", "packs", "index", "lock", "archives", "quarantine"))
+_NOBODYS_NAMES = frozenset((".gitignore", "lost+found"))
 
 Progress = Callable[[str], None]
 Warn = Callable[[str], None]
@@ -153,6 +159,8 @@ def back_up(
     destination = destination_of(store, conditions, writes=True)
     doubt = None if conditions.trust_clock else doubt_about(store, journal, now, conditions)
     missing = not is_there(destination.root / DESCRIPTION_KEY)
+    if missing and conditions.repository is not None:
+        _refuse_foreign(destination.root)
     create_repository(destination, datetime.fromtimestamp(now, UTC))
     with writing(
         destination, purpose="backup", timeout=conditions.locks.timeout, compression=options.compression
@@ -177,6 +185,17 @@ def back_up(
     if doubt:
         notes.append(f"{doubt}: the backup was made, and is no measure for the clock")
     return structs.replace(report, notes=(*report.notes, *notes))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UsageError where other things lie in ``folder`` and nothing of AML's: it was most likely not meant."""
+    names = set(os.listdir(folder)) if folder.is_dir() else set()
+    if names and not names & _OWN_NAMES and not names <= _NOBODYS_NAMES:
+        one = min(names - _NOBODYS_NAMES)
+        raise UsageError(
+            f"{folder} is no repository, and holds other things, such as {one}",
+            advice=f"name a new folder, such as {folder / 'aml-backup'}",
+        )
 
 
 def try_to_write(write: Callable[[], None]) -> list[str]:
@@ -333,7 +352,13 @@ def is_foreign(store: Store, snapshot: Snapshot) -> bool:
     return source not in ("", source_of(store)) and os.path.isdir(source)
 
 
-def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> NotFoundError:
+def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> AmlError:
+    if not snapshots.readable and snapshots.flaws:
+        manifests = count(len(snapshots.flaws), "manifest")
+        return DamagedError(
+            f"no backup can be read: {manifests} of backups {'is' if len(snapshots.flaws) == 1 else 'are'} damaged",
+            advice="aml backup verify tells how; aml backup create makes a new backup",
+        )
     if not snapshots.readable:
         return NotFoundError("there is no backup yet", advice="aml backup create makes one")
     near = get_close_matches(wanted, [one.id for one in snapshots.readable], n=3)

@@ -193,9 +193,9 @@ def _unread(index: Index, asked: Query) -> tuple[Unread, ...]:
     files = [name for name in index.known if is_wanted(name, asked)]
     unread = tuple(one for one in index.unread() if (one.agent, one.kind) in files)
     if files and all(index.known[name].problem for name in files):
-        raise DamagedError(
-            f"nothing of it can be read: {'; '.join(_told(unread))}", advice="aml backup restore may help"
-        )
+        first, *others = _told(unread)
+        more = f"; and {len(others):,} more" if others else ""
+        raise DamagedError(f"nothing of it can be read: {first}{more}", advice="aml monitor health tells what mends it")
     return unread
 
 

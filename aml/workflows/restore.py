@@ -37,7 +37,7 @@ from aml.ledger.runs import Journal, RecordKey, Run, RunFile
 from aml.ledger.state import FileLockNotes
 from aml.model.kinds import KIND_BY_FILE_NAME, Kind
 from aml.repository.repository import Reader
-from aml.repository.snapshots import Snapshot
+from aml.repository.snapshots import LATEST, Snapshot, snapshot_key
 from aml.store.layout import RecordFile, agent_of, record_file
 from aml.store.open import Store
 from aml.store.transact import Transaction
@@ -86,24 +86,28 @@ def restore(
     return _restore_in_place(store, wanted, options, moment, conditions, progress)
 
 
-def _find(store: Store, reader: Reader, wanted: str | datetime, options: RestoreOptions) -> Snapshot:
+def _find(
+    store: Store, reader: Reader, wanted: str | datetime, options: RestoreOptions
+) -> tuple[Snapshot, tuple[str, ...]]:
+    """The backup that is meant, and what is to be told of the choice."""
     snapshots = reader.snapshots()
     if isinstance(wanted, str):
-        return find(store, snapshots, wanted, options.agents)
-    return find_at(store, snapshots, wanted, options.agents)
+        found = find(store, snapshots, wanted, options.agents)
+    else:
+        found = find_at(store, snapshots, wanted, options.agents)
+    notes = [f"this is a backup of another store, {found.manifest.source}"] if is_foreign(store, found) else []
+    unread = [flaw.key for flaw in snapshots.flaws if flaw.key > snapshot_key(found.id)]
+    if wanted == LATEST and unread:
+        notes.append(f"newer, but damaged: {', '.join(unread[-3:])}; this is the newest backup that can be read")
+    return found, tuple(notes)
 
 
 def _preview(store: Store, wanted: str | datetime, options: RestoreOptions, conditions: Conditions) -> RestoreReport:
     with reading_backups(store, conditions, "restore") as reader:
-        chosen = wanted_of(reader, _find(store, reader, wanted, options), options)
+        snapshot, notes = _find(store, reader, wanted, options)
+        chosen = wanted_of(reader, snapshot, options)
     seen = preview(store, chosen, _observed(store, chosen), options)
-    return structs.replace(seen, notes=(*_origin(store, chosen.snapshot), *seen.notes))
-
-
-def _origin(store: Store, snapshot: Snapshot) -> tuple[str, ...]:
-    if is_foreign(store, snapshot):
-        return (f"this is a backup of another store, {snapshot.manifest.source}",)
-    return ()
+    return structs.replace(seen, notes=(*notes, *seen.notes))
 
 
 def _observed(store: Store, chosen: Wanted) -> Tree:
@@ -132,10 +136,13 @@ def _restore_to(
             raise UsageError(f"{target} lies inside {what}", advice="name a new folder somewhere else")
     refuse_occupied(target)
     with reading_backups(store, conditions, "restore") as reader:
-        chosen = wanted_of(reader, _find(store, reader, wanted, options), options)
+        snapshot, notes = _find(store, reader, wanted, options)
+        chosen = wanted_of(reader, snapshot, options)
         if dry_run:
-            return structs.replace(preview_new(chosen), target=str(target))
-        return restore_to(reader, chosen, real, options, progress)
+            report = structs.replace(preview_new(chosen), target=str(target))
+        else:
+            report = restore_to(reader, chosen, real, options, progress)
+    return structs.replace(report, notes=(*notes, *report.notes))
 
 
 def _restore_in_place(
@@ -150,12 +157,13 @@ def _restore_in_place(
     began = time.monotonic()
     with reading_backups(store, conditions, "restore") as reader:
         # looked at before anything is locked, so that a wrong id or a damaged list costs nothing
-        snapshot = _find(store, reader, wanted, options)
+        snapshot, of_choice = _find(store, reader, wanted, options)
         chosen = wanted_of(reader, snapshot, options)
     with (
         _root_made(store) as made,
-        changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, notes),
+        changing(store, journal, "restore", now, conditions, judges_ages=False) as (locks, of_state),
     ):
+        notes = (*of_choice, *of_state)
         seen = preview(store, chosen, _observed(store, chosen), options)
         if not (made or seen.steps):
             return structs.replace(seen, dry_run=False, status=status_of(seen), notes=(*notes, *seen.notes))
@@ -179,8 +187,7 @@ def _restore_in_place(
         counts = run.counts | {"records": report.records_after}
         done = operation("restore", now, began, report.status, snapshot.id, counts)
         late = _clear_up(store, run, done)
-    notes = (*notes, *_origin(store, snapshot), *report.notes, *late)
-    return structs.replace(report, backup=before, notes=notes)
+    return structs.replace(report, backup=before, notes=(*notes, *report.notes, *late))
 
 
 def _clear_up(store: Store, run: Run, done: Operation) -> list[str]:

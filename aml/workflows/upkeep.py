@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -33,6 +34,8 @@ from aml.workflows.conditions import Conditions, changing, clock_note, destinati
 from aml.workflows.notes import NOT_CONFIRMED
 
 Answer = TypeVar("Answer")
+
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class VerifyReport(Struct, frozen=True):
@@ -302,9 +305,14 @@ def _with_retries(
         try:
             return action()
         except (LockedError, FileAccessError) as error:
-            if attempt == retries:
+            if attempt == retries or _is_refused(error):
                 raise
             warn(f"{error.message}; trying again in {pause:g} s")
             sleep(pause)
             pause *= 2
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _is_refused(error: AmlError) -> bool:
+    """Whether a right is missing, or the file system is mounted read-only: no pause mends that."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _REFUSED

@@ -107,6 +107,21 @@ def test_1_where_there_is_no_backup_yet(tmp_path: Path, words: list[str]) -> Non
     assert not repository_of(project).exists(), "to look makes nothing"
 
 
+def test_12_where_no_backup_can_be_read_nobody_is_told_that_there_is_none(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    create_backup(project)
+    (manifest,) = (repository_of(project) / "snapshots").iterdir()
+    manifest.write_bytes(b"junk")
+    listed = aml(project, "backup", "list")
+    assert (listed.status, listed.out) == (12, f"no backup can be read in {repository_of(project)}\n")
+    assert "other backups" not in listed.err
+    for words in (["restore", "latest"], ["diff"], ["show"], ["drill"]):
+        answer = aml(project, "backup", *words)
+        assert (answer.status, answer.out) == (12, ""), answer
+        assert "no backup can be read: 1 manifest of backups is damaged" in answer.err
+        assert "aml backup verify" in answer.err
+
+
 def test_0_a_list_of_no_backups_is_an_answer(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     answer = aml(project, "backup", "list")

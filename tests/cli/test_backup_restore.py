@@ -22,6 +22,7 @@ from tests.contract.backing_up import (
     repository_of,
     tree,
 )
+from tests.support.records import NOW
 from tests.support.stores import read_array, tree_digest, write_array
 
 
@@ -354,3 +355,20 @@ def test_records_come_back_as_agents_read_them(tmp_path: Path) -> None:
     path.unlink()
     aml(project, "backup", "restore", "latest", now=at(days=1))
     assert [one["id"] for one in read_array(path)] == ids
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], ["--yes"], ["--target", "look"]], ids=" ".join)
+def test_that_the_latest_backup_is_damaged_is_told_where_the_one_before_is_taken(
+    tmp_path: Path, words: list[str]
+) -> None:
+    project = project_in(tmp_path)
+    first = create_backup(project, now=NOW.timestamp() - 60)
+    second = create_backup(project)
+    (repository_of(project) / f"snapshots/{second}.json.gz").write_bytes(b"junk")
+    answer = aml(project, "backup", "restore", "latest", *words)
+    assert answer.status == 0
+    assert first in answer.out
+    assert f"newer, but damaged: snapshots/{second}.json.gz" in answer.err
+    assert (
+        "damaged" not in aml(project, "backup", "restore", first, *words[:1], "x" if "--target" in words else "-v").err
+    )

@@ -47,6 +47,25 @@ def test_flag_over_variables_over_settings_over_the_default(tmp_path: Path) -> N
         assert aml(project, *words, "backup", "verify", environment=environment).status == 0
 
 
+def test_a_folder_with_other_things_in_it_does_not_become_a_repository(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    docs, disk = project / "docs", project / "disk"
+    docs.mkdir()
+    (docs / "important.md").write_text("x", encoding="utf-8")
+    (disk / "lost+found").mkdir(parents=True)
+    before = tree_digest(memory_of(project)), tree_digest(docs)
+    for words in (["backup", "create"], ["backup", "auto"]):
+        answer = aml(project, "--repository", "docs", *words)
+        assert (answer.status, "important.md" in answer.err) == (2, True), answer
+    assert (tree_digest(memory_of(project)), tree_digest(docs)) == before
+    assert aml(project, "--repository", str(docs / "aml-backup"), "backup", "create").status == 0, (
+        "what is advised works"
+    )
+    assert aml(project, "--repository", "disk", "backup", "create").status == 0, "a disk that was just mounted is empty"
+    (disk / "note.txt").touch()
+    assert aml(project, "--repository", "disk", "backup", "create").status == 0, "a repository may get company"
+
+
 def test_a_prune_backs_up_to_the_same_place(tmp_path: Path) -> None:
     project = small_store(tmp_path)
     (project / ".loom/aml.toml").write_text('[backup]\nrepository = "../far"\n', encoding="utf-8")

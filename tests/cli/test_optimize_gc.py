@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import aml
+from tests.cli.running import aml, small_store
 from tests.cli.test_question import _Terminal
 from tests.contract.collecting import LONG_AGO, without, write_copy, write_stray
 from tests.contract.pruning import fresh, stale
@@ -329,3 +329,12 @@ def test_text_from_records_is_shown_and_never_obeyed(tmp_path: Path) -> None:
         shown = answer.out + answer.err
         assert not set(shown) & set("\x1b\x07\r\x9b\u202e"), repr(shown)
     assert r"\x1b[31mred" in dry.out
+
+
+def test_a_damaged_file_is_told_once_by_all_parts_together(tmp_path: Path) -> None:
+    project = small_store(tmp_path)
+    (project / ".loom/memory/alpha/solutions.json").write_bytes(b'[{"id"')
+    told = aml(project, "optimize", "all", "--yes").err
+    assert told.count("alpha/solutions") == 1
+    assert "--salvage" in told
+    assert any("alpha/solutions" in one for one in aml(project, "optimize", "all", "--json").envelope["warnings"])

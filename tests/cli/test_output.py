@@ -41,6 +41,16 @@ def test_quiet_does_not_hide_what_went_wrong(tmp_path: Path) -> None:
     assert "70" in answer.out + answer.err
 
 
+def test_limits_that_held_records_back_stand_on_lines_of_their_own_and_many_agents_are_counted(tmp_path: Path) -> None:
+    large = [old(str(number)) for number in range(100)]
+    small = [old(f"s{number}") for number in range(30)]
+    make_store(tmp_path, {f"agent{n}": {"patterns": large} for n in range(9)} | {"little": {"patterns": small}})
+    lines = aml(tmp_path, "prune", "--dry-run").err.splitlines()
+    assert "     agent0, agent1, agent2, agent3, agent4 and 4 more: at most 30% of an agent's records in a run" in lines
+    (other,) = [line for line in lines if line.startswith("     little: ")]
+    assert "allowance of a small agent" in other
+
+
 def test_a_dry_run_tells_per_agent_kind_and_rule(tmp_path: Path) -> None:
     project = small_store(tmp_path)
     answer = aml(project, "prune", "--dry-run")

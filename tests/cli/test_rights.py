@@ -153,3 +153,34 @@ def test_what_cannot_be_looked_into_hides_nothing_else_from_those_who_watch(
     assert (health.status, metrics.status) == (5, 3)
     assert metrics.envelope["data"]["metrics"]["counts"]["records"] == 6
     assert "Errno" not in metrics.out + metrics.err
+
+
+def test_what_cron_runs_does_not_wait_for_a_right_that_is_missing(commons: Path) -> None:
+    (commons / ".loom").chmod(0o500)
+    began = time.monotonic()
+    answer = _unprivileged(commons, "backup", "auto", "-q")
+    assert answer.status == 1
+    assert "lacks the right" in answer.err
+    assert "trying again" not in answer.err
+    assert time.monotonic() - began < 10
+
+
+def test_what_belongs_to_another_user_is_told_with_its_owner(commons: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    os.chown(commons / ".loom", 0, 0)
+    (commons / ".loom").chmod(0o755)
+    told = _unprivileged(commons, "prune").err
+    assert (
+        f"nobody lacks the right to write to {commons}/.loom, which belongs to root: run AML as root, or chown" in told
+    )
+
+
+def test_no_record_file_readable_is_told_in_few_words(commons: Path) -> None:
+    for path in (commons / ".loom/memory").glob("*/patterns.json"):
+        path.chmod(0o000)
+    answer = _unprivileged(commons, "query")
+    assert answer.status == 12
+    assert "; and 1 more" in answer.err
+    assert "aml --store" in answer.err
+    assert "monitor health tells what mends it" in answer.err

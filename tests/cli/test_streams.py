@@ -44,6 +44,18 @@ CALLS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("redirections", "status"), [(">&-", 0), ("<&- >&- 2>&-", 0), (f"> {FULL}", 1), (f"> {FULL} 2>&-", 1)]
+)
+def test_the_version_has_no_traceback_either(tmp_path: Path, redirections: str, status: int) -> None:
+    if "full" in redirections and not FULL.exists():
+        pytest.skip("no full device here")
+    answer = _in_shell(tmp_path, redirections, "--version")
+    assert (answer.status, answer.out) == (status, "")
+    assert "Traceback" not in answer.err
+    assert answer.err == ("" if ">&-" in redirections else "aml: cannot write the answer: No space left on device\n")
+
+
 @pytest.mark.parametrize("redirections", CLOSED)
 @pytest.mark.parametrize(("words", "status"), CALLS, ids=lambda part: " ".join(part) if isinstance(part, list) else "")
 def test_closed_streams_change_neither_the_work_nor_the_status(

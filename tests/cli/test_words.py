@@ -52,6 +52,11 @@ def test_help_as_a_user_sees_it(tmp_path: Path, command: list[str]) -> None:
         assert f"  aml {' '.join(command)}" in answer.out
 
 
+@pytest.mark.parametrize("command", [[], ["prune"], ["backup", "restore"], ["monitor", "health"]], ids=" ".join)
+def test_help_is_a_word_too(tmp_path: Path, command: list[str]) -> None:
+    assert aml_child(tmp_path, "help", *command) == aml_child(tmp_path, *command, "--help")
+
+
 def test_global_options_stand_before_or_after_the_command(tmp_path: Path) -> None:
     memory = str(small_store(tmp_path) / ".loom/memory")
     elsewhere = tmp_path / "elsewhere"
@@ -92,6 +97,8 @@ def test_the_store_is_found_upwards(tmp_path: Path) -> None:
         (["prune", "--agent"], ["--agent"]),
         (["prun"], ["prun", "prune"]),
         (["prune", "hist"], ["hist"]),
+        (["restore", "latest"], ["restore", "aml backup restore"]),
+        (["history"], ["aml prune history or aml migrate history"]),
         (["prune", "undo", ""], ["empty"]),
         (["prune", "--lock-timeout", "soon"], ["soon"]),
         (["backup", "creat"], ["creat", "create"]),
@@ -112,6 +119,31 @@ def test_wrong_words_are_named_with_the_way_out(tmp_path: Path, words: list[str]
     assert answer.out == ""
     for part in said:
         assert part in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "advised"),
+    [
+        (["backup", "verify"], "backup create"),
+        (["prune", "--apply", "x.json"], "prune --plan x.json"),
+        (["prune", "explain", "x"], "prune --dry-run --verbose"),
+    ],
+    ids=["backup verify", "prune --apply", "prune explain"],
+)
+def test_advised_commands_work_as_they_stand(tmp_path: Path, words: list[str], advised: str) -> None:
+    project = small_store(tmp_path / "my project")
+    (tmp_path / "settings.toml").touch()
+    given = ["--store", f"{project}/.loom/memory", "--repository", "./kept", "--config", "settings.toml"]
+    aml(tmp_path, *given, "prune", "--no-backup", "-q")
+    told = aml(tmp_path, *given, *words).err.replace("FILE", "x.json")
+    assert f"aml --store '{project}/.loom/memory' --repository ./kept --config settings.toml {advised}" in told
+    assert aml(tmp_path, *given, *advised.split()).status == 0
+
+
+@pytest.mark.parametrize("words", [["prune", "--dryrun"], ["prun"], ["--store", "nowhere", "prune"]], ids=" ".join)
+def test_advice_that_needs_no_store_names_none(tmp_path: Path, words: list[str]) -> None:
+    told = aml(tmp_path, *words, *([] if "--store" in words else ["--store", "nowhere"])).err
+    assert "aml --store" not in told
 
 
 _WORDS = """

@@ -12,7 +12,7 @@ _PARTS = (
 )
 #: Options that take no value; the word after any other one belongs to it.
 _FLAGS = (
-    r"--(?:aggressive|all|dry-run|full|incremental|json|keep-extra|no-backup|no-record|packs|quick|rebuild|salvage|"
+    r"--(?:aggressive|all|dry-run|full|help|incremental|json|keep-extra|no-backup|no-record|packs|quick|rebuild|salvage|"
     r"skip-damaged|trust-clock|verbose|yes)\b"
 )
 #: A value, but for the comma, full stop or semicolon that ends it.

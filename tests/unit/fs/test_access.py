@@ -38,3 +38,18 @@ def test_where_nobody_can_write_no_right_is_asked_for() -> None:
     if read_only is None:
         pytest.skip("none of them is mounted read-only here")
     assert lack_of("write to", "wx", read_only) == f"the file system of {read_only} is mounted read-only"
+
+
+def test_nobody_is_told_to_make_a_folder_of_the_system_his_own() -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root owns them")
+    assert "chown" not in lack_of("write to", "w", Path("/"))
+    assert "name another place, or run AML as root" in lack_of("write to", "w", Path("/"))
+
+
+def test_the_owner_of_what_belongs_to_another_user_is_named(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    os.chown(tmp_path, 12_345, -1)
+    told = lack_of("write to", "w", tmp_path)
+    assert f"which belongs to 12345: run AML as 12345, or chown root {tmp_path}" in told
