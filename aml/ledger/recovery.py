@@ -43,8 +43,7 @@ def recover(store: Store, journal: Journal, endings: Mapping[str, Ending] = Mapp
     ``endings`` are for operations that are not settled by looking, by their names.
     """
     notes = []
-    for run_id in journal.ids():
-        run = journal.read(run_id)
+    for run in journal.all():
         if run.is_unfinished and run.operation in endings:
             notes.append(endings[run.operation](run))
             journal.write(run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,21 @@ class Journal:
 
     A run's id is its start time, its number in sequence and four random hex digits: ids sort by time, no two collide,
     and the newest run is told by its number even where the clock once stood wrong.
+
+    Damage to one of its files raises DamagedError; only where ``passes_over_damage``, for work that no run can stand in
+    the way of, ``all`` and ``newest`` go on without it, and ``passed_over`` tells so.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, passes_over_damage: bool = False) -> None:
         self._store = store
         self._folder = store.state / "runs"
+        self._passes_over_damage = passes_over_damage
+        self._passed_over: dict[str, str] = {}
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """What was wrong with each file that was passed over."""
+        return tuple(self._passed_over.values())
 
     def begin(
         self,
@@ -193,11 +203,13 @@ class Journal:
 
     def newest(self) -> Run | None:
         """The run that began last, by sequence and not by clock, of those whose clock was not in doubt."""
-        for run_id in sorted(self.ids(), key=run_number, reverse=True):
-            run = self.read(run_id)
-            if not run.clock_doubted:
-                return run
-        return None
+        return next(
+            (run for run in self._each(sorted(self.ids(), key=run_number, reverse=True)) if not run.clock_doubted), None
+        )
+
+    def all(self) -> Iterator[Run]:
+        """Every run, in the order of ``ids``."""
+        return self._each(self.ids())
 
     def find(self, prefix: str) -> Run:
         """The run with that id or unique prefix of it. Raises NotFoundError, naming the nearest ones."""
@@ -212,6 +224,15 @@ class Journal:
                 f"{prefix} fits {len(fitting)} runs", advice=f"say more of it: {', '.join(fitting[-5:])}"
             )
         raise NotFoundError(f"there is no run {prefix!r}", advice=_nearest(prefix, ids))
+
+    def _each(self, run_ids: Iterable[str]) -> Iterator[Run]:
+        for run_id in run_ids:
+            try:
+                yield self.read(run_id)
+            except DamagedError as error:
+                if not self._passes_over_damage:
+                    raise
+                self._passed_over[run_id] = error.message
 
     def _path(self, run_id: str) -> Path:
         if not _RUN_ID.fullmatch(run_id):

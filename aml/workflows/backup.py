@@ -132,7 +132,8 @@ def backup(
 def _locked_backup(
     store: Store, options: BackupOptions, now: float, conditions: Conditions, progress: Progress
 ) -> BackupReport:
-    journal = Journal(store)
+    # what another run left must never be what stops a backup
+    journal = Journal(store, passes_over_damage=True)
     began = time.monotonic()
     waits = conditions.locks.timeout
     with changing(store, journal, "backup", now, conditions, judges_ages=False, wait=waits) as (_, notes):

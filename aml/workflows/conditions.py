@@ -216,7 +216,7 @@ def changing(
             )
             notes += _discard_stagings(store)
             notes += _clear_migrations(store, journal)
-            yield locks, (*locks.problems, *notes, *_other_host(newest, now))
+            yield locks, (*locks.problems, *journal.passed_over, *notes, *_other_host(newest, now))
 
 
 def _end_restore(store: Store, locks: FileLockNotes, policy: LockPolicy, run: Run) -> str:

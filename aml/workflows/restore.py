@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import structs
@@ -96,9 +96,12 @@ def _find(
     else:
         found = find_at(store, snapshots, wanted, options.agents)
     notes = [f"this is a backup of another store, {found.manifest.source}"] if is_foreign(store, found) else []
-    unread = [flaw.key for flaw in snapshots.flaws if flaw.key > snapshot_key(found.id)]
-    if wanted == LATEST and unread:
-        notes.append(f"newer, but damaged: {', '.join(unread[-3:])}; this is the newest backup that can be read")
+    if isinstance(wanted, datetime) or wanted == LATEST:
+        # keys begin with the second in which a backup was made
+        last = f"snapshots/{wanted.astimezone(UTC):%Y%m%dT%H%M%S}~" if isinstance(wanted, datetime) else "snapshots/~"
+        unread = [flaw.key for flaw in snapshots.flaws if snapshot_key(found.id) < flaw.key < last]
+        if unread:
+            notes.append(f"newer, but damaged: {', '.join(unread[-3:])}; this is the newest backup that can be read")
     return found, tuple(notes)
 
 

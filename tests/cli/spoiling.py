@@ -118,6 +118,13 @@ def spoilt_packs(project: Path, _stack: ExitStack) -> dict[str, str]:
     return {}
 
 
+def spoilt_repository(project: Path, stack: ExitStack) -> dict[str, str]:
+    """Its description and all that could tell what stood there."""
+    spoilt_manifests(project, stack)
+    (project / KEEP / "repository.json").write_bytes(b"junk")
+    return {}
+
+
 def spoilt_manifests(project: Path, _stack: ExitStack) -> dict[str, str]:
     for file in (project / KEEP / "snapshots").iterdir():
         flip(file, 20)
@@ -140,6 +147,14 @@ def no_room_for_state(project: Path, _stack: ExitStack) -> dict[str, str]:
     """Something else has the name of AML's own folder."""
     shutil.rmtree(project / STATE)
     (project / STATE).write_bytes(b"")
+    return {}
+
+
+def odd_alerts(project: Path, _stack: ExitStack) -> dict[str, str]:
+    """Something else has the name of the file of alerts."""
+    path = project / STATE / "alerts.json"
+    path.unlink()
+    path.mkdir()
     return {}
 
 

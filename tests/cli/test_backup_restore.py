@@ -372,3 +372,26 @@ def test_that_the_latest_backup_is_damaged_is_told_where_the_one_before_is_taken
     assert (
         "damaged" not in aml(project, "backup", "restore", first, *words[:1], "x" if "--target" in words else "-v").err
     )
+
+
+def test_a_damaged_backup_is_told_where_it_may_be_the_one_of_that_time(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    first = create_backup(project, now=NOW.timestamp() - 3600)
+    second = create_backup(project)
+    (repository_of(project) / f"snapshots/{second}.json.gz").write_bytes(b"junk")
+    meant, before = (aml(project, "backup", "restore", "--at", ago, "--dry-run") for ago in ("0s", "30m"))
+    assert all(first in answer.out for answer in (meant, before))
+    assert f"newer, but damaged: snapshots/{second}.json.gz" in meant.err
+    assert "damaged" not in before.err
+
+
+def test_no_damaged_run_of_the_journal_stops_a_backup(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    run = memory_of(project).with_name("memory.aml") / "runs/20261120T120000-0001-abcd.json"
+    run.parent.mkdir(parents=True)
+    run.write_bytes(b"junk")
+    answer = aml(project, "backup", "create")
+    assert answer.status == 0
+    assert f"the run journal {run} is damaged" in answer.err
+    assert run.read_bytes() == b"junk"
+    assert aml(project, "prune").status == 12, "what removes must know what runs before it removed"

@@ -35,6 +35,7 @@ from tests.cli.spoiling import (
     no_room_for_state,
     no_store,
     nobody_listens,
+    odd_alerts,
     odd_version,
     one_agent_at_work,
     one_damaged,
@@ -46,6 +47,7 @@ from tests.cli.spoiling import (
     spoilt_manifests,
     spoilt_pack_to_be_repacked,
     spoilt_packs,
+    spoilt_repository,
 )
 from tests.contract.backing_up import give_to_nobody, unprivileged
 from tests.support.records import NOW
@@ -119,7 +121,7 @@ CASES: dict[str, dict[int, Case]] = {
     "prune history": {12: spoilt_journal},
     "prune undo": {1: ("nowhere", all_well), 3: record_created_anew, 11: another_run, 12: spoilt_archive},
     "prune explain": {1: ("nothing", all_well), 12: spoilt_journal},
-    "backup create": {1: no_room_for_backups, 11: another_run, 12: spoilt_journal, 13: newer_repository},
+    "backup create": {1: no_room_for_backups, 11: another_run, 12: spoilt_repository, 13: newer_repository},
     "backup list": {1: no_room_for_backups, 11: another_writer, 12: spoilt_manifests, 13: newer_repository},
     "backup show": {1: ("nothing", all_well), 11: another_writer, 12: spoilt_packs, 13: newer_repository},
     "backup diff": {
@@ -184,12 +186,12 @@ CASES: dict[str, dict[int, Case]] = {
     "migrate history": {12: spoilt_journal},
     "monitor health": {4: ("--fail-on warning", all_well), 5: one_damaged},
     "monitor metrics": {1: ("--output nowhere/figures", all_well), 3: one_damaged},
-    "monitor alerts": {1: no_room_for_state, 12: spoilt_alerts, 13: newer_alerts},
-    "monitor alerts list": {1: no_room_for_state, 12: spoilt_alerts, 13: newer_alerts},
+    "monitor alerts": {1: odd_alerts, 12: spoilt_alerts, 13: newer_alerts},
+    "monitor alerts list": {1: odd_alerts, 12: spoilt_alerts, 13: newer_alerts},
     "monitor alerts show": {1: ("nothing", all_well), 12: spoilt_alerts, 13: newer_alerts},
     "monitor alerts ack": {1: ("nothing", all_well), 13: newer_alerts},
     "monitor alerts resolve": {1: ("nothing", all_well), 13: newer_alerts},
-    "monitor alerts history": {1: no_room_for_state, 12: spoilt_alerts, 13: newer_alerts},
+    "monitor alerts history": {1: odd_alerts, 12: spoilt_alerts, 13: newer_alerts},
     "monitor alerts test": {1: nobody_listens},
     "monitor report": {1: ("--html nowhere/report.html", all_well)},
     "monitor watch": {},
