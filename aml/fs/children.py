@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -26,6 +27,10 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _SIZE_BYTES = 8
 _PLACE_BYTES = 4
+_HEAD_BYTES = _PLACE_BYTES + _SIZE_BYTES
+
+#: How much of an answer is taken from a pipe at a time.
+_PIECE_BYTES = 1 << 16
 
 
 def can_fork() -> bool:
@@ -54,8 +59,7 @@ def by_children(items: Sequence[Item], work: Callable[[Item], bytes]) -> dict[in
                 _fork(items, work, places, children)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for source in children.values():
-            found |= _received(source)
+        found.update(_received(children.values()))
     except BaseException:
         for child in children:
             with suppress(ProcessLookupError):
@@ -108,13 +112,28 @@ def _serve(items: Sequence[Item], work: Callable[[Item], bytes], places: int, si
     os._exit(0)
 
 
-def _received(source: int) -> dict[int, bytes]:
-    """All whole answers of one child."""
-    found = {}
-    with os.fdopen(source, "rb", closefd=False) as answers:
-        while len(head := answers.read(_PLACE_BYTES + _SIZE_BYTES)) == _PLACE_BYTES + _SIZE_BYTES:
-            size = int.from_bytes(head[_PLACE_BYTES:], "big")
-            answer = answers.read(size)
-            if len(answer) == size:
-                found[int.from_bytes(head[:_PLACE_BYTES], "big")] = answer
-    return found
+def _received(sources: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """All whole answers, as they come: no child is kept waiting until another one is done."""
+    begun = {source: bytearray() for source in sources}
+    waiting = select.poll()
+    for source in sources:
+        waiting.register(source, select.POLLIN)
+    while begun:
+        for source, _ in waiting.poll():
+            part = os.read(source, _PIECE_BYTES)
+            if not part:
+                waiting.unregister(source)
+                del begun[source]
+                continue
+            begun[source] += part
+            yield from _taken(begun[source])
+
+
+def _taken(answers: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Takes whole answers from the begin of what has come."""
+    while len(answers) >= _HEAD_BYTES:
+        end = _HEAD_BYTES + int.from_bytes(answers[_PLACE_BYTES:_HEAD_BYTES], "big")
+        if len(answers) < end:
+            return
+        yield int.from_bytes(answers[:_PLACE_BYTES], "big"), bytes(answers[_HEAD_BYTES:end])
+        del answers[:end]

@@ -20,11 +20,13 @@ from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
+from aml.optimize.gc_told import hear, tell
 from aml.optimize.leftovers import STALE_LOCK, UNFINISHED_WRITE, Leftover, find_leftovers
 from aml.optimize.sources import Source, files_with_copy, packed_copy, read_source
+from aml.store.judging import Judging, judge_files
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead, read_content
+from aml.store.read import Content, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 #: Times are compared as floats, which round those of files.
@@ -86,24 +88,22 @@ def plan_store(
     store: Store, agents: Sequence[str], options: GcOptions, now: float, history: Mapping[str, AgentHistory]
 ) -> GcPlan:
     """Read and judge the files of ``agents``, and look for leftovers. ``now`` in seconds since 1970 UTC."""
+
+    def judged(file: RecordFile, main: Content | AmlError | None) -> Judged | FilePlan:
+        return _judge_or_problem(store, file, main, options, history.get(file.agent, AgentHistory()))
+
     plans = []
-    for agent in agents:
-        past = history.get(agent, AgentHistory())
-        plans.append(plan_agent(agent, _judged(store, agent, options, past), past, options))
+    judging = Judging(judged, tell, lambda file, answer: hear(file.agent, file.kind, answer))
+    for agent, found in judge_files(store, agents, judging):
+        parts = {file.kind: part for file, part in found.items()}
+        for file in files_with_copy(store, agent):
+            if file.kind not in parts:
+                parts[file.kind] = judged(file, None)
+        ordered = [parts[kind.plural] for kind in KINDS if kind.plural in parts]
+        plans.append(plan_agent(agent, ordered, history.get(agent, AgentHistory()), options))
     folders = agents if options.agents else (*agents, GLOBAL)
     leftovers, notes = find_leftovers(store, folders, now, options.temporary_days)
     return GcPlan(now, options, tuple(plans), leftovers, notes)
-
-
-def _judged(store: Store, agent: str, options: GcOptions, history: AgentHistory) -> list[Judged | FilePlan]:
-    parts: dict[str, Judged | FilePlan] = {}
-    for file, main in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
-        parts[file.kind] = _judge_or_problem(store, file, main, options, history)
-        del main  # freed before the next file is judged
-    for file in files_with_copy(store, agent):
-        if file.kind not in parts:
-            parts[file.kind] = _judge_or_problem(store, file, None, options, history)
-    return [parts[kind.plural] for kind in KINDS if kind.plural in parts]
 
 
 def _judge_or_problem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,9 +30,11 @@ from aml.prune.plan import (
     replan_file,
     scan_file,
 )
+from aml.prune.told import hear, tell
+from aml.store.judging import Judging, judge_files, size_of
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead
+from aml.store.read import Content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 if TYPE_CHECKING:
@@ -93,18 +94,20 @@ def plan_store(
     sizes: Sizes | None = None,
     judge: Judge = judge_by_rules,
 ) -> PrunePlan:
-    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget.
+    """Read and judge the files of ``agents``, and fit what is found into the loss budget of each.
 
     With ``sizes`` (what lies on disk) room is made after that. Raises UsageError where ``judge`` does.
     """
+
+    def judged(file: RecordFile, content: Content | AmlError) -> FileScan | FilePlan:
+        past = history.get(file.agent, AgentHistory())
+        return _scan_or_problem(file, content, options, now, past, explain, judge)
+
     plans, claims = [], []
-    for agent in agents:
-        past = history.get(agent, AgentHistory())
-        parts: list[FileScan | FilePlan] = []
-        for file, content in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
-            parts.append(_scan_or_problem(file, content, options, now, past, explain, judge))
-            del content  # freed before the next file is judged
-        plans.append(plan_agent(agent, parts, past, options))
+    judging = Judging(judged, tell, lambda file, answer: hear(file.agent, file.kind, answer))
+    for agent, found in judge_files(store, agents, judging):
+        parts = list(found.values())
+        plans.append(plan_agent(agent, parts, history.get(agent, AgentHistory()), options))
         if sizes is not None:
             from aml.prune.space import claim_of
 
@@ -143,15 +146,7 @@ def _scan_or_problem(
         way = "aml optimize gc --salvage --dry-run tells which"
         hint = f"; {records} before the damage can be read: {way}" if readable else ""
         problem = f"{error}{hint}"
-        return FilePlan(file.agent, file.kind, size=_size(file), problem=problem, problem_status=error.status)
-
-
-def _size(file: RecordFile) -> int:
-    """Bytes on disk of a file that cannot be read; 0 where not even that can be told."""
-    try:
-        return os.stat(file.path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
+        return FilePlan(file.agent, file.kind, size=size_of(file), problem=problem, problem_status=error.status)
 
 
 def _scan(

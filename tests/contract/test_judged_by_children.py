@@ -1,0 +1,91 @@
+"""Large stores are judged by children: what comes of it is what one process alone makes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Answer, aml, aml_child, clean_environment, kept, old
+from tests.support.stores import make_store
+
+_NOISE = "x" * 60_000
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="children are made on Linux alone")
+
+
+def large_store(folder: Path) -> Path:
+    """Two agents with something of everything, over 4 MB together, and one file that cannot be read."""
+    patterns = [
+        {**make(f"{turn}-{letter}"), "note": _NOISE} for turn in range(20) for make, letter in ((old, "o"), (kept, "k"))
+    ]
+    nulls = [None, {**kept("nobody"), "agent": None}, *patterns, {**kept("0-k"), "note": "another version"}]
+    make_store(folder, {"alpha": {"patterns": patterns}, "beta": {"patterns": nulls, "solutions": []}})
+    (folder / ".loom" / "memory" / "beta" / "decisions.json").write_bytes(b'[{"id": "torn')
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    memory = folder / ".loom" / "memory"
+    return {str(path.relative_to(memory)): path.read_bytes() for path in memory.rglob("*.json")}
+
+
+def told(answer: Answer) -> list[dict[str, object]]:
+    """What is told of each file, but for what a run is called and where the store lies."""
+    return [
+        {name: value for name, value in file.items() if name not in ("archive", "problem")}
+        for file in answer.envelope["data"]["files"]
+    ]
+
+
+@contextmanager
+def without_children() -> Iterator[None]:
+    """No copy is made of a process with several threads."""
+    rest = threading.Event()
+    thread = threading.Thread(target=rest.wait, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        rest.set()
+        thread.join()
+
+
+def aml_bereft(folder: Path, *words: str) -> Answer:
+    """A call, each of whose children is killed as soon as it is seen."""
+    call = [sys.executable, "-m", "aml", *words]
+    with subprocess.Popen(
+        call, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(), text=True
+    ) as process:
+        while process.poll() is None:
+            with suppress(OSError):
+                for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+            time.sleep(0.001)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        return Answer(process.returncode, process.stdout.read(), process.stderr.read())
+
+
+@pytest.mark.parametrize("other_way", [aml_child, pytest.param(aml_bereft, marks=needs_fork)])
+@pytest.mark.parametrize("words", [("prune", "--max-loss", "90%", "--yes"), ("optimize", "gc", "--max-loss", "90%")])
+def test_children_find_what_one_process_finds(
+    tmp_path: Path, words: tuple[str, ...], other_way: Callable[..., Answer]
+) -> None:
+    alone, by_children = large_store(tmp_path / "alone"), large_store(tmp_path / "by-children")
+    before = contents(alone)
+    for more in (("--dry-run",), ()):
+        with without_children():
+            one = aml(alone, *words, *more, "--json")
+        other = other_way(by_children, *words, *more, "--json")
+        assert one.status == other.status, other.out + other.err
+        assert told(one) == told(other)
+    assert contents(alone) == contents(by_children) != before
