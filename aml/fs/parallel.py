@@ -47,9 +47,14 @@ def large_ones_alone(
     items: Sequence[Item], size: Callable[[Item], int], work: Callable[[Item], Result], cancel: Callable[[], None]
 ) -> list[Result]:
     """The same, but those of LARGE_BYTES and more one at a time after the others, which bounds memory."""
-    ordinary = [item for item in items if size(item) < LARGE_BYTES]
-    large = [item for item in items if size(item) >= LARGE_BYTES]
+    ordinary, large = parted(items, size)
     return side_by_side(ordinary, work, cancel) + [work(item) for item in large]
+
+
+def parted(items: Sequence[Item], size: Callable[[Item], int]) -> tuple[list[Item], list[Item]]:
+    """Those that are worked on side by side, and those of LARGE_BYTES and more."""
+    ordinary = [item for item in items if size(item) < LARGE_BYTES]
+    return ordinary, [item for item in items if size(item) >= LARGE_BYTES]
 
 
 def on_own_stack(work: Callable[[], Result], cancel: Callable[[], None] = lambda: None) -> Result:

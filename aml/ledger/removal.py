@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 
 from aml.codec.json_array import Element, RecordArray, split
 from aml.errors import ChangedError
 from aml.fs.durable import remove_durably
-from aml.ledger.archive import ArchivedRecord, write_archive
+from aml.ledger.archive import ArchivedRecord, pack_archive, write_archive
 from aml.ledger.runs import RecordKey, RunFile, archive_name
 from aml.store.layout import RecordFile
 from aml.store.open import Store
@@ -65,6 +66,40 @@ class Removed(Struct, frozen=True):
         )
 
 
+class Cut(Struct, frozen=True):
+    """The text of a file without some of its records, and the archive that takes them, packed."""
+
+    text: bytes
+    archive: bytes
+    removed: Removed
+
+
+def cut(file: RecordFile, array: RecordArray, gone: Collection[int], removals: Iterable[Removal], run: str) -> Cut:
+    """The records at the ordinals ``gone``, which ``removals`` describe, taken out. Writes nothing.
+
+    Raises ChangedError where the other ones would not read back as they are.
+    """
+    going = frozenset(gone)
+    text = array.without(going)
+    check_elements([one for ordinal, one in enumerate(array.elements) if ordinal not in going], text)
+    keys: list[RecordKey] = []
+    shared: list[str] = []
+    copies: list[RecordKey] = []
+
+    def noted() -> Iterator[ArchivedRecord]:
+        for record in _archived(file, array, removals, run):
+            keys.append(RecordKey.of(record.id, record.sha256))
+            if record.id is not None and record.twins:
+                shared.append(record.id)
+            if record.sha256 in record.twins:
+                copies.append(keys[-1])
+            yield record
+
+    archive = pack_archive(noted())
+    name = archive_name(file.agent, file.kind, run)
+    return Cut(text, archive, Removed(name, tuple(keys), tuple(shared), tuple(copies)))
+
+
 def remove_records(
     store: Store,
     file: RecordFile,
@@ -79,31 +114,23 @@ def remove_records(
     ``put`` replaces the file, under its lock, and returns its bytes on disk, which are returned as well. Raises
     AmlError; ChangedError means that nothing was written, and then there is no archive either.
     """
-    going = frozenset(gone)
-    text = array.without(going)
-    check_elements([one for ordinal, one in enumerate(array.elements) if ordinal not in going], text)
+    done = cut(file, array, gone, removals, run)
     name = archive_name(file.agent, file.kind, run)
-    keys: list[RecordKey] = []
-    shared: list[str] = []
-    copies: list[RecordKey] = []
+    write_archive(store, name, done.archive)
+    with archive_taken_back(store, name):
+        after = put(done.text)
+    return done.removed, after
 
-    def noted() -> Iterator[ArchivedRecord]:
-        for record in _archived(file, array, removals, run):
-            keys.append(RecordKey.of(record.id, record.sha256))
-            if record.id is not None and record.twins:
-                shared.append(record.id)
-            if record.sha256 in record.twins:
-                copies.append(keys[-1])
-            yield record
 
-    write_archive(store, name, noted())
+@contextmanager
+def archive_taken_back(store: Store, name: str) -> Iterator[None]:
+    """Around what replaces a file: where that is called off with ChangedError, its archive goes again."""
     try:
-        after = put(text)
+        yield
     except ChangedError:
         # called off before the file was touched: this archive holds nothing that the store does not
         remove_durably(store.keep / name)
         raise
-    return Removed(name, tuple(keys), tuple(shared), tuple(copies)), after
 
 
 def check_elements(expected: Collection[Element], text: bytes) -> None:

@@ -10,11 +10,12 @@ from msgspec import Struct, structs
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, UsageError
-from aml.fs.parallel import large_ones_alone
+from aml.fs.parallel import parted, side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
-from aml.ledger.removal import Removal, Removed, remove_records
+from aml.ledger.ready import Preparation, preparing
+from aml.ledger.removal import Cut, Removal, Removed, cut, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
@@ -34,7 +35,7 @@ from aml.prune.told import hear, tell
 from aml.store.judging import Judging, judge_files, size_of
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.read import Content
+from aml.store.read import Content, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 if TYPE_CHECKING:
@@ -188,17 +189,39 @@ def apply_plan(
     Files of ordinary size are done side by side, large ones alone, which bounds memory.
     """
 
-    def work(file: FilePlan) -> FileOutcome:
-        progress(f"{file.agent}/{file.kind}")
-        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()), notes, policy)
+    def work(plan: FilePlan) -> FileOutcome:
+        progress(f"{plan.agent}/{plan.kind}")
+        past = history.get(plan.agent, AgentHistory())
+        return apply_file(store, plan, agents[plan.agent], run, past, notes, policy, ready)
+
+    def cut_out(file: RecordFile) -> tuple[Content, Cut] | None:
+        return _cut(store, file, plans[file], run)
 
     agents = {agent.agent: agent for agent in plan.agents}
     touched = [file for file in plan.files if file.removals]
     if not touched:
         return {}
     prepare_archives(store, sorted({file.agent for file in touched}))
-    outcomes = large_ones_alone(touched, lambda file: file.size, work, notes.cancel)
+    ordinary, large = parted(touched, lambda file: file.size)
+    plans = {_file_of(store, one): one for one in ordinary}
+    with preparing(store, tuple(plans), run.id, cut_out) as ready:
+        outcomes = side_by_side(ordinary, work, notes.cancel)
+    ready = None
+    outcomes += [work(one) for one in large]
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}
+
+
+def _file_of(store: Store, plan: FilePlan) -> RecordFile:
+    return record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+
+
+def _cut(store: Store, file: RecordFile, plan: FilePlan, run: PruneRun) -> tuple[Content, Cut] | None:
+    """What a child makes ready, of a file that is what the plan is for."""
+    content = read_content(file, store.max_unpacked_bytes)
+    if content.sha256 != plan.sha256:
+        return None
+    array = content.array()
+    return content, cut(file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
 
 
 def apply_file(
@@ -209,13 +232,19 @@ def apply_file(
     history: AgentHistory,
     notes: LockNotes,
     policy: LockPolicy,
+    ready: Preparation | None = None,
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
-    file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+    file = _file_of(store, plan)
+    planned = plan
 
     def work() -> FileOutcome:
         nonlocal plan
         with transaction(store, file, notes, policy) as held:
+            # a child knows of no plan but the first
+            done = ready.remove(held, file) if ready is not None and plan is planned else None
+            if done is not None:
+                return FileOutcome(plan, done.before, done.after, done.removed)
             content = held.read()
             array = content.array()
             if content.sha256 != plan.sha256:

@@ -9,14 +9,11 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from aml.errors import AmlError
-from aml.fs.children import by_children
+from aml.fs.children import WORTH_A_CHILD, by_children
 from aml.fs.parallel import LARGE_BYTES
 from aml.store.layout import RecordFile
 from aml.store.open import Store
 from aml.store.read import Content, read_ahead, read_content
-
-#: Bytes of all files from which on processes of their own are worth their start.
-_WORTH_A_CHILD = 4 << 20
 
 #: Agents whose files have so many bytes together are judged at a time, which bounds what is known of their records.
 _BATCH_BYTES = 256 << 20
@@ -72,7 +69,7 @@ def _by_children(store: Store, files: Sequence[RecordFile], judging: Judging[Par
     """What children tell of files of ordinary size, which bounds memory, the largest first."""
     sizes = {file: size_of(file) for file in files}
     ordinary = sorted((file for file in files if sizes[file] < LARGE_BYTES), key=lambda file: -sizes[file])
-    if sum(sizes[file] for file in ordinary) < _WORTH_A_CHILD:
+    if sum(sizes[file] for file in ordinary) < WORTH_A_CHILD:
         return {}
 
     def work(file: RecordFile) -> bytes:

@@ -1,0 +1,120 @@
+"""Taking records out of locked files with the help of children, who make all of it ready but for the replacing itself.
+
+A child reads the file that its parent has locked, and has the archive and the new content on disk, under names that the
+parent chose and removes again. The parent then proves that the file is still what the child has read, gives the archive
+its name, and moves the new content in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from aml.errors import AmlError
+from aml.fs.children import CHILDREN, WORTH_A_CHILD, Ask, attendants
+from aml.fs.durable import put_ready, remove_ready, temporary_for, write_ready
+from aml.ledger.removal import Cut, Removed, archive_taken_back
+from aml.ledger.runs import archive_name
+from aml.store.judging import size_of
+from aml.store.layout import RecordFile
+from aml.store.open import Store
+from aml.store.read import Content, Fingerprint, fingerprint
+from aml.store.transact import IN_ARCHIVE, Transaction
+
+
+class _Request(Struct, array_like=True):
+    """What a child is asked for: a file by its place, and where its archive and its new content are to lie."""
+
+    place: int
+    archive: bytes
+    content: bytes
+
+
+class _Ready(Struct, array_like=True):
+    """What a child has made ready. ``seen`` and ``before`` tell what was read, ``after`` what is to be put there."""
+
+    seen: Fingerprint
+    before: str
+    after: str
+    size: int
+    removed: Removed
+
+
+class Done(Struct, frozen=True):
+    """What was taken out of a file; sizes in bytes on disk."""
+
+    removed: Removed
+    before: int
+    after: int
+
+
+_REQUEST = msgspec.msgpack.Decoder(_Request)
+_READY = msgspec.msgpack.Decoder(_Ready)
+
+#: What becomes of a file, or None where it is no longer what the plan is for. Raises AmlError.
+CutOut = Callable[[RecordFile], tuple[Content, Cut] | None]
+
+
+class Preparation:
+    """Children that make ready what is to be done to some files, for as long as there are children."""
+
+    def __init__(self, store: Store, files: Sequence[RecordFile], run: str, ask: Ask) -> None:
+        self._store = store
+        self._places = {file: place for place, file in enumerate(files)}
+        self._run = run
+        self._ask = ask
+
+    def remove(self, held: Transaction, file: RecordFile) -> Done | None:
+        """Take out of a locked file what is to go; None where that is to be done without a child.
+
+        Raises AmlError; ChangedError means that nothing was written, and then there is no archive either.
+        """
+        name = archive_name(file.agent, file.kind, self._run)
+        archive, content = temporary_for(self._store.keep / name), temporary_for(file.path)
+        try:
+            request = _Request(self._places[file], os.fsencode(archive), os.fsencode(content))
+            answer = self._ask(msgspec.msgpack.encode(request))
+            if not answer:
+                return None
+            ready = _READY.decode(answer)
+            before = held.seen_as(ready.seen, ready.before)
+            put_ready(archive, self._store.keep / name)
+            with archive_taken_back(self._store, name):
+                held.move_in(before, content, ready.after, IN_ARCHIVE)
+            return Done(ready.removed, before.stat.st_size, ready.size)
+        finally:
+            remove_ready(archive)
+            remove_ready(content)
+
+
+@contextmanager
+def preparing(store: Store, files: Sequence[RecordFile], run: str, cut_out: CutOut) -> Iterator[Preparation | None]:
+    """Children for the files of a run, to be made before any thread is; None where they are not worth it."""
+    if len(files) < 2 or sum(map(size_of, files)) < WORTH_A_CHILD:
+        yield None
+        return
+    with attendants(lambda request: _make_ready(request, files, cut_out), CHILDREN) as ask:
+        yield Preparation(store, files, run, ask)
+
+
+def _make_ready(request: bytes, files: Sequence[RecordFile], cut_out: CutOut) -> bytes:
+    """In a child: have the archive and the new content of a file on disk. Nothing is answered where that cannot be."""
+    asked = _REQUEST.decode(request)
+    try:
+        found = cut_out(files[asked.place])
+        if found is None:
+            return b""
+        before, cut = found
+        data = before.rewritten(cut.text)
+        write_ready(Path(os.fsdecode(asked.archive)), cut.archive)
+        write_ready(Path(os.fsdecode(asked.content)), data)
+    except AmlError:
+        return b""  # whoever asked does it without a child, and meets the same
+    after = hashlib.sha256(data).hexdigest()
+    return msgspec.msgpack.encode(_Ready(fingerprint(before.stat), before.sha256, after, len(data), cut.removed))
