@@ -142,7 +142,7 @@ def _asking(made: Sequence[Attendant]) -> Ask:
     def ask(request: bytes) -> bytes | None:
         one = idle.get()
         try:
-            return one.ask(request) if one is not None else None
+            return one.ask(request) if one is not None and one.alive else None
         finally:
             idle.put(one if one is not None and one.alive else None)
 

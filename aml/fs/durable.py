@@ -182,17 +182,17 @@ def move_durably(ready: Path, path: Path, like: os.stat_result, proof: Callable[
         return put
 
 
-def write_ready(ready: Path, data: bytes) -> None:
-    """Make the file ``ready``, with a name by ``temporary_for``, and have it on disk, for ``put_ready`` or
-    ``move_durably``. It stays there, unfinished or not, until whoever chose the name removes it. Raises
-    FileAccessError."""
+def write_ready(ready: Path, data: bytes, *, wait: bool) -> None:
+    """Make the file ``ready``, with a name by ``temporary_for``: on disk (``wait``) for ``put_ready``, or just written
+    for ``move_durably``, which waits itself. It stays there, unfinished or not, until whoever chose the name removes
+    it. Raises FileAccessError."""
 
     def prepare(descriptor: int) -> None:
         os.fchmod(descriptor, PRIVATE_FILE)
         give_to_owner_of(ready.parent, descriptor)
 
     with explained("write", ready):
-        _fill(_open_new(ready), data, prepare)
+        _fill(_open_new(ready), data, prepare, wait=wait)
 
 
 def put_ready(ready: Path, path: Path) -> None:

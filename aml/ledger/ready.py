@@ -12,13 +12,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import msgspec
 from msgspec import Struct
 
 from aml.errors import AmlError
-from aml.fs.children import CHILDREN, WORTH_A_CHILD, Ask, attendants
+from aml.fs.children import CHILDREN, WORTH_A_CHILD, Ask, attendants, can_fork
 from aml.fs.durable import put_ready, remove_ready, temporary_for, write_ready
+from aml.fs.parallel import WORKERS
 from aml.ledger.removal import Cut, Removed, archive_taken_back
 from aml.ledger.runs import archive_name
 from aml.store.judging import size_of
@@ -62,9 +64,15 @@ CutOut = Callable[[RecordFile], tuple[Content, Cut] | None]
 
 
 class Preparation:
-    """Children that make ready what is to be done to some files, for as long as there are children."""
+    """Children, if any, that make ready what is to be done to some files.
 
-    def __init__(self, store: Store, files: Sequence[RecordFile], run: str, ask: Ask) -> None:
+    ``threads`` are to work on files: one more than there are children, which waits for the disk. ``turn`` is to be had
+    for work without a child, which takes the memory that a child has otherwise.
+    """
+
+    def __init__(self, store: Store, files: Sequence[RecordFile], run: str, ask: Ask | None) -> None:
+        self.threads = WORKERS if ask is None else CHILDREN + 1
+        self.turn = BoundedSemaphore(WORKERS)
         self._store = store
         self._places = {file: place for place, file in enumerate(files)}
         self._run = run
@@ -75,6 +83,8 @@ class Preparation:
 
         Raises AmlError; ChangedError means that nothing was written, and then there is no archive either.
         """
+        if self._ask is None or file not in self._places:
+            return None
         name = archive_name(file.agent, file.kind, self._run)
         archive, content = temporary_for(self._store.keep / name), temporary_for(file.path)
         try:
@@ -94,10 +104,11 @@ class Preparation:
 
 
 @contextmanager
-def preparing(store: Store, files: Sequence[RecordFile], run: str, cut_out: CutOut) -> Iterator[Preparation | None]:
-    """Children for the files of a run, to be made before any thread is; None where they are not worth it."""
-    if len(files) < 2 or sum(map(size_of, files)) < WORTH_A_CHILD:
-        yield None
+def preparing(store: Store, files: Sequence[RecordFile], run: str, cut_out: CutOut) -> Iterator[Preparation]:
+    """Children for those files of a run, made before any thread is, and gone with the context; none where they are not
+    worth it."""
+    if len(files) < 2 or sum(map(size_of, files)) < WORTH_A_CHILD or not can_fork():
+        yield Preparation(store, files, run, None)
         return
     with attendants(lambda request: _make_ready(request, files, cut_out), CHILDREN) as ask:
         yield Preparation(store, files, run, ask)
@@ -112,8 +123,8 @@ def _make_ready(request: bytes, files: Sequence[RecordFile], cut_out: CutOut) ->
             return b""
         before, cut = found
         data = before.rewritten(cut.text)
-        write_ready(Path(os.fsdecode(asked.archive)), cut.archive)
-        write_ready(Path(os.fsdecode(asked.content)), data)
+        write_ready(Path(os.fsdecode(asked.archive)), cut.archive, wait=True)
+        write_ready(Path(os.fsdecode(asked.content)), data, wait=False)
     except AmlError:
         return b""  # whoever asked does it without a child, and meets the same
     after = hashlib.sha256(data).hexdigest()

@@ -10,12 +10,13 @@ from msgspec import Struct, structs
 from aml.codec.json_array import RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus
 from aml.fs.files import is_there
-from aml.fs.parallel import large_ones_alone
+from aml.fs.parallel import parted, side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
 from aml.ledger.quarantine import note_creation, put_in_quarantine, take_back
-from aml.ledger.removal import Removed, check_elements, remove_records
+from aml.ledger.ready import Preparation, preparing
+from aml.ledger.removal import Cut, Removed, check_elements, cut, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
@@ -141,15 +142,22 @@ def apply_plan(
     Files of ordinary size are done side by side, large ones alone, which bounds memory.
     """
 
-    def work(file: FilePlan) -> FileOutcome:
-        progress(f"{file.agent}/{file.kind}")
-        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()))
+    def work(plan: FilePlan) -> FileOutcome:
+        progress(f"{plan.agent}/{plan.kind}")
+        return apply_file(store, plan, agents[plan.agent], run, history.get(plan.agent, AgentHistory()), ready)
+
+    def cut_out(file: RecordFile) -> tuple[Content, Cut] | None:
+        return _cut(store, file, plans[file], run)
 
     agents = {agent.agent: agent for agent in plan.agents}
     touched = [file for file in plan.files if file.touches]
     if any(file.removals for file in touched):
         prepare_archives(store, sorted({file.agent for file in touched if file.removals}))
-    outcomes = large_ones_alone(touched, lambda file: file.size, work, run.notes.cancel)
+    ordinary, large = parted(touched, lambda file: file.size)
+    plans = {_file_of(store, one): one for one in ordinary if one.removals and not one.steps}
+    with preparing(store, tuple(plans), run.id, cut_out) as ready:
+        outcomes = side_by_side(ordinary, work, run.notes.cancel, ready.threads)
+    outcomes += [work(one) for one in large]
     done = [_clear(store, one, run) for one in plan.leftovers if one.what == UNFINISHED_WRITE]
     # a lock that was in the way of this run is taken over, and given back
     locks = [one for one in plan.leftovers if one.what == STALE_LOCK and not is_there(store.root / one.path)]
@@ -157,19 +165,45 @@ def apply_plan(
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}, done
 
 
-def apply_file(store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory) -> FileOutcome:
+def _file_of(store: Store, plan: FilePlan) -> RecordFile:
+    return record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+
+
+def _cut(store: Store, file: RecordFile, plan: FilePlan, run: GcRun) -> tuple[Content, Cut] | None:
+    """What a child makes ready, of a file that is what the plan is for, and all that there is to it."""
+    source = read_source(store, file, with_salvage=run.options.salvage)
+    if source.pins != plan.pins or source.main is None or source.array is None or not source.unchanged:
+        return None
+    if source.packed is not None:
+        return None
+    gone = [one.ordinal for one in plan.removals]
+    return source.main, cut(file, source.array, gone, plan.removals, run.id)
+
+
+def apply_file(
+    store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory, ready: Preparation
+) -> FileOutcome:
     """Do to one file what its plan says; whatever stands in the way is an outcome, not an exception."""
-    file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+    file = _file_of(store, plan)
+    planned = plan
 
     def work() -> FileOutcome:
-        nonlocal plan
         with transaction(store, file, run.notes, run.locks) as held:
-            source = read_source(store, file, with_salvage=run.options.salvage)
-            if source.pins != plan.pins:
-                plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
-            if plan.removals:
-                prepare_archives(store, [plan.agent])
-            return _change(store, held, source, plan, run)
+            # a child knows of no plan but the first
+            done = ready.remove(held, file) if plan is planned else None
+            if done is not None:
+                return FileOutcome(plan, done.before, done.after, done.removed)
+            with ready.turn:
+                return change(held)
+
+    def change(held: Transaction) -> FileOutcome:
+        nonlocal plan
+        source = read_source(store, file, with_salvage=run.options.salvage)
+        if source.pins != plan.pins:
+            plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
+        if plan.removals:
+            prepare_archives(store, [plan.agent])
+        return _change(store, held, source, plan, run)
 
     return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 

@@ -205,8 +205,7 @@ def apply_plan(
     ordinary, large = parted(touched, lambda file: file.size)
     plans = {_file_of(store, one): one for one in ordinary}
     with preparing(store, tuple(plans), run.id, cut_out) as ready:
-        outcomes = side_by_side(ordinary, work, notes.cancel)
-    ready = None
+        outcomes = side_by_side(ordinary, work, notes.cancel, ready.threads)
     outcomes += [work(one) for one in large]
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}
 
@@ -232,27 +231,31 @@ def apply_file(
     history: AgentHistory,
     notes: LockNotes,
     policy: LockPolicy,
-    ready: Preparation | None = None,
+    ready: Preparation,
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
     file = _file_of(store, plan)
     planned = plan
 
     def work() -> FileOutcome:
-        nonlocal plan
         with transaction(store, file, notes, policy) as held:
             # a child knows of no plan but the first
-            done = ready.remove(held, file) if ready is not None and plan is planned else None
+            done = ready.remove(held, file) if plan is planned else None
             if done is not None:
                 return FileOutcome(plan, done.before, done.after, done.removed)
-            content = held.read()
-            array = content.array()
-            if content.sha256 != plan.sha256:
-                if not run.replans:
-                    return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
-                scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
-                plan = replan_file(agent, plan, scan, run.options)
-            return _remove(store, held, content, array, plan, run)
+            with ready.turn:
+                return change(held)
+
+    def change(held: Transaction) -> FileOutcome:
+        nonlocal plan
+        content = held.read()
+        array = content.array()
+        if content.sha256 != plan.sha256:
+            if not run.replans:
+                return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
+            scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
+            plan = replan_file(agent, plan, scan, run.options)
+        return _remove(store, held, content, array, plan, run)
 
     return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 

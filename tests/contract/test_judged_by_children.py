@@ -1,8 +1,10 @@
-"""Large stores are judged by children: what comes of it is what one process alone makes of them."""
+"""Large stores are judged and changed by children: what comes of it is what one process alone makes of them."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Answer, aml, aml_child, clean_environment, kept, old
-from tests.support.stores import make_store
+from tests.support.stores import gunzipped, make_store
 
 _NOISE = "x" * 60_000
 
@@ -28,7 +30,7 @@ def large_store(folder: Path) -> Path:
         {**make(f"{turn}-{letter}"), "note": _NOISE} for turn in range(20) for make, letter in ((old, "o"), (kept, "k"))
     ]
     nulls = [None, {**kept("nobody"), "agent": None}, *patterns, {**kept("0-k"), "note": "another version"}]
-    make_store(folder, {"alpha": {"patterns": patterns}, "beta": {"patterns": nulls, "solutions": []}})
+    make_store(folder, {"alpha": {"patterns": [*patterns, None]}, "beta": {"patterns": nulls, "solutions": []}})
     (folder / ".loom" / "memory" / "beta" / "decisions.json").write_bytes(b'[{"id": "torn')
     return folder
 
@@ -36,6 +38,23 @@ def large_store(folder: Path) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     memory = folder / ".loom" / "memory"
     return {str(path.relative_to(memory)): path.read_bytes() for path in memory.rglob("*.json")}
+
+
+def archived(folder: Path) -> dict[str, list[object]]:
+    """What each archive holds, but for what tells the runs apart: their names and their moments."""
+    keep = folder / ".loom" / "memory-backup"
+    return {
+        re.sub(r"-\d{8}T.*", "", str(path.relative_to(keep))): [
+            line | {"run": "", "figures": sorted(line["figures"])}
+            for line in map(json.loads, gunzipped(path.read_bytes()).splitlines())
+        ]
+        for path in keep.glob("archives/*/*")
+    }
+
+
+def strays(folder: Path) -> list[Path]:
+    """Unfinished writes anywhere, and locks of files."""
+    return [path for path in folder.rglob("*") if ".aml-tmp-" in path.name or path.name.endswith(".json.lock")]
 
 
 def told(answer: Answer) -> list[dict[str, object]]:
@@ -89,3 +108,5 @@ def test_children_find_what_one_process_finds(
         assert one.status == other.status, other.out + other.err
         assert told(one) == told(other)
     assert contents(alone) == contents(by_children) != before
+    assert archived(alone) == archived(by_children) != {}
+    assert not strays(by_children)
