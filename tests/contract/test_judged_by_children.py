@@ -45,7 +45,7 @@ def archived(folder: Path) -> dict[str, list[object]]:
     keep = folder / ".loom" / "memory-backup"
     return {
         re.sub(r"-\d{8}T.*", "", str(path.relative_to(keep))): [
-            line | {"run": "", "figures": sorted(line["figures"])}
+            line | {"run": "", "reason": re.sub(r"\d+", "", line["reason"]), "figures": sorted(line["figures"])}
             for line in map(json.loads, gunzipped(path.read_bytes()).splitlines())
         ]
         for path in keep.glob("archives/*/*")
