@@ -7,7 +7,6 @@ its name, and moves the new content in place.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ from aml.ledger.runs import archive_name
 from aml.store.judging import size_of
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fingerprint
-from aml.store.transact import IN_ARCHIVE, Transaction
+from aml.store.read import Content, Fingerprint, fast_digest, fingerprint
+from aml.store.transact import Transaction
 
 
 class _Request(Struct, array_like=True):
@@ -43,7 +42,7 @@ class _Ready(Struct, array_like=True):
 
     seen: Fingerprint
     before: str
-    after: str
+    after: bytes
     size: int
     removed: Removed
 
@@ -96,7 +95,7 @@ class Preparation:
             before = held.seen_as(ready.seen, ready.before)
             put_ready(archive, self._store.keep / name)
             with archive_taken_back(self._store, name):
-                held.move_in(before, content, ready.after, IN_ARCHIVE)
+                held.move_in_fast(before, content, ready.after)
             return Done(ready.removed, before.stat.st_size, ready.size)
         finally:
             remove_ready(archive)
@@ -122,10 +121,13 @@ def _make_ready(request: bytes, files: Sequence[RecordFile], cut_out: CutOut) ->
         if found is None:
             return b""
         before, cut = found
-        data = before.rewritten(cut.text)
-        write_ready(Path(os.fsdecode(asked.archive)), cut.archive, wait=True)
+        data = before.rewritten(cut.text())
+        size, after = len(data), fast_digest(data)
         write_ready(Path(os.fsdecode(asked.content)), data, wait=False)
-    except AmlError:
-        return b""  # whoever asked does it without a child, and meets the same
-    after = hashlib.sha256(data).hexdigest()
-    return msgspec.msgpack.encode(_Ready(fingerprint(before.stat), before.sha256, after, len(data), cut.removed))
+        del data  # freed before the archive is made
+        packed, removed = cut.archive()
+        write_ready(Path(os.fsdecode(asked.archive)), packed, wait=True)
+        ready = _Ready(fingerprint(before.stat), before.sha256, after, size, removed)
+        return msgspec.msgpack.encode(ready)
+    except (AmlError, UnicodeEncodeError):
+        return b""  # whoever asked does it without a child: he meets the same, or knows names that are no text

@@ -67,59 +67,60 @@ class Removed(Struct, frozen=True):
 
 
 class Cut(Struct, frozen=True):
-    """The text of a file without some of its records, and the archive that takes them, packed."""
+    """Records to be taken out of a file by a run: those at the ordinals ``gone``, which ``removals`` describe.
 
-    text: bytes
-    archive: bytes
-    removed: Removed
-
-
-def cut(file: RecordFile, array: RecordArray, gone: Collection[int], removals: Iterable[Removal], run: str) -> Cut:
-    """The records at the ordinals ``gone``, which ``removals`` describe, taken out. Writes nothing.
-
-    Raises ChangedError where the other ones would not read back as they are.
+    Text and archive are made by themselves, so that one can be written, and freed, before the other is there.
     """
-    going = frozenset(gone)
-    text = array.without(going)
-    check_elements([one for ordinal, one in enumerate(array.elements) if ordinal not in going], text)
-    keys: list[RecordKey] = []
-    shared: list[str] = []
-    copies: list[RecordKey] = []
 
-    def noted() -> Iterator[ArchivedRecord]:
-        for record in _archived(file, array, removals, run):
-            keys.append(RecordKey.of(record.id, record.sha256))
-            if record.id is not None and record.twins:
-                shared.append(record.id)
-            if record.sha256 in record.twins:
-                copies.append(keys[-1])
-            yield record
+    file: RecordFile
+    array: RecordArray
+    gone: Collection[int]
+    removals: Iterable[Removal]
+    run: str
 
-    archive = pack_archive(noted())
-    name = archive_name(file.agent, file.kind, run)
-    return Cut(text, archive, Removed(name, tuple(keys), tuple(shared), tuple(copies)))
+    @property
+    def name(self) -> str:
+        """The archive's."""
+        return archive_name(self.file.agent, self.file.kind, self.run)
+
+    def text(self) -> bytes:
+        """The text without those records. Raises ChangedError where the others would not read back as they are."""
+        going = frozenset(self.gone)
+        text = self.array.without(going)
+        check_elements([one for ordinal, one in enumerate(self.array.elements) if ordinal not in going], text)
+        return text
+
+    def archive(self) -> tuple[bytes, Removed]:
+        """The archive of those records, packed, and what the journal is to know of them."""
+        keys: list[RecordKey] = []
+        shared: list[str] = []
+        copies: list[RecordKey] = []
+
+        def noted() -> Iterator[ArchivedRecord]:
+            for record in _archived(self.file, self.array, self.removals, self.run):
+                keys.append(RecordKey.of(record.id, record.sha256))
+                if record.id is not None and record.twins:
+                    shared.append(record.id)
+                if record.sha256 in record.twins:
+                    copies.append(keys[-1])
+                yield record
+
+        packed = pack_archive(noted())
+        return packed, Removed(self.name, tuple(keys), tuple(shared), tuple(copies))
 
 
-def remove_records(
-    store: Store,
-    file: RecordFile,
-    array: RecordArray,
-    gone: Collection[int],
-    removals: Iterable[Removal],
-    run: str,
-    put: Callable[[bytes], int],
-) -> tuple[Removed, int]:
-    """Archive the records at the ordinals ``gone``, which ``removals`` describe, and ``put`` the text without them.
+def remove_records(store: Store, cut: Cut, put: Callable[[bytes], int]) -> tuple[Removed, int]:
+    """Archive what ``cut`` takes out, and ``put`` the text without it.
 
     ``put`` replaces the file, under its lock, and returns its bytes on disk, which are returned as well. Raises
     AmlError; ChangedError means that nothing was written, and then there is no archive either.
     """
-    done = cut(file, array, gone, removals, run)
-    name = archive_name(file.agent, file.kind, run)
-    write_archive(store, name, done.archive)
-    with archive_taken_back(store, name):
-        after = put(done.text)
-    return done.removed, after
+    text = cut.text()
+    packed, removed = cut.archive()
+    write_archive(store, cut.name, packed)
+    with archive_taken_back(store, cut.name):
+        after = put(text)
+    return removed, after
 
 
 @contextmanager

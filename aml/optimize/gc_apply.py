@@ -16,7 +16,7 @@ from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
 from aml.ledger.quarantine import note_creation, put_in_quarantine, take_back
 from aml.ledger.ready import Preparation, preparing
-from aml.ledger.removal import Cut, Removed, check_elements, cut, remove_records
+from aml.ledger.removal import Cut, Removed, check_elements, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
@@ -177,7 +177,7 @@ def _cut(store: Store, file: RecordFile, plan: FilePlan, run: GcRun) -> tuple[Co
     if source.packed is not None:
         return None
     gone = [one.ordinal for one in plan.removals]
-    return source.main, cut(file, source.array, gone, plan.removals, run.id)
+    return source.main, Cut(file, source.array, gone, plan.removals, run.id)
 
 
 def apply_file(
@@ -249,7 +249,7 @@ def _write(
 
     try:
         if gone:
-            removed, after = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
+            removed, after = remove_records(store, Cut(source.file, array, gone, plan.removals, run.id), put)
             outcome = structs.replace(outcome, gone=removed)
         else:
             check_elements(array.elements, text)

@@ -15,7 +15,7 @@ from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
 from aml.ledger.ready import Preparation, preparing
-from aml.ledger.removal import Cut, Removal, Removed, cut, remove_records
+from aml.ledger.removal import Cut, Removal, Removed, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
@@ -220,7 +220,7 @@ def _cut(store: Store, file: RecordFile, plan: FilePlan, run: PruneRun) -> tuple
     if content.sha256 != plan.sha256:
         return None
     array = content.array()
-    return content, cut(file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
+    return content, Cut(file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
 
 
 def apply_file(
@@ -272,10 +272,8 @@ def _remove(
     size = len(content.data)
     if not plan.removals:
         return FileOutcome(plan, bytes_before=size, bytes_after=size)
-    removals = _removals(array, plan, run)
-    gone, after = remove_records(
-        store, content.file, array, plan.removals.ordinals, removals, run.id, lambda text: held.replace(content, text)
-    )
+    cut = Cut(content.file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
+    gone, after = remove_records(store, cut, lambda text: held.replace(content, text))
     return FileOutcome(plan, bytes_before=size, bytes_after=after, gone=gone)
 
 
