@@ -110,3 +110,48 @@ def test_children_find_what_one_process_finds(
     assert contents(alone) == contents(by_children) != before
     assert archived(alone) == archived(by_children) != {}
     assert not strays(by_children)
+
+
+def ids_of(folder: Path) -> list[str]:
+    """Of every record in the store; what cannot be read has none."""
+    memory = folder / ".loom" / "memory"
+    files = [path for path in memory.glob("*/*.json") if path.name != "decisions.json"]
+    return sorted(record["id"] for path in files for record in json.loads(path.read_bytes()) if record)
+
+
+@needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_ends_while_children_write_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    folder = large_store(tmp_path)
+    archives = folder / ".loom" / "memory-backup" / "archives"
+    before = ids_of(folder)
+    call = [sys.executable, "-m", "aml", "prune", "--max-loss", "90%", "--yes", "--no-backup"]
+    with subprocess.Popen(call, cwd=folder, env=clean_environment(), start_new_session=True) as process:
+        while process.poll() is None and not (archives.is_dir() and strays(archives)):
+            time.sleep(0.0005)
+        if number == signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, number)
+        process.wait(timeout=30)
+    wait_for_end_of_group(process.pid)
+    if number != signal.SIGKILL:
+        assert not strays(folder)
+    again = aml_child(folder, *call[3:], "--json")
+    assert again.status == 3, "one file cannot be read: " + again.out + again.err
+    assert not strays(folder)
+    runs = aml_child(folder, "prune", "history", "--json").envelope["data"]["runs"]
+    assert {run["state"] for run in runs} <= {"done", "partial", "interrupted"}
+    for run in runs:
+        aml_child(folder, "prune", "undo", run["id"])
+    assert ids_of(folder) == before
+
+
+def wait_for_end_of_group(group: int) -> None:
+    """Children end with what they have begun."""
+    deadline = time.monotonic() + 30
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.01)
