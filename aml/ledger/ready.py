@@ -55,9 +55,6 @@ class Done(Struct, frozen=True):
     after: int
 
 
-_REQUEST = msgspec.msgpack.Decoder(_Request)
-_READY = msgspec.msgpack.Decoder(_Ready)
-
 #: What becomes of a file, or None where it is no longer what the plan is for. Raises AmlError.
 CutOut = Callable[[RecordFile], tuple[Content, Cut] | None]
 
@@ -91,7 +88,7 @@ class Preparation:
             answer = self._ask(msgspec.msgpack.encode(request))
             if not answer:
                 return None
-            ready = _READY.decode(answer)
+            ready = msgspec.msgpack.decode(answer, type=_Ready)
             before = held.seen_as(ready.seen, ready.before)
             put_ready(archive, self._store.keep / name)
             with archive_taken_back(self._store, name):
@@ -115,7 +112,7 @@ def preparing(store: Store, files: Sequence[RecordFile], run: str, cut_out: CutO
 
 def _make_ready(request: bytes, files: Sequence[RecordFile], cut_out: CutOut) -> bytes:
     """In a child: have the archive and the new content of a file on disk. Nothing is answered where that cannot be."""
-    asked = _REQUEST.decode(request)
+    asked = msgspec.msgpack.decode(request, type=_Request)
     try:
         found = cut_out(files[asked.place])
         if found is None:

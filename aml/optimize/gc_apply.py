@@ -21,7 +21,6 @@ from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
-from aml.optimize.gc_told import hear, tell
 from aml.optimize.leftovers import STALE_LOCK, UNFINISHED_WRITE, Leftover, find_leftovers
 from aml.optimize.sources import Source, files_with_copy, packed_copy, read_source
 from aml.store.judging import Judging, judge_files
@@ -94,7 +93,7 @@ def plan_store(
         return _judge_or_problem(store, file, main, options, history.get(file.agent, AgentHistory()))
 
     plans = []
-    judging = Judging(judged, tell, lambda file, answer: hear(file.agent, file.kind, answer))
+    judging = Judging(judged, _tell, _hear)
     for agent, found in judge_files(store, agents, judging):
         parts = {file.kind: part for file, part in found.items()}
         for file in files_with_copy(store, agent):
@@ -105,6 +104,18 @@ def plan_store(
     folders = agents if options.agents else (*agents, GLOBAL)
     leftovers, notes = find_leftovers(store, folders, now, options.temporary_days)
     return GcPlan(now, options, tuple(plans), leftovers, notes)
+
+
+def _tell(part: Judged | FilePlan) -> bytes:
+    from aml.optimize.gc_told import tell  # most stores are too small for children
+
+    return tell(part)
+
+
+def _hear(file: RecordFile, answer: bytes) -> Judged | FilePlan:
+    from aml.optimize.gc_told import hear
+
+    return hear(file.agent, file.kind, answer)
 
 
 def _judge_or_problem(

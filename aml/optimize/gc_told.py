@@ -42,9 +42,6 @@ class _Told(Struct, array_like=True):
     left: tuple[int, str | None, int] = (0, None, 0)
 
 
-_TOLD = msgspec.msgpack.Decoder(_Told)
-
-
 def tell(part: Judged | FilePlan) -> bytes:
     """A file judged, or the plan of one that cannot be read, for ``hear``."""
     if isinstance(part, FilePlan):
@@ -70,7 +67,7 @@ def tell(part: Judged | FilePlan) -> bytes:
 
 def hear(agent: str, kind: str, answer: bytes) -> Judged | FilePlan:
     """What ``tell`` was given, of the file of that agent and kind."""
-    told = _TOLD.decode(answer)
+    told = msgspec.msgpack.decode(answer, type=_Told)
     one = told.judged
     if one is None:
         size, problem, status = told.left

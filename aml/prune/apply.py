@@ -31,7 +31,6 @@ from aml.prune.plan import (
     replan_file,
     scan_file,
 )
-from aml.prune.told import hear, tell
 from aml.store.judging import Judging, judge_files, size_of
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
@@ -105,7 +104,7 @@ def plan_store(
         return _scan_or_problem(file, content, options, now, past, explain, judge)
 
     plans, claims = [], []
-    judging = Judging(judged, tell, lambda file, answer: hear(file.agent, file.kind, answer))
+    judging = Judging(judged, _tell, _hear)
     for agent, found in judge_files(store, agents, judging):
         parts = list(found.values())
         plans.append(plan_agent(agent, parts, history.get(agent, AgentHistory()), options))
@@ -123,6 +122,18 @@ def plan_store(
 
         find_for_space(store, plan)
     return plan
+
+
+def _tell(part: FileScan | FilePlan) -> bytes:
+    from aml.prune.told import tell  # most stores are too small for children
+
+    return tell(part)
+
+
+def _hear(file: RecordFile, answer: bytes) -> FileScan | FilePlan:
+    from aml.prune.told import hear
+
+    return hear(file.agent, file.kind, answer)
 
 
 def _scan_or_problem(

@@ -53,9 +53,6 @@ class _Told(Struct, array_like=True):
     left: tuple[int, str | None, int] = (0, None, 0)
 
 
-_TOLD = msgspec.msgpack.Decoder(_Told)
-
-
 def tell(part: FileScan | FilePlan) -> bytes:
     """A scan, or the plan of a file that cannot be read, for ``hear``."""
     if isinstance(part, FilePlan):
@@ -65,7 +62,7 @@ def tell(part: FileScan | FilePlan) -> bytes:
 
 def hear(agent: str, kind: str, answer: bytes) -> FileScan | FilePlan:
     """What ``tell`` was given, of the file of that agent and kind."""
-    told = _TOLD.decode(answer)
+    told = msgspec.msgpack.decode(answer, type=_Told)
     if told.scan is not None:
         return _scan_heard(agent, kind, told.scan)
     size, problem, status = told.left
