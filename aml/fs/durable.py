@@ -206,7 +206,9 @@ def _open_new(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
 
 
-def _fill(descriptor: int, data: bytes, prepare: Callable[[int], None], *, wait: bool = True) -> os.stat_result:
+def _fill(
+    descriptor: int, data: bytes | bytearray, prepare: Callable[[int], None], *, wait: bool = True
+) -> os.stat_result:
     """Write ``data`` to an open file, and close it in any case."""
     try:
         write_all(descriptor, data)
