@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -11,8 +12,10 @@ from aml.fs.durable import write_durably
 from aml.fs.files import MOST_STATE, is_there, read_regular
 from aml.ledger.operations import state_lock
 from aml.model.undecodable import UNDECODABLE
-from aml.repository.check import CheckReport
 from aml.store.open import Store
+
+if TYPE_CHECKING:
+    from aml.repository.check import CheckReport
 
 _NAME = "verified.json"
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")

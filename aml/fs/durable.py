@@ -182,25 +182,56 @@ def move_durably(ready: Path, path: Path, like: os.stat_result, proof: Callable[
         return put
 
 
+def write_ready(ready: Path, data: bytes, *, wait: bool) -> None:
+    """Make the file ``ready``, with a name by ``temporary_for``: on disk (``wait``) for ``put_ready``, or just written
+    for ``move_durably``, which waits itself. It stays there, unfinished or not, until whoever chose the name removes
+    it. Raises FileAccessError."""
+
+    def prepare(descriptor: int) -> None:
+        os.fchmod(descriptor, PRIVATE_FILE)
+        give_to_owner_of(ready.parent, descriptor)
+
+    with explained("write", ready):
+        _fill(_open_new(ready), data, prepare, wait=wait)
+
+
+def put_ready(ready: Path, path: Path) -> None:
+    """Give a file that is ready its name, for good. Raises FileAccessError."""
+    with explained("write", path):
+        os.rename(ready, path)
+        sync_folder(path.parent)
+
+
+def _open_new(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+
+
+def _fill(
+    descriptor: int, data: bytes | bytearray, prepare: Callable[[int], None], *, wait: bool = True
+) -> os.stat_result:
+    """Write ``data`` to an open file, and close it in any case."""
+    try:
+        write_all(descriptor, data)
+        prepare(descriptor)
+        if wait:
+            sync_file(descriptor)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write_and_rename(
     path: Path, data: bytes | bytearray, prepare: Callable[[int], None], proof: Callable[[], None], *, wait: bool = True
 ) -> os.stat_result:
     temporary = temporary_for(path)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    descriptor = _open_new(temporary)
     try:
-        try:
-            write_all(descriptor, data)
-            prepare(descriptor)
-            if wait:
-                sync_file(descriptor)
-            put = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+        put = _fill(descriptor, data, prepare, wait=wait)
         proof()
         os.rename(temporary, path)
     except BaseException:
         # also on an interrupt: an unfinished write must not stay behind
-        _remove_if_there(temporary)
+        remove_ready(temporary)
         raise
     if wait:
         sync_folder(path.parent)
@@ -267,7 +298,8 @@ def _copy_attributes(source: Path, descriptor: int) -> None:
         os.setxattr(descriptor, name, os.getxattr(source, name))
 
 
-def _remove_if_there(path: Path) -> None:
+def remove_ready(path: Path) -> None:
+    """Remove a temporary file, if it is there and can be removed."""
     try:
         os.unlink(path)
     except OSError:

@@ -34,36 +34,45 @@ def begun(thread: Thread) -> Thread:
     return thread
 
 
-def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
+def side_by_side(
+    items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None], workers: int = WORKERS
+) -> list[Result]:
     """``work`` done for each of ``items`` by a few threads; its results in the order of the items.
 
     Where one fails, or the user interrupts, no further item is begun and ``cancel`` is called, which may hasten the end
     of those begun. The error is raised only when no thread works any more, so that nothing changes behind its back.
     """
-    return [work(item) for item in items] if len(items) < 2 else _in_threads(items, work, cancel)
+    return [work(item) for item in items] if len(items) < 2 else _in_threads(items, work, cancel, workers)
 
 
 def large_ones_alone(
     items: Sequence[Item], size: Callable[[Item], int], work: Callable[[Item], Result], cancel: Callable[[], None]
 ) -> list[Result]:
     """The same, but those of LARGE_BYTES and more one at a time after the others, which bounds memory."""
-    ordinary = [item for item in items if size(item) < LARGE_BYTES]
-    large = [item for item in items if size(item) >= LARGE_BYTES]
+    ordinary, large = parted(items, size)
     return side_by_side(ordinary, work, cancel) + [work(item) for item in large]
+
+
+def parted(items: Sequence[Item], size: Callable[[Item], int]) -> tuple[list[Item], list[Item]]:
+    """Those that are worked on side by side, and those of LARGE_BYTES and more."""
+    ordinary = [item for item in items if size(item) < LARGE_BYTES]
+    return ordinary, [item for item in items if size(item) >= LARGE_BYTES]
 
 
 def on_own_stack(work: Callable[[], Result], cancel: Callable[[], None] = lambda: None) -> Result:
     """``work`` done on a stack of its own: how deep it may nest must not depend on who asks for it. Where the user
     interrupts, ``cancel`` is called, which may hasten its end."""
-    return _in_threads([None], lambda _: work(), cancel)[0]
+    return _in_threads([None], lambda _: work(), cancel, WORKERS)[0]
 
 
-def _in_threads(items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None]) -> list[Result]:
+def _in_threads(
+    items: Sequence[Item], work: Callable[[Item], Result], cancel: Callable[[], None], workers: int
+) -> list[Result]:
     waiting = deque(enumerate(items))
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
     turn = Lock()
-    idle = [Event() for _ in range(WORKERS)]
+    idle = [Event() for _ in range(workers)]
     at_work: list[Event] = []
 
     def run(finished: Event) -> None:

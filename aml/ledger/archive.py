@@ -72,14 +72,18 @@ def prepare_archives(store: Store, agents: Sequence[str]) -> None:
             sync_folder(folder)
 
 
-def write_archive(store: Store, name: str, records: Iterable[ArchivedRecord]) -> None:
-    """Put removed records on disk for good, in a folder that is prepared.
+def pack_archive(records: Iterable[ArchivedRecord]) -> bytes:
+    """Removed records as an archive holds them; they are taken one by one."""
+    encode = msgspec.json.Encoder().encode
+    return pack_lines(encode(record) for record in records)
+
+
+def write_archive(store: Store, name: str, packed: bytes) -> None:
+    """Put an archive on disk for good, in a folder that is prepared.
 
     Raises FileAccessError; the store must not change before this returns.
     """
-    path = store.keep / name
-    encode = msgspec.json.Encoder().encode
-    write_durably(path, pack_lines(encode(record) for record in records))
+    write_durably(store.keep / name, packed)
 
 
 def read_archive(store: Store, name: str) -> list[ArchivedRecord]:

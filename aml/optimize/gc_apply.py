@@ -10,21 +10,23 @@ from msgspec import Struct, structs
 from aml.codec.json_array import RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus
 from aml.fs.files import is_there
-from aml.fs.parallel import large_ones_alone
+from aml.fs.parallel import parted, side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
 from aml.ledger.quarantine import note_creation, put_in_quarantine, take_back
-from aml.ledger.removal import Removed, check_elements, remove_records
+from aml.ledger.ready import Preparation, preparing
+from aml.ledger.removal import Cut, Removed, check_elements, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL, KINDS
 from aml.optimize.garbage import scan_records
 from aml.optimize.gc_plan import AgentPlan, FilePlan, GcOptions, GcPlan, Judged, plan_agent, replan_file
 from aml.optimize.leftovers import STALE_LOCK, UNFINISHED_WRITE, Leftover, find_leftovers
 from aml.optimize.sources import Source, files_with_copy, packed_copy, read_source
+from aml.store.judging import Judging, judge_files
 from aml.store.layout import GLOBAL, RecordFile, locked_file, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead, read_content
+from aml.store.read import Content, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 #: Times are compared as floats, which round those of files.
@@ -86,24 +88,34 @@ def plan_store(
     store: Store, agents: Sequence[str], options: GcOptions, now: float, history: Mapping[str, AgentHistory]
 ) -> GcPlan:
     """Read and judge the files of ``agents``, and look for leftovers. ``now`` in seconds since 1970 UTC."""
+
+    def judged(file: RecordFile, main: Content | AmlError | None) -> Judged | FilePlan:
+        return _judge_or_problem(store, file, main, options, history.get(file.agent, AgentHistory()))
+
     plans = []
-    for agent in agents:
-        past = history.get(agent, AgentHistory())
-        plans.append(plan_agent(agent, _judged(store, agent, options, past), past, options))
+    judging = Judging(judged, _tell, _hear)
+    for agent, found in judge_files(store, agents, judging):
+        parts = {file.kind: part for file, part in found.items()}
+        for file in files_with_copy(store, agent):
+            if file.kind not in parts:
+                parts[file.kind] = judged(file, None)
+        ordered = [parts[kind.plural] for kind in KINDS if kind.plural in parts]
+        plans.append(plan_agent(agent, ordered, history.get(agent, AgentHistory()), options))
     folders = agents if options.agents else (*agents, GLOBAL)
     leftovers, notes = find_leftovers(store, folders, now, options.temporary_days)
     return GcPlan(now, options, tuple(plans), leftovers, notes)
 
 
-def _judged(store: Store, agent: str, options: GcOptions, history: AgentHistory) -> list[Judged | FilePlan]:
-    parts: dict[str, Judged | FilePlan] = {}
-    for file, main in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
-        parts[file.kind] = _judge_or_problem(store, file, main, options, history)
-        del main  # freed before the next file is judged
-    for file in files_with_copy(store, agent):
-        if file.kind not in parts:
-            parts[file.kind] = _judge_or_problem(store, file, None, options, history)
-    return [parts[kind.plural] for kind in KINDS if kind.plural in parts]
+def _tell(part: Judged | FilePlan) -> bytes:
+    from aml.optimize.gc_told import tell  # most stores are too small for children
+
+    return tell(part)
+
+
+def _hear(file: RecordFile, answer: bytes) -> Judged | FilePlan:
+    from aml.optimize.gc_told import hear
+
+    return hear(file.agent, file.kind, answer)
 
 
 def _judge_or_problem(
@@ -141,15 +153,22 @@ def apply_plan(
     Files of ordinary size are done side by side, large ones alone, which bounds memory.
     """
 
-    def work(file: FilePlan) -> FileOutcome:
-        progress(f"{file.agent}/{file.kind}")
-        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()))
+    def work(plan: FilePlan) -> FileOutcome:
+        progress(f"{plan.agent}/{plan.kind}")
+        return apply_file(store, plan, agents[plan.agent], run, history.get(plan.agent, AgentHistory()), ready)
+
+    def cut_out(file: RecordFile) -> tuple[Content, Cut] | None:
+        return _cut(store, file, plans[file], run)
 
     agents = {agent.agent: agent for agent in plan.agents}
     touched = [file for file in plan.files if file.touches]
     if any(file.removals for file in touched):
         prepare_archives(store, sorted({file.agent for file in touched if file.removals}))
-    outcomes = large_ones_alone(touched, lambda file: file.size, work, run.notes.cancel)
+    ordinary, large = parted(touched, lambda file: file.size)
+    plans = {_file_of(store, one): one for one in ordinary if one.removals and not one.steps}
+    with preparing(store, tuple(plans), run.id, cut_out) as ready:
+        outcomes = side_by_side(ordinary, work, run.notes.cancel, ready.threads)
+    outcomes += [work(one) for one in large]
     done = [_clear(store, one, run) for one in plan.leftovers if one.what == UNFINISHED_WRITE]
     # a lock that was in the way of this run is taken over, and given back
     locks = [one for one in plan.leftovers if one.what == STALE_LOCK and not is_there(store.root / one.path)]
@@ -157,19 +176,45 @@ def apply_plan(
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}, done
 
 
-def apply_file(store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory) -> FileOutcome:
+def _file_of(store: Store, plan: FilePlan) -> RecordFile:
+    return record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+
+
+def _cut(store: Store, file: RecordFile, plan: FilePlan, run: GcRun) -> tuple[Content, Cut] | None:
+    """What a child makes ready, of a file that is what the plan is for, and all that there is to it."""
+    source = read_source(store, file, with_salvage=run.options.salvage)
+    if source.pins != plan.pins or source.main is None or source.array is None or not source.unchanged:
+        return None
+    if source.packed is not None:
+        return None
+    gone = [one.ordinal for one in plan.removals]
+    return source.main, Cut(file, source.array, gone, plan.removals, run.id)
+
+
+def apply_file(
+    store: Store, plan: FilePlan, agent: AgentPlan, run: GcRun, history: AgentHistory, ready: Preparation
+) -> FileOutcome:
     """Do to one file what its plan says; whatever stands in the way is an outcome, not an exception."""
-    file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+    file = _file_of(store, plan)
+    planned = plan
 
     def work() -> FileOutcome:
-        nonlocal plan
         with transaction(store, file, run.notes, run.locks) as held:
-            source = read_source(store, file, with_salvage=run.options.salvage)
-            if source.pins != plan.pins:
-                plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
-            if plan.removals:
-                prepare_archives(store, [plan.agent])
-            return _change(store, held, source, plan, run)
+            # a child knows of no plan but the first
+            done = ready.remove(held, file) if plan is planned else None
+            if done is not None:
+                return FileOutcome(plan, done.before, done.after, done.removed)
+            with ready.turn:
+                return change(held)
+
+    def change(held: Transaction) -> FileOutcome:
+        nonlocal plan
+        source = read_source(store, file, with_salvage=run.options.salvage)
+        if source.pins != plan.pins:
+            plan = replan_file(agent, plan, _judge(source, run.options, history), run.options)
+        if plan.removals:
+            prepare_archives(store, [plan.agent])
+        return _change(store, held, source, plan, run)
 
     return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 
@@ -215,7 +260,7 @@ def _write(
 
     try:
         if gone:
-            removed, after = remove_records(store, source.file, array, gone, plan.removals, run.id, put)
+            removed, after = remove_records(store, Cut(source.file, array, gone, plan.removals, run.id), put)
             outcome = structs.replace(outcome, gone=removed)
         else:
             check_elements(array.elements, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,12 @@ from msgspec import Struct, structs
 from aml.codec.json_array import RecordArray
 from aml.codec.views import Unreadable, view_record
 from aml.errors import AmlError, ChangedError, DamagedError, ExitStatus, UsageError
-from aml.fs.parallel import large_ones_alone
+from aml.fs.parallel import parted, side_by_side
 from aml.fs.runtime_lock import LockNotes, LockPolicy
 from aml.ledger.archive import prepare_archives
 from aml.ledger.history import AgentHistory
-from aml.ledger.removal import Removal, Removed, remove_records
+from aml.ledger.ready import Preparation, preparing
+from aml.ledger.removal import Cut, Removal, Removed, remove_records
 from aml.ledger.runs import RunFile
 from aml.model.kinds import KIND_BY_PLURAL
 from aml.prune.options import PruneOptions
@@ -31,9 +31,10 @@ from aml.prune.plan import (
     replan_file,
     scan_file,
 )
+from aml.store.judging import Judging, judge_files, size_of
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead
+from aml.store.read import Content, read_content
 from aml.store.transact import Transaction, transaction, with_attempts
 
 if TYPE_CHECKING:
@@ -93,18 +94,20 @@ def plan_store(
     sizes: Sizes | None = None,
     judge: Judge = judge_by_rules,
 ) -> PrunePlan:
-    """Read and judge the files of ``agents``, one after the other, and fit what is found into each loss budget.
+    """Read and judge the files of ``agents``, and fit what is found into the loss budget of each.
 
     With ``sizes`` (what lies on disk) room is made after that. Raises UsageError where ``judge`` does.
     """
+
+    def judged(file: RecordFile, content: Content | AmlError) -> FileScan | FilePlan:
+        past = history.get(file.agent, AgentHistory())
+        return _scan_or_problem(file, content, options, now, past, explain, judge)
+
     plans, claims = [], []
-    for agent in agents:
-        past = history.get(agent, AgentHistory())
-        parts: list[FileScan | FilePlan] = []
-        for file, content in read_ahead(store.record_files(agent), store.max_unpacked_bytes):
-            parts.append(_scan_or_problem(file, content, options, now, past, explain, judge))
-            del content  # freed before the next file is judged
-        plans.append(plan_agent(agent, parts, past, options))
+    judging = Judging(judged, _tell, _hear)
+    for agent, found in judge_files(store, agents, judging):
+        parts = list(found.values())
+        plans.append(plan_agent(agent, parts, history.get(agent, AgentHistory()), options))
         if sizes is not None:
             from aml.prune.space import claim_of
 
@@ -119,6 +122,18 @@ def plan_store(
 
         find_for_space(store, plan)
     return plan
+
+
+def _tell(part: FileScan | FilePlan) -> bytes:
+    from aml.prune.told import tell  # most stores are too small for children
+
+    return tell(part)
+
+
+def _hear(file: RecordFile, answer: bytes) -> FileScan | FilePlan:
+    from aml.prune.told import hear
+
+    return hear(file.agent, file.kind, answer)
 
 
 def _scan_or_problem(
@@ -143,15 +158,7 @@ def _scan_or_problem(
         way = "aml optimize gc --salvage --dry-run tells which"
         hint = f"; {records} before the damage can be read: {way}" if readable else ""
         problem = f"{error}{hint}"
-        return FilePlan(file.agent, file.kind, size=_size(file), problem=problem, problem_status=error.status)
-
-
-def _size(file: RecordFile) -> int:
-    """Bytes on disk of a file that cannot be read; 0 where not even that can be told."""
-    try:
-        return os.stat(file.path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
+        return FilePlan(file.agent, file.kind, size=size_of(file), problem=problem, problem_status=error.status)
 
 
 def _scan(
@@ -193,17 +200,38 @@ def apply_plan(
     Files of ordinary size are done side by side, large ones alone, which bounds memory.
     """
 
-    def work(file: FilePlan) -> FileOutcome:
-        progress(f"{file.agent}/{file.kind}")
-        return apply_file(store, file, agents[file.agent], run, history.get(file.agent, AgentHistory()), notes, policy)
+    def work(plan: FilePlan) -> FileOutcome:
+        progress(f"{plan.agent}/{plan.kind}")
+        past = history.get(plan.agent, AgentHistory())
+        return apply_file(store, plan, agents[plan.agent], run, past, notes, policy, ready)
+
+    def cut_out(file: RecordFile) -> tuple[Content, Cut] | None:
+        return _cut(store, file, plans[file], run)
 
     agents = {agent.agent: agent for agent in plan.agents}
     touched = [file for file in plan.files if file.removals]
     if not touched:
         return {}
     prepare_archives(store, sorted({file.agent for file in touched}))
-    outcomes = large_ones_alone(touched, lambda file: file.size, work, notes.cancel)
+    ordinary, large = parted(touched, lambda file: file.size)
+    plans = {_file_of(store, one): one for one in ordinary}
+    with preparing(store, tuple(plans), run.id, cut_out) as ready:
+        outcomes = side_by_side(ordinary, work, notes.cancel, ready.threads)
+    outcomes += [work(one) for one in large]
     return {(one.plan.agent, one.plan.kind): one for one in outcomes}
+
+
+def _file_of(store: Store, plan: FilePlan) -> RecordFile:
+    return record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+
+
+def _cut(store: Store, file: RecordFile, plan: FilePlan, run: PruneRun) -> tuple[Content, Cut] | None:
+    """What a child makes ready, of a file that is what the plan is for."""
+    content = read_content(file, store.max_unpacked_bytes)
+    if content.sha256 != plan.sha256:
+        return None
+    array = content.array()
+    return content, Cut(file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
 
 
 def apply_file(
@@ -214,21 +242,31 @@ def apply_file(
     history: AgentHistory,
     notes: LockNotes,
     policy: LockPolicy,
+    ready: Preparation,
 ) -> FileOutcome:
     """Remove from one file what its plan says; whatever stands in the way is an outcome, not an exception."""
-    file = record_file(store.root, plan.agent, KIND_BY_PLURAL[plan.kind])
+    file = _file_of(store, plan)
+    planned = plan
 
     def work() -> FileOutcome:
-        nonlocal plan
         with transaction(store, file, notes, policy) as held:
-            content = held.read()
-            array = content.array()
-            if content.sha256 != plan.sha256:
-                if not run.replans:
-                    return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
-                scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
-                plan = replan_file(agent, plan, scan, run.options)
-            return _remove(store, held, content, array, plan, run)
+            # a child knows of no plan but the first
+            done = ready.remove(held, file) if plan is planned else None
+            if done is not None:
+                return FileOutcome(plan, done.before, done.after, done.removed)
+            with ready.turn:
+                return change(held)
+
+    def change(held: Transaction) -> FileOutcome:
+        nonlocal plan
+        content = held.read()
+        array = content.array()
+        if content.sha256 != plan.sha256:
+            if not run.replans:
+                return _nothing_done(plan, ChangedError(CHANGED), ExitStatus.PARTIAL)
+            scan = _scan(content, array, run.options, run.now, history, explain=run.explain)
+            plan = replan_file(agent, plan, scan, run.options)
+        return _remove(store, held, content, array, plan, run)
 
     return with_attempts(work, lambda error, status: _nothing_done(plan, error, status))
 
@@ -245,10 +283,8 @@ def _remove(
     size = len(content.data)
     if not plan.removals:
         return FileOutcome(plan, bytes_before=size, bytes_after=size)
-    removals = _removals(array, plan, run)
-    gone, after = remove_records(
-        store, content.file, array, plan.removals.ordinals, removals, run.id, lambda text: held.replace(content, text)
-    )
+    cut = Cut(content.file, array, plan.removals.ordinals, _removals(array, plan, run), run.id)
+    gone, after = remove_records(store, cut, lambda text: held.replace(content, text))
     return FileOutcome(plan, bytes_before=size, bytes_after=after, gone=gone)
 
 

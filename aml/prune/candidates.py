@@ -79,8 +79,9 @@ def look_for_candidates(
         element = elements[ordinal]
         if is_deeper_than(element, MAX_DEPTH):
             continue
-        value, confidence = view.value, view.confidence
-        why = protection_of(view, value, now, options.protection)
+        judgement = view.judgement
+        value, confidence, _, _ = judgement
+        why = protection_of(view, judgement, now, options.protection)
         if why is not None and any(applies(view, now, options.thresholds) for _, applies in rules):
             continue  # counted as protected from that rule, and once is enough
         guards.append(0 if why is None else reasons.setdefault(why, len(reasons) + 1))

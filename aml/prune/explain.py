@@ -359,7 +359,7 @@ def _fate(
             return fate, told.rule, told.reason, told.figures
     condemns = next((one.rule for one in rules if one.asked and one.verdict == APPLIES), None)
     if condemns is not None:
-        why = protection_of(seen, seen.value, plan.now, plan.options.protection)
+        why = protection_of(seen, seen.judgement, plan.now, plan.options.protection)
         return "protected", condemns, why or "", None
     return "kept", None, "no rule that was asked for applies", None
 

@@ -170,14 +170,14 @@ def judge_by_rules(scan: FileScan, seen: Sequence[Seen], array: RecordArray, opt
             continue
         for place, applies in rules:
             if applies(view, now, thresholds):
-                value = view.value
-                why = protection_of(view, value, now, protection)
+                judgement = view.judgement
+                why = protection_of(view, judgement, now, protection)
                 if why is not None:
                     scan.protected[why] += 1
                 elif is_deeper_than(array.elements[ordinal], MAX_DEPTH):
                     scan.unreadable.append((ordinal, TOO_DEEP))
                 else:
-                    condemn(scan, ordinal, place, value, view.ident)
+                    condemn(scan, ordinal, place, judgement[0], view.ident)
                 break
 
 

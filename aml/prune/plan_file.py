@@ -288,7 +288,7 @@ def judge_by_file(path: Path, plan: PlanFile, wanted_space: ForSpace) -> Judge:
         for index, one in entries:
             place = space[one.position] if one.rule == SPACE else _PLACES[one.rule]
             view = _checked(f"{path}: files[{number}].removals[{index}]", one, place, seen, array, options, now)
-            why = protection_of(view, view.value, now, options.protection)
+            why = protection_of(view, view.judgement, now, options.protection)
             if why is not None:
                 scan.protected[why] += 1
             else:

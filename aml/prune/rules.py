@@ -7,11 +7,12 @@ asked only of the records that go. A rule that lacks a figure does not apply: un
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from msgspec import Struct
 
 from aml.model.kinds import DECISION, PATTERN, SOLUTION, Kind
-from aml.model.record import RecordView
+from aml.model.record import Judgement, RecordView
 from aml.model.timestamps import SECONDS_PER_DAY, days_between
 from aml.prune.options import SPACE, Protection, Thresholds
 
@@ -175,18 +176,24 @@ def rules_for(kind: Kind, strategies: tuple[str, ...]) -> tuple[tuple[int, Appli
     return tuple((place, rule.applies) for place, rule in chosen if kind in rule.kinds and rule.strategy in strategies)
 
 
-def protection_of(view: RecordView, value: float, now: float, protection: Protection) -> str | None:
-    """Why a condemned record, worth ``value``, stays all the same, or None."""
+@cache
+def _folded(tags: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(tag.casefold() for tag in tags)
+
+
+def protection_of(view: RecordView, judgement: Judgement, now: float, protection: Protection) -> str | None:
+    """Why a condemned record, of which ``judgement`` is known already, stays all the same, or None."""
     if protection.ids and view.ident in protection.ids:
         return "its id is pinned in the settings"
     if view.tags:
+        folded = _folded(protection.tags)
         for tag in view.tag_names:
-            if tag.casefold() in protection.folded_tags:
+            if tag.casefold() in folded:
                 return f"it carries the tag {tag}"
     created = view.created
     if created is not None and now - created < protection.new_days * SECONDS_PER_DAY:
         return f"it was created in the last {protection.new_days:g} days"
-    confidence = view.confidence
+    value, confidence, _, _ = judgement
     is_high = value >= protection.value
     if not is_high and (confidence is None or confidence < protection.value):
         return None

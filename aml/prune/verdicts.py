@@ -178,7 +178,7 @@ def guards_of(view: RecordView, now: float, protection: Protection) -> tuple[Gua
 def _worth(view: RecordView, now: float, protection: Protection) -> Guard:
     # asked of the rule itself, with everything else taken out of it
     alone = Protection(protection.value, protection.used_days, new_days=-1e12, ids=(), tags=())
-    holds = protection_of(view, view.value, now, alone) is not None
+    holds = protection_of(view, view.judgement, now, alone) is not None
     confidence, used = view.confidence, days_between(view.last_used, now)
     trust = "unknown" if confidence is None else f"{confidence:.2f}"
     last = "at an unknown time" if used is None else f"{used:,.0f} days ago"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -114,6 +114,28 @@ def read_content(file: RecordFile, max_unpacked_bytes: int) -> Content:
 
 def read_digest(file: RecordFile) -> Digest:
     """Read ``file`` piece by piece, which takes no memory. Raises as ``read_content`` does."""
+    digest = hashlib.sha256()
+    found = _read_through(file, digest.update)
+    return Digest(file, digest.hexdigest(), found)
+
+
+def read_fast_digest(file: RecordFile) -> tuple[bytes, os.stat_result]:
+    """The same by ``fast_digest``."""
+    from xxhash import xxh3_128
+
+    digest = xxh3_128()
+    found = _read_through(file, digest.update)
+    return digest.digest(), found
+
+
+def fast_digest(data: bytes) -> bytes:
+    """What tells bytes apart that nobody has chosen to look alike, at a tenth of the time that SHA-256 takes."""
+    from xxhash import xxh3_128_digest
+
+    return xxh3_128_digest(data)
+
+
+def _read_through(file: RecordFile, take: Callable[[bytes], None]) -> os.stat_result:
     refuse_link(file.path.parent)
     with explained("read", file.path):
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -121,14 +143,13 @@ def read_digest(file: RecordFile) -> Digest:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise DamagedError("it is no regular file, which AML does not follow")
-            digest = hashlib.sha256()
             while part := os.read(descriptor, _PIECE_BYTES):
-                digest.update(part)
+                take(part)
             if fingerprint(os.fstat(descriptor)) != fingerprint(found):
                 raise ChangedError(f"{file.path} was changed while it was read")
         finally:
             os.close(descriptor)
-    return Digest(file, digest.hexdigest(), found)
+    return found
 
 
 def read_ahead(

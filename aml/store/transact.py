@@ -17,12 +17,25 @@ from aml.fs.files import is_there, stat_if_there
 from aml.fs.runtime_lock import LockNotes, LockPolicy, RuntimeLock
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Digest, fingerprint, identity, read_content, read_digest, refuse_link
+from aml.store.read import (
+    Content,
+    Digest,
+    Fingerprint,
+    fingerprint,
+    identity,
+    read_content,
+    read_digest,
+    read_fast_digest,
+    refuse_link,
+)
 
 Outcome = TypeVar("Outcome")
 
 #: How often a file is tried that somebody changes in the very moment of writing.
 _ATTEMPTS = 3
+
+#: Where a file does not read back that records were taken out of.
+_IN_ARCHIVE = "everything removed is in the archive, and aml prune undo puts it back"
 
 
 class Transaction:
@@ -89,24 +102,51 @@ class Transaction:
     def replace_as(self, before: Content, data: bytes) -> None:
         """The same with just these bytes, in whatever form they are."""
         put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
-        self._read_back(data, put, "everything removed is in the archive, and aml prune undo puts it back")
+        self._read_back(data, put, _IN_ARCHIVE)
 
     def digest(self) -> Digest:
         """What the file holds, by its SHA-256 alone."""
         return read_digest(self._file)
+
+    def seen_as(self, seen: Fingerprint, sha256: str) -> Digest:
+        """What the file holds, as another process has read it. Raises ChangedError where it is not that file now."""
+        with explained("look at", self._file.path):
+            found = os.stat(self._file.path, follow_symlinks=False)
+        if fingerprint(found) != seen:
+            raise self._changed(self._file.path)
+        return Digest(self._file, sha256, found)
 
     def move_in(self, before: Digest, ready: Path, sha256: str) -> None:
         """Move the file ``ready``, of the same file system, in place of ``before``, and read it back by its SHA-256.
 
         Raises as ``replace`` does.
         """
+
+        def is_there() -> tuple[bool, os.stat_result]:
+            found = self.digest()
+            return found.sha256 == sha256, found.stat
+
+        self._move_in(before, ready, is_there, "what it held is in quarantine")
+
+    def move_in_fast(self, before: Digest, ready: Path, digest: bytes) -> None:
+        """The same by its ``fast_digest``, for what is without the records that went to an archive."""
+
+        def is_there() -> tuple[bool, os.stat_result]:
+            found, about = read_fast_digest(self._file)
+            return found == digest, about
+
+        self._move_in(before, ready, is_there, _IN_ARCHIVE)
+
+    def _move_in(
+        self, before: Digest, ready: Path, is_there: Callable[[], tuple[bool, os.stat_result]], advice: str
+    ) -> None:
         put = move_durably(ready, self._file.path, before.stat, lambda: self._prove_unchanged(before))
         try:
-            found = self.digest()
+            same, about = is_there()
         except (ChangedError, DamagedError):
             return
-        if found.sha256 != sha256 and identity(found.stat) == identity(put):
-            raise self._misread("what it held is in quarantine")
+        if not same and identity(about) == identity(put):
+            raise self._misread(advice)
 
     def repack(self, before: Content, data: bytes) -> int:
         """Put ``data``, the text of ``before`` in another form, in its place, and read it back; returns its size.
@@ -130,8 +170,12 @@ class Transaction:
         # an editor that knows no locks may have written since
         found = stat_if_there(before.file.path)
         if found is None or fingerprint(found) != fingerprint(before.stat):
-            raise ChangedError(f"{before.file.path} was changed without its lock while AML held it")
+            raise self._changed(before.file.path)
         self._lock.prove()
+
+    @staticmethod
+    def _changed(path: Path) -> ChangedError:
+        return ChangedError(f"{path} was changed without its lock while AML held it")
 
     def _read_back(self, data: bytes, put: os.stat_result, advice: str) -> None:
         """Raise FileAccessError where the file put in place holds other bytes than were written.

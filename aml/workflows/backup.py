@@ -6,13 +6,12 @@ import os
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from aml.backup.checked import load_checked, save_checked
-from aml.backup.compare import DiffReport, diff, from_backup, from_store
 from aml.backup.create import BackupReport, OddPath, create, source_of
 from aml.backup.options import PRE_RESTORE, BackupOptions
 from aml.backup.scan import Tree
@@ -24,7 +23,6 @@ from aml.ledger.operations import Operation, last_operations, note_operation
 from aml.ledger.runs import Journal
 from aml.model.timestamps import to_iso
 from aml.model.units import count
-from aml.repository.check import check
 from aml.repository.description import DESCRIPTION_KEY
 from aml.repository.manifest import FileEntry, FolderEntry, Scope
 from aml.repository.repository import create as create_repository
@@ -40,6 +38,9 @@ from aml.workflows.conditions import (
     reading_backups,
     repository_folder,
 )
+
+if TYPE_CHECKING:
+    from aml.backup.compare import DiffReport
 
 #: What AML keeps in the folder of a repository; and what a disk that was just formatted or mounted holds.
 _OWN_NAMES = frozenset((DESCRIPTION_KEY, "snapshots", "packs", "index", "lock", "archives", "quarantine"))
@@ -168,6 +169,8 @@ def back_up(
     ) as writer:
         checked = load_checked(store, writer.description.id)
         if options.kind == "full":
+            from aml.repository.check import check
+
             # it relies on what it finds there as little as on the stat cache
             every = check(destination, "sample", sample=1.0, checked=checked.packs, damaged=checked.damaged_packs)
             checked.take_up(every, now)
@@ -284,6 +287,8 @@ def diff_backups(
     conditions: Conditions | None = None,
 ) -> DiffReport:
     """What changed from one backup to another, or to the store as it is now. Raises NotFoundError, DamagedError."""
+    from aml.backup.compare import diff, from_backup, from_store  # prune comes here for each backup it makes
+
     conditions = conditions or Conditions()
     with reading_backups(store, conditions, "diff") as reader:
         found = reader.snapshots()
@@ -362,6 +367,8 @@ def _with_hint(snapshots: Snapshots, error: NotFoundError, wanted: str = "") -> 
         )
     if not snapshots.readable:
         return NotFoundError("there is no backup yet", advice="aml backup create makes one")
+    from difflib import get_close_matches
+
     near = get_close_matches(wanted, [one.id for one in snapshots.readable], n=3)
     if near:
         return NotFoundError(error.message, advice=f"{error.advice}; nearest: {', '.join(near)}")

@@ -76,7 +76,7 @@ def aml_child(folder: Path, *words: str | bytes, **environment: str) -> Answer:
     done = subprocess.run(
         [sys.executable, "-m", "aml", *words],
         cwd=folder,
-        env=_clean_environment() | environment,
+        env=clean_environment() | environment,
         capture_output=True,
         stdin=subprocess.DEVNULL,
         timeout=60,
@@ -84,7 +84,7 @@ def aml_child(folder: Path, *words: str | bytes, **environment: str) -> Answer:
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """This process's own, without settings of AML's and with the project under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AML_") and name != "NO_COLOR"}
     return kept | {"PYTHONPATH": str(PROJECT), "LC_ALL": "C.UTF-8"}

@@ -42,7 +42,7 @@ def test_verdicts_and_protections_are_those_of_the_rules(data: st.DataObject, na
     for one in verdicts:
         assert (one.verdict == "lacks a figure") <= any(part.met is None for part in one.conditions)
     guarded = any(one.holds for one in guards_of(view, now, options.protection))
-    assert guarded == (protection_of(view, view.value, now, options.protection) is not None)
+    assert guarded == (protection_of(view, view.judgement, now, options.protection) is not None)
     scan = scan_file("alpha", name, array, options, now, RemovedKeys())
     first = next((one.rule for one in verdicts if one.verdict == "applies"), None)
     goes = first is not None and not guarded and not scan.unreadable

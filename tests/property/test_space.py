@@ -80,7 +80,7 @@ def test_the_least_valuable_go_first(files: Files, limit: float) -> None:
             if kind == "patterns"
             for raw in found
             if len(raw) < 5000 and isinstance(view := view_record(raw, PatternView), RecordView)
-            if protection_of(view, view.value, moment(0), Protection()) is None
+            if protection_of(view, view.judgement, moment(0), Protection()) is None
         ]
         if gone and kept:
             assert max(gone) <= min(kept)

@@ -99,3 +99,85 @@ def test_a_child_outlives_its_parent_by_one_item_at_most(tmp_path: Path) -> None
     assert done.returncode == -9
     time.sleep(0.8)
     assert len(list(tmp_path.iterdir())) <= 3
+
+
+#: Threads that ask attendants, whose ``work`` is WORK; a dead one is told by None.
+_ASKING = """
+import json, os, signal, sys, time
+from aml.fs.children import attendants
+from aml.fs.parallel import side_by_side
+parent = os.getpid()
+def work(request):
+    item = int(request)
+    assert os.getpid() != parent
+    WORK
+def asked(item):
+    answer = ask(str(item).encode())
+    return None if answer is None else [len(answer), answer[:8].decode()]
+try:
+    with attendants(work, NUMBER) as ask:
+        found = side_by_side(range(12), asked, lambda: None, 3)
+except KeyboardInterrupt:
+    found = "interrupted"
+assert ask(b"0") is None
+try:
+    os.waitpid(-1, 0)
+except ChildProcessError:
+    print(json.dumps(found))
+"""
+
+
+def asked(work: str, number: int = 2) -> list[list[object] | None]:
+    program = _ASKING.replace("WORK", work).replace("NUMBER", str(number))
+    words = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    found: list[list[object] | None] = json.loads(done.stdout)
+    return found
+
+
+@needs_fork
+def test_every_request_of_every_thread_has_its_own_answer() -> None:
+    assert asked("return str(item).encode() * (item << 14)") == [
+        [len(str(item)) * (item << 14), (str(item) * 8)[:8] if item else ""] for item in range(12)
+    ]
+
+
+@needs_fork
+def test_nobody_waits_for_attendants_that_are_not_there() -> None:
+    assert asked("return b'whole'", number=0) == [None] * 12
+
+
+@needs_fork
+def test_an_attendant_that_dies_or_fails_answers_no_more_and_the_other_one_does() -> None:
+    for end in ("os.kill(os.getpid(), signal.SIGKILL)", "int('x')"):
+        found = asked(f"time.sleep(0.02); item == 0 and {end}; return b'whole'")
+        assert found[0] is None
+        assert [5, "whole"] in found
+        assert all(answer in (None, [5, "whole"]) for answer in found)
+
+
+@needs_fork
+def test_all_attendants_may_die() -> None:
+    assert asked("os.kill(os.getpid(), signal.SIGKILL)") == [None] * 12
+
+
+@needs_fork
+def test_an_interrupt_is_not_for_attendants() -> None:
+    whole = "item == 3 and [os.kill(os.getpid(), number) for number in (signal.SIGINT, signal.SIGTERM)]; return b'x'"
+    assert asked(whole) == [[1, "x"]] * 12
+
+
+@needs_fork
+def test_an_interrupt_of_their_parent_ends_attendants() -> None:
+    assert asked("item == 3 and os.kill(parent, signal.SIGINT); time.sleep(0.1); return b'x'") == "interrupted"
+
+
+@needs_fork
+def test_more_items_than_a_pipe_holds_are_left_to_the_caller() -> None:
+    program = _PROGRAM.replace("WORK", "return b'x'").replace("range(12)", "range(40_000)")
+    words = [sys.executable, "-W", "error", "-c", program.replace("len(answer), answer[:8].decode()", "1")]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)[0]
+    assert sorted(map(int, found)) == list(range(len(found)))
+    assert 0 < len(found) < 40_000
