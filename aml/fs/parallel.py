@@ -19,6 +19,9 @@ WORKERS = 2
 #: Bytes from which a file is worked on alone; gzip files of that size unpack to ten times as much.
 LARGE_BYTES = 16 << 20
 
+#: How often (seconds) those who wait for a thread see whether it lives.
+_LOOK_SECONDS = 1.0
+
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,6 +35,14 @@ def begun(thread: Thread) -> Thread:
             advice="raise the limit of processes (ulimit -u, or that of the container), or try again later",
         ) from error
     return thread
+
+
+def wait_for(finished: Event, is_at_work: Callable[[], bool]) -> None:
+    """Wait until a thread sets ``finished``. Raises AmlError where none is at work any more that could."""
+    while not finished.wait(_LOOK_SECONDS):
+        if not (is_at_work() or finished.is_set()):
+            # as where memory was short between its start and its first line
+            raise AmlError("a thread of this process has died", advice="see that memory is free, and try again")
 
 
 def side_by_side(
@@ -74,6 +85,7 @@ def _in_threads(
     turn = Lock()
     idle = [Event() for _ in range(workers)]
     at_work: list[Event] = []
+    threads: dict[Event, Thread] = {}
 
     def run(finished: Event) -> None:
         try:
@@ -96,7 +108,7 @@ def _in_threads(
         # an interrupt between two starts would leave a thread that nobody waits for
         signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         for finished in idle:
-            begun(Thread(target=run, args=(finished,), name="aml-worker", daemon=True))
+            threads[finished] = begun(Thread(target=run, args=(finished,), name="aml-worker", daemon=True))
     except BaseException as error:  # noqa: BLE001  (raised again below)
         # another thread of this process, which holds no signals back, took the interrupt, or there are no more threads:
         # who has not begun by now never will
@@ -104,14 +116,26 @@ def _in_threads(
             errors.append(error)
             idle = at_work
         cancel()
-    _wait(idle, errors, cancel, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
+
+    def watch(finished: Event) -> None:
+        try:
+            wait_for(finished, lambda: finished not in threads or threads[finished].is_alive())
+        except AmlError:
+            finished.set()
+            raise
+
+    _wait(idle, errors, cancel, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask), watch)
     if errors:
         raise errors[0]
     return [results[place] for place in range(len(items))]
 
 
 def _wait(
-    idle: Sequence[Event], errors: list[BaseException], cancel: Callable[[], None], unmask: Callable[[], object]
+    idle: Sequence[Event],
+    errors: list[BaseException],
+    cancel: Callable[[], None],
+    unmask: Callable[[], object],
+    watch: Callable[[Event], None],
 ) -> None:
     """Wait for every thread. An event, unlike joining a thread, is still to be waited for after an interrupt."""
     masked = True
@@ -120,7 +144,7 @@ def _wait(
             masked = False
             unmask()
             for finished in idle:
-                finished.wait()
+                watch(finished)
         except BaseException as error:  # noqa: BLE001  (raised by the caller when all is quiet)
             errors.append(error)
             cancel()

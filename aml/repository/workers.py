@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
-from aml.fs.parallel import begun
+from aml.fs.parallel import begun, wait_for
 
 Result = TypeVar("Result")
 
@@ -18,8 +18,9 @@ WORKERS = 2
 class Job(Generic[Result]):
     """Work that a thread does; ``result`` waits for it, and raises what it raised."""
 
-    def __init__(self, work: Callable[[], Result]) -> None:
+    def __init__(self, work: Callable[[], Result], is_worked_on: Callable[[], bool]) -> None:
         self._work: Callable[[], Result] | None = work
+        self._is_worked_on = is_worked_on
         self._done = Event()
         self._error: BaseException | None = None
         self._result: list[Result] = []
@@ -36,7 +37,8 @@ class Job(Generic[Result]):
             self._done.set()
 
     def result(self) -> Result:
-        self._done.wait()
+        """What came of it. Raises AmlError also where no thread lives that could do it."""
+        wait_for(self._done, self._is_worked_on)
         if self._error is not None:
             raise self._error
         return self._result[0]
@@ -57,9 +59,12 @@ class Workers:
         if not self._threads:
             for _ in range(WORKERS):
                 self._threads.append(begun(Thread(target=self._serve, name="aml-pack", daemon=True)))
-        job = Job(work)
+        job = Job(work, self._are_alive)
         self._jobs.put(job)  # type: ignore[arg-type]  # the queue does not look at results
         return job
+
+    def _are_alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
         self._closed = True

@@ -64,3 +64,35 @@ def test_an_item_that_fails_at_once_ends_it_whether_or_not_the_other_thread_had_
     for _ in range(200):
         with pytest.raises(ValueError, match=r"^[01]$"):
             side_by_side([0, 1, 2, 3], work, lambda: None)
+
+
+#: The thread of that number dies where memory is short between its start and its first line.
+_DEATH = """
+import sys, threading
+from aml.errors import AmlError
+from aml.fs.parallel import on_own_stack
+from aml.repository.workers import Workers
+number, seen = int(sys.argv[1]), []
+def die(frame, event, arg):
+    seen.append(frame)
+    if len(seen) == number or number < 0:
+        raise MemoryError
+threading.excepthook = lambda told: None
+threading.settrace(die)
+try:
+    workers = Workers()
+    print(workers.submit(lambda: 1).result() if sys.argv[2] == "workers" else on_own_stack(lambda: 1))
+except AmlError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("what", ["workers", "on_own_stack"])
+@pytest.mark.parametrize("number", [1, 2, -1])
+def test_a_thread_that_dies_as_it_begins_is_not_waited_for(number: int, what: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _DEATH, str(number), what], cwd=PROJECT, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout in ("1\n", "a thread of this process has died\n"), done.stderr
+    if number < 0:
+        assert done.stdout != "1\n"
