@@ -24,6 +24,8 @@ from tests.support.stores import encode_array, gunzipped, make_store, write_arra
 
 NOBODY = 65534
 DAY = 86_400.0
+LIVE = b'[{"id":"live"}]'
+OTHER = b'[{"id":"other"}]'
 
 
 def at(*, days: float = 0, seconds: float = 0) -> float:
@@ -49,6 +51,16 @@ def create_backup(project: Path, *words: str, now: float | None = None) -> str:
     identity = answer.envelope["data"]["id"]
     assert isinstance(identity, str)
     return identity
+
+
+def backed_up(tmp_path: Path) -> tuple[Path, Path]:
+    """A project with one backup, and its store, where each agent has written since."""
+    project = project_in(tmp_path / "project")
+    create_backup(project)
+    memory = project / ".loom/memory"
+    for agent in ("alpha", "beta"):
+        (memory / agent / "patterns.json").write_bytes(LIVE)
+    return project, memory
 
 
 def data_of(project: Path, *words: str, now: float | None = None) -> Any:
