@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import PROJECT, Answer, aml, aml_child
+from tests.cli.running import PROJECT, Answer, aml
 from tests.contract.backing_up import LIVE, OTHER, backed_up, create_backup, project_in
 
 
@@ -61,7 +62,7 @@ def test_an_undo_between_file_systems_puts_back_what_was_there(tmp_path: Path) -
         killed_restore(project, "rename .loom/memory/alpha/patterns.json", 2)
         (memory / "beta/patterns.json").unlink()
         (memory / "beta/patterns.json").mkdir()
-        answer = aml_child(project, "backup", "create")
+        answer = aml(project, "backup", "create", now=time.time())
         assert "undone" in answer.err
         assert (memory / "alpha/patterns.json").read_bytes() == LIVE
     finally:
@@ -75,7 +76,7 @@ def test_an_unfinished_copy_is_cleared_from_any_folder(tmp_path: Path) -> None:
     state = project / ".loom/memory.aml"
     try:
         killed_restore(project, "create .loom/memory/global/.conventions.json", 1)
-        aml_child(project, "backup", "create")
+        aml(project, "backup", "create", now=time.time())
         assert [path.name for path in (memory / "global").iterdir()] == ["conventions.json"]
     finally:
         shutil.rmtree(state.resolve())
@@ -84,7 +85,7 @@ def test_an_unfinished_copy_is_cleared_from_any_folder(tmp_path: Path) -> None:
 def test_nobody_says_that_nothing_was_changed_where_that_cannot_be_known(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     shutil.rmtree(killed_restore(project, "rename .loom/memory/alpha"))
-    answer = aml_child(project, "backup", "create")
+    answer = aml(project, "backup", "create", now=time.time())
     assert (memory / "alpha/patterns.json").read_bytes() != LIVE
     assert "before it changed anything" not in answer.err
 
@@ -92,7 +93,7 @@ def test_nobody_says_that_nothing_was_changed_where_that_cannot_be_known(tmp_pat
 def test_a_restore_whose_staged_files_are_gone_is_not_called_completed(tmp_path: Path) -> None:
     project, memory = backed_up(tmp_path)
     shutil.rmtree(killed_restore(project, "rename .loom/memory/alpha") / "new")
-    answer = aml_child(project, "backup", "create")
+    answer = aml(project, "backup", "create", now=time.time())
     assert (memory / "beta/patterns.json").read_bytes() == LIVE
     assert "completed" not in answer.err
 
@@ -107,7 +108,7 @@ def test_a_staged_file_that_somebody_changed_is_not_put_in_place(tmp_path: Path,
             path.symlink_to(tmp_path / "elsewhere")
         else:
             path.write_bytes(b"" if spoil == "empty" else b'[{"id":"forged"}]')
-    aml_child(project, "backup", "create")
+    aml(project, "backup", "create", now=time.time())
     put = memory / "beta/patterns.json"
     assert not put.is_symlink()
     assert put.read_bytes() == LIVE or b"beta-0" in put.read_bytes()
@@ -118,7 +119,7 @@ def test_an_undo_removes_nothing_whose_way_back_is_gone(tmp_path: Path) -> None:
     staging = killed_restore(project, "rename .loom/memory/alpha")
     shutil.rmtree(staging / "old")
     (staging / "back").write_bytes(b"")
-    aml_child(project, "backup", "create")
+    aml(project, "backup", "create", now=time.time())
     assert (memory / "alpha/patterns.json").exists()
 
 
@@ -128,7 +129,7 @@ def test_the_note_of_a_restore_leads_nowhere_else(tmp_path: Path) -> None:
     said = json.loads(note.read_bytes())
     note.write_text(json.dumps(said | {"run": "../../../../elsewhere"}), encoding="utf-8")
     (memory / "beta/patterns.json").write_bytes(OTHER)
-    aml_child(project, "backup", "create")
+    aml(project, "backup", "create", now=time.time())
     assert not list(tmp_path.rglob("elsewhere*"))
 
 
@@ -168,7 +169,7 @@ def test_a_restore_between_file_systems_that_died_takes_its_own_file_for_no_agen
     state = project / ".loom/memory.aml"
     try:
         killed_restore(project, "rename .loom/memory/alpha/patterns.json", 2)
-        answer = aml_child(project, "backup", "create")
+        answer = aml(project, "backup", "create", now=time.time())
         assert "completed" in answer.err
         assert "archives" not in answer.err
         assert b"beta-0" in (memory / "beta/patterns.json").read_bytes()
@@ -199,7 +200,7 @@ def test_what_an_agent_made_of_a_restored_file_before_the_end_stays(tmp_path: Pa
     killed_restore(project, "rename .loom/memory/alpha")
     (memory / "alpha/new.json").write_bytes(OTHER)
     (memory / "alpha/new.json").replace(memory / "alpha/patterns.json")
-    answer = aml_child(project, "backup", "create")
+    answer = aml(project, "backup", "create", now=time.time())
     assert "completed" in answer.err
     assert (memory / "alpha/patterns.json").read_bytes() == OTHER
     assert b"beta-0" in (memory / "beta/patterns.json").read_bytes()
