@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import importlib
 import os
+import pkgutil
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import aml as package
 from aml.repository.local_folder import LocalFolder
 from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, ListingRef, Manifest, Scope, Totals, Unread
 from aml.repository.repository import create, writing
-from tests.cli.running import PROJECT, Answer, aml, kept
+from tests.cli.running import Answer, aml, kept, small_store
 from tests.support.records import NOW
 from tests.support.stores import encode_array, gunzipped, make_store, write_array
 
 NOBODY = 65534
 DAY = 86_400.0
+LIVE = b'[{"id":"live"}]'
+OTHER = b'[{"id":"other"}]'
 
 
 def at(*, days: float = 0, seconds: float = 0) -> float:
@@ -49,6 +52,16 @@ def create_backup(project: Path, *words: str, now: float | None = None) -> str:
     identity = answer.envelope["data"]["id"]
     assert isinstance(identity, str)
     return identity
+
+
+def backed_up(tmp_path: Path) -> tuple[Path, Path]:
+    """A project with one backup, and its store, where each agent has written since."""
+    project = project_in(tmp_path / "project")
+    create_backup(project)
+    memory = project / ".loom/memory"
+    for agent in ("alpha", "beta"):
+        (memory / agent / "patterns.json").write_bytes(LIVE)
+    return project, memory
 
 
 def data_of(project: Path, *words: str, now: float | None = None) -> Any:
@@ -170,47 +183,48 @@ def plain_array(*ids: str) -> bytes:
 
 # ---- a user whom modes bind
 
-#: What a child does: load all of AML, and what that loads when it is called (which lies where only root may read, if
-#: the environment does); give up root's rights; run.
-_AS_NOBODY = """
-import importlib, json, os, pkgutil, sys, tempfile
-from pathlib import Path
-import aml
-for found in pkgutil.walk_packages(aml.__path__, "aml."):
-    if not found.name.endswith("__main__"):
-        importlib.import_module(found.name)
-from tests.cli.running import aml, small_store
-with tempfile.TemporaryDirectory() as scratch:
-    project = small_store(Path(scratch))
-    for words in (
-        "prune --json", "prune -v", "prune history", "prune undo x",
-        "backup create --agent x", "backup create", "backup list", "backup verify --json", "backup drill",
-        "migrate up --json", "optimize gc", "optimize index", "query --text x",
-        "monitor metrics", "monitor health", "monitor report --html report.html",
-    ):
-        aml(project, *words.split())
-if os.geteuid() == 0:
+#: What loads all that AML loads when it is called: that may lie where only root may read.
+_CALLS = (
+    *("prune --json", "prune -v", "prune history", "prune undo x", "backup create --agent x", "backup create"),
+    *("backup list", "backup verify --json", "backup drill", "migrate up --json", "optimize gc", "optimize index"),
+    *("query --text x", "monitor metrics", "monitor health", "monitor report --html report.html"),
+)
+
+
+@cache
+def _load_all() -> None:
+    for found in pkgutil.walk_packages(package.__path__, "aml."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    with tempfile.TemporaryDirectory() as scratch:
+        project = small_store(Path(scratch))
+        for words in _CALLS:
+            aml(project, *words.split())
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Within it, this process acts as a user whom modes bind: as it does anyway, or where that is root, as nobody."""
+    if os.geteuid() != 0:
+        yield
+        return
+    _load_all()
+    groups = os.getgroups()
     os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-answer = aml(Path("/"), "--store", *sys.argv[2:], now=float(sys.argv[1]))
-print(json.dumps([answer.status, answer.out, answer.err]))
-"""
+    os.setresgid(NOBODY, NOBODY, 0)
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
 
 
 def unprivileged(project: Path, *words: str, now: float | None = None) -> Answer:
-    """One call by a user whom modes bind: the present one, or where that is root, nobody."""
-    moment = NOW.timestamp() if now is None else now
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, str(moment), str(memory_of(project)), *words],
-        cwd="/",
-        env=os.environ | {"PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return Answer(*json.loads(done.stdout))
+    """One call by a user whom modes bind."""
+    with without_rights():
+        return aml(Path("/"), "--store", str(memory_of(project)), *words, now=now)
 
 
 def give_to_nobody(folder: Path) -> None:

@@ -20,7 +20,7 @@ from aml.store.open import Store, open_store
 from aml.workflows.backup import backup, diff_backups, list_backups, show_backup
 from aml.workflows.restore import restore
 from aml.workflows.upkeep import drill, rotate_backups, verify_backups
-from tests.contract.test_recover_without_aml import restore_with_script
+from tests.contract.recovering import restore_with_script
 from tests.support.golden_repository import (
     GOLDEN,
     HOST,

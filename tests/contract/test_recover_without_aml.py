@@ -7,166 +7,32 @@ import gzip
 import hashlib
 import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aml.repository.check import check
 from aml.repository.local_folder import LocalFolder
-from aml.repository.manifest import FORMAT, FileEntry, FolderEntry, Listing, Scope, Unread, path_fields
-from aml.repository.repository import Writer, create, reading, writing
-from aml.repository.snapshots import Snapshot
+from aml.repository.manifest import FORMAT, FileEntry, Listing
+from aml.repository.repository import create, reading, writing
+from tests.contract.recovering import (
+    FILES,
+    ODD,
+    back_up_entries,
+    back_up_tree,
+    entry_at,
+    flip,
+    list_of_files,
+    look,
+    make_tree,
+    program,
+    restore_with_script,
+    run_script,
+)
 from tests.unit.repository.repositories import HOUR, NOW, back_up, manifest_of, records
-
-PAGE = Path(__file__).parents[2] / "docs" / "recover.md"
-ODD = os.fsdecode(b"\xff odd.json")
-#: What a path of a tree is: bytes and whether they are packed, or None for a folder; mode, and time in ns.
-Node = tuple[tuple[bytes, bool] | None, int, int]
-FILES: Mapping[str, bytes] = {
-    "alice/patterns.json": records(300),
-    "alice/empty.json": b"",
-    "alice/notes/ü and\nmore.md": b"# Notes\n",
-    f"alice/notes/{ODD}": b"odd",
-    "bob/solutions.json": gzip.compress(records(120, seed=2)),
-    "bob/random.bin": hashlib.shake_128(b"bob").digest(300_000),
-    "Zoë/decisions.json": b"[]",
-    "c.json": b"{}",
-}
-FOLDERS = ("alice/nothing", "bob/deep/deeper", "bob/locked")
-
-
-def program() -> str:
-    """The script, as a reader copies it."""
-    (found,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return str(found)
-
-
-def run_script(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """The script with these words, by a Python that has its standard library alone."""
-    command = [sys.executable, "-I", "-S", "-W", "error", "-c", program(), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="backslashreplace", timeout=120)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
-def restore_with_script(repository: Path, wanted: str, target: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Restore the backup of that id (or ``latest``) into ``target``, which must not exist yet."""
-    return run_script(repository, wanted, target, *words)
-
-
-def recipes(name: str) -> str:
-    """The commands that the page shows under that name, one after the other."""
-    text = PAGE.read_text(encoding="utf-8")
-    found = re.findall(rf"<!-- recipe: {re.escape(name)} -->\n```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    assert found, f"{PAGE.name} has no recipe {name!r}"
-    return "".join(found)
-
-
-def run_recipe(script: str, folder: Path, *, shell: str = "sh") -> subprocess.CompletedProcess[str]:
-    if any(shutil.which(tool) is None for tool in ("jq", "sha256sum")):
-        assert not os.environ.get("AML_REQUIRE_JQ"), "jq and sha256sum are required here"
-        pytest.skip("jq or sha256sum is not installed")
-    environment = os.environ | {"TMPDIR": str(folder.parent)}
-    command = [shell, "-euc", script]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-
-
-def make_tree(root: Path) -> None:
-    """A store with all that is odd about names, forms, modes and times."""
-    for path in FOLDERS:
-        (root / path).mkdir(parents=True)
-    for path, data in FILES.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-    (root / "bob/locked/in.json").write_bytes(b"[1]")
-    (root / "bob/random.bin").chmod(0o640)
-    (root / "c.json").chmod(0o444)
-    (root / "bob/locked").chmod(0o500)
-    (root / "bob").chmod(0o2750)
-    for number, path in enumerate(sorted(root.rglob("*"), reverse=True)):
-        os.utime(path, ns=(0, 1_600_000_000_123_456_789 + number * 10**12))
-
-
-def look(root: Path) -> dict[str, Node]:
-    """Every file and folder of a tree; what is packed, unpacked, since it may be packed in another way."""
-    found: dict[str, Node] = {}
-    for path in root.rglob("*"):
-        about = path.lstat()
-        content = None
-        if not path.is_dir():
-            data = path.read_bytes()
-            packed = data[:2] == b"\x1f\x8b"
-            content = (gzip.decompress(data) if packed else data, packed)
-        found[path.relative_to(root).as_posix()] = (content, about.st_mode & 0o7777, about.st_mtime_ns)
-    return found
-
-
-def stored_file(writer: Writer, root: Path, path: Path) -> FileEntry:
-    data, about = path.read_bytes(), path.stat()
-    name, name_hex = path_fields(path.relative_to(root).as_posix())
-    whole = hashlib.sha256(data).hexdigest()
-    mode = about.st_mode & 0o7777
-    if data[:2] != b"\x1f\x8b":
-        stored = writer.store_document(data)
-        return FileEntry(name, len(data), mode, about.st_mtime_ns, whole, stored.chunks, path_hex=name_hex)
-    stored = writer.store_document(gzip.decompress(data))
-    form = (whole, stored.chunks, "gzip", stored.sha256, stored.size)
-    return FileEntry(name, len(data), mode, about.st_mtime_ns, *form, path_hex=name_hex)
-
-
-def back_up_tree(
-    repository: Path,
-    root: Path,
-    *,
-    moment: datetime = NOW,
-    agents: tuple[str, ...] | None = None,
-    unread: Sequence[str] = (),
-) -> Snapshot:
-    """Back up a folder, or some agents' part of it: a listing for each, and one for what belongs to none."""
-    destination = LocalFolder(repository)
-    identity = create(destination, moment).id
-    with writing(destination, pack_bytes=50_000) as writer:
-        listings = []
-        for agent in sorted({path.name if path.is_dir() else "" for path in root.iterdir()}):
-            if agents is not None and agent not in agents:
-                continue
-            paths = sorted([root / agent, *(root / agent).rglob("*")] if agent else root.glob("*.json"))
-            folders = []
-            for path in paths:
-                if path.is_dir():
-                    name, name_hex = path_fields(path.relative_to(root).as_posix())
-                    about = path.stat()
-                    folders.append(FolderEntry(name, about.st_mode & 0o7777, about.st_mtime_ns, name_hex))
-            files = [stored_file(writer, root, path) for path in paths if not path.is_dir()]
-            listings.append(writer.store_listing(agent or None, Listing(FORMAT, folders, files)))
-        manifest = manifest_of(
-            identity,
-            sequence=writer.snapshots().next_sequence(),
-            time=moment,
-            listings=listings,
-            scope=Scope(agents),
-            unread=[Unread(path, "no right") for path in unread],
-        )
-        return writer.commit(manifest)
-
-
-def list_of_files(repository: Path) -> dict[str, tuple[bytes, int]]:
-    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in repository.rglob("*") if path.is_file()}
-
-
-def flip(path: Path, offset: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 0x55
-    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -395,23 +261,6 @@ def test_whatever_is_damaged_what_comes_back_is_right_and_the_rest_is_named(
         assert (done.returncode == 0) == (found.keys() == tree.keys() and "not restored: " not in done.stderr)
 
 
-def entry_at(writer: Writer, path: str, data: bytes, path_hex: str | None = None) -> FileEntry:
-    stored = writer.store_document(data)
-    return FileEntry(path, stored.size, 0o600, 0, stored.sha256, stored.chunks, path_hex=path_hex)
-
-
-def back_up_entries(repository: Path, entries: Sequence[tuple[str, str | None]], folders: Sequence[str] = ()) -> None:
-    """A backup with a listing of such paths (and path_hex), and one of an agent that is well."""
-    destination = LocalFolder(repository)
-    identity = create(destination, NOW).id
-    with writing(destination) as writer:
-        files = [entry_at(writer, path, b"%d" % number, exact) for number, (path, exact) in enumerate(entries)]
-        odd = Listing(FORMAT, [FolderEntry(path, 0o700, 0) for path in folders], files)
-        good = Listing(FORMAT, [], [entry_at(writer, "good/x.json", b"good")])
-        listings = [writer.store_listing("odd", odd), writer.store_listing("good", good)]
-        writer.commit(manifest_of(identity, listings=listings))
-
-
 @pytest.mark.parametrize(
     "bad", ["../evil", "odd/../../evil", "/evil", "", "odd//x", "./x", "odd/", "o\0d", "..", "hex"]
 )
@@ -493,89 +342,3 @@ def test_what_cannot_be_done_is_said_in_a_line(store: Path, repository: Path, tm
         assert done.returncode == status, done.stderr
         assert done.stderr.splitlines()[-1].startswith("restore.py:")
     assert not (tmp_path / "target").exists()
-
-
-WANTED = [
-    ("alice", "alice/patterns.json"),
-    ("bob", "bob/solutions.json"),
-    ("alice", "alice/empty.json"),
-    ("", "c.json"),
-]
-
-
-@pytest.mark.parametrize("shell", ["sh", "bash"])
-@pytest.mark.parametrize("source", ["packs", "index"])
-@pytest.mark.parametrize(("agent", "wanted"), WANTED)
-def test_one_file_comes_back_by_hand(
-    agent: str, wanted: str, source: str, shell: str, store: Path, repository: Path, tmp_path: Path
-) -> None:
-    snapshot = back_up_tree(repository, store)
-    assert len(list(repository.glob("packs/*/*.gz"))) > 2
-    script = recipes("by hand")
-    if source == "index":
-        (tables,) = re.findall(r"^for pack in .*?^done.*?\n", script, re.DOTALL | re.MULTILINE)
-        script = script.replace(tables, recipes("tables from the index"))
-    else:
-        shutil.rmtree(repository / "index")
-    for name, value in (("ID", snapshot.id), ("AGENT", agent), ("FILE", wanted)):
-        assert f"'{name}'" in script
-        script = script.replace(f"'{name}'", shlex.quote(value))
-    before = list_of_files(repository)
-    done = run_recipe(script, repository, shell=shell)
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0] == snapshot.id[-8:]
-    assert [line.rpartition(" ")[2] for line in lines[1:]] == ["OK", "OK", "gzip" if agent == "bob" else "plain"]
-    (content,) = tmp_path.glob("tmp.*/content")
-    data = FILES[wanted]
-    assert content.read_bytes() == (gzip.decompress(data) if agent == "bob" else data)
-    assert list_of_files(repository) == before
-
-
-def test_a_damaged_file_is_not_ok_by_hand(store: Path, repository: Path) -> None:
-    snapshot = back_up_tree(repository, store)
-    script = recipes("by hand").replace("'AGENT'", "alice").replace("'FILE'", "alice/patterns.json")
-    for pack in repository.glob("packs/*/*.gz"):
-        flip(pack, 3000)
-    done = run_recipe("set +e\n" + script.replace("'ID'", snapshot.id), repository)
-    assert "FAILED" in done.stdout or "no properly formatted" in done.stderr
-
-
-def test_the_copy_that_is_worked_on_is_read_only(store: Path, repository: Path, tmp_path: Path) -> None:
-    snapshot = back_up_tree(repository, store)
-    copy = tmp_path / "a copy"
-    script = recipes("copy").replace("'REPOSITORY'", str(repository)).replace("'COPY'", shlex.quote(str(copy)))
-    subprocess.run(["sh", "-euc", script], check=True, timeout=60)
-    assert not any(path.stat().st_mode & 0o222 for path in (copy, *copy.rglob("*")))
-    assert restore_with_script(copy, snapshot.id, tmp_path / "target").returncode == 0
-    assert look(tmp_path / "target") == look(store)
-    subprocess.run(["chmod", "-R", "u+w", str(copy)], check=True, timeout=60)
-
-
-def test_the_first_look_names_what_is_damaged(store: Path, repository: Path) -> None:
-    snapshots = [back_up_tree(repository, store, moment=NOW + number * HOUR) for number in range(3)]
-    for name in ("packs", "manifests"):
-        done = run_recipe(recipes(name), repository)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    pack, index = min(repository.glob("packs/*/*.gz")), min(repository.glob("index/*.gz"))
-    flip(pack, 77)
-    flip(index, 33)
-    done = run_recipe(recipes("packs"), repository)
-    assert done.returncode == 1
-    damaged = {str(path.relative_to(repository)) for path in (pack, index)}
-    assert {line.partition(":")[0] for line in done.stdout.splitlines()} == damaged
-    for number, damage in ((0, lambda path: flip(path, 50)), (2, lambda path: path.write_bytes(b""))):
-        damage(repository / "snapshots" / f"{snapshots[number].id}.json.gz")
-    done = run_recipe(recipes("manifests"), repository)
-    assert done.stdout.splitlines() == [f"snapshots/{snapshots[number].id}.json.gz: damaged" for number in (0, 2)]
-
-
-def test_a_lost_description_is_written_again(store: Path, repository: Path, tmp_path: Path) -> None:
-    snapshot = back_up_tree(repository, store)
-    (repository / "repository.json").unlink()
-    done = run_recipe(recipes("repository.json").replace("ID.json", f"{snapshot.id}.json"), repository)
-    assert (done.returncode, done.stderr) == (0, "")
-    with reading(LocalFolder(repository)) as reader:
-        assert reader.snapshots().find("latest") == snapshot
-    assert check(LocalFolder(repository), "deep").findings == []
-    back_up_tree(repository, store, moment=NOW + HOUR)

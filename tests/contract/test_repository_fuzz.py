@@ -28,7 +28,7 @@ from aml.workflows.conditions import Conditions
 from aml.workflows.restore import restore
 from aml.workflows.upkeep import rotate_backups, verify_backups
 from tests.cli.running import aml
-from tests.contract.test_recover_without_aml import Node, look
+from tests.contract.recovering import Node, look
 from tests.support.records import Record, decision, pattern, solution
 from tests.support.stores import encode_array, write_array
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from aml.backup.restore import RestoreReport
 from aml.store.open import open_store
 from aml.workflows.backup import backup
 from aml.workflows.restore import restore
-from tests.cli.running import PROJECT, aml_child
+from tests.cli.running import PROJECT, aml
 from tests.contract.side_by_side import (
     AGENTS,
     IMPATIENT,
@@ -130,7 +131,7 @@ def crashed_project(tmp_path: Path, path: str) -> dict[str, list[Any]]:
 )
 def test_a_crashed_restore_is_completed_where_nobody_wrote(tmp_path: Path, path: str) -> None:
     at_first = crashed_project(tmp_path, path)
-    answer = aml_child(tmp_path, "backup", "create")
+    answer = aml(tmp_path, "backup", "create", now=time.time())
     assert answer.status == 0, answer.err
     assert contents(memory(tmp_path)) == at_first
     assert_all_sound(tmp_path)
@@ -147,7 +148,7 @@ def test_what_agents_wrote_after_a_restore_crashed_survives_its_completion(tmp_p
         for agent in (*AGENTS, "gamma", "omega")
     }
 
-    answer = aml_child(tmp_path, "backup", "create")
+    answer = aml(tmp_path, "backup", "create", now=time.time())
 
     assert answer.status == 0, answer.err
     found = contents(memory(tmp_path))

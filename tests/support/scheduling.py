@@ -1,13 +1,27 @@
-"""What cron and systemd make of a line, by their manuals, written apart from AML's own quoting."""
+"""Schedules as AML writes them, and what cron and systemd make of a line, by their manuals, written apart from AML's
+own quoting."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from tests.cli.running import aml
+
+#: The name of a folder with all that cron, the shell or systemd would make something of.
+ODD = "pro ject %d 'q\" é$HOME\\n;x"
 _BLANKS = " \t\n\r"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
+
+
+def scheduled(project: Path, form: str, *words: str, **keywords: Any) -> dict[str, str]:
+    """The files of a schedule by name."""
+    answer = aml(project, "config", "init", "--schedule", form, "--print", "--json", *words, **keywords)
+    assert answer.status == 0, answer.out
+    return {one["name"]: one["text"] for one in answer.envelope["data"]["files"]}
 
 
 def cron_commands(command: str) -> list[str]:

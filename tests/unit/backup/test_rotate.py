@@ -23,7 +23,7 @@ from aml.workflows.backup import backup, list_backups
 from aml.workflows.conditions import Conditions
 from aml.workflows.restore import restore
 from aml.workflows.upkeep import rotate_backups, verify_backups
-from tests.contract.test_recover_without_aml import look
+from tests.contract.recovering import look
 from tests.support.records import NOW
 from tests.support.stores import tree_digest
 

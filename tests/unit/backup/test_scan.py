@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,8 +14,7 @@ import pytest
 
 from aml.backup.scan import Part, Tree, is_passing, scan, with_parents
 from aml.errors import FileAccessError
-
-PROJECT = Path(__file__).resolve().parents[3]
+from tests.contract.backing_up import without_rights
 
 
 @pytest.fixture
@@ -212,38 +210,25 @@ def test_a_store_that_is_gone_raises(tmp_path: Path) -> None:
         scan(tmp_path / "gone", None)
 
 
-_AS_NOBODY = """
-import os, sys
-from pathlib import Path
-from aml.backup.scan import scan
-if os.geteuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
-for part in scan(Path(sys.argv[1]), None):
-    for one in part.unread:
-        print(part.agent, one.location, one.reason)
-    print(part.agent, sorted(path for path, _ in part.files), [one.location for one in part.folders])
-"""
-
-
 def test_a_folder_without_rights_is_unread_and_hides_nothing_beside_it(short: Path) -> None:
     write(short, "alpha/closed/x", "alpha/open/y", "beta/z")
     shut = [short / "alpha/closed", short / "beta"]
     for folder in shut:
         folder.chmod(0)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _AS_NOBODY, str(short)], cwd=PROJECT, capture_output=True, text=True, check=True
-        )
+        with without_rights():
+            rest, alpha, beta = scan(short, None)
     finally:
         for folder in shut:
             folder.chmod(0o755)
-    lines = done.stdout.splitlines()
-    assert lines[0] == "None [] []"
-    assert lines[1].startswith("alpha alpha/closed cannot list")
-    assert lines[2] == "alpha ['alpha/open/y'] ['alpha', 'alpha/open']"
-    assert lines[3].startswith("beta beta cannot list")
-    assert lines[4] == "beta [] []"
+    assert (rest.agent, rest.unread, rest.files) == (None, [], [])
+    for part, location in ((alpha, "alpha/closed"), (beta, "beta")):
+        (unread,) = part.unread
+        assert unread.location == location
+        assert unread.reason.startswith("cannot list")
+    assert [path for path, _ in alpha.files] == ["alpha/open/y"]
+    assert [one.location for one in alpha.folders] == ["alpha", "alpha/open"]
+    assert (beta.files, beta.folders) == ([], [])
 
 
 def test_a_tree_knows_what_lies_below_something_unread() -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from aml.errors import FileAccessError
 from aml.fs.log_file import LogFile
+from tests.contract.backing_up import give_to_nobody, without_rights
 
 
 def line(number: int, size: int = 40) -> bytes:
@@ -94,22 +95,14 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_log_in_a_folder_that_may_not_be_written_goes_on_beyond_its_limit() -> None:
-    script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from aml.fs.log_file import LogFile\n"
-        "if os.geteuid() == 0:\n"
-        "    os.chown(sys.argv[1], 65534, -1)\n"
-        "    os.setuid(65534)\n"
-        "LogFile(Path(sys.argv[1]), 10, 5).append([b'{1}\\n', b'{2, and more}\\n'])\n"
-    )
     with tempfile.TemporaryDirectory() as name:
         log = Path(name, "log")
         log.touch()
+        give_to_nobody(log)
         log.parent.chmod(0o555)
-        done = subprocess.run([sys.executable, "-c", script, log], capture_output=True, text=True, timeout=30)
+        with without_rights():
+            LogFile(log, 10, 5).append([b"{1}\n", b"{2, and more}\n"])
         log.parent.chmod(0o755)
-        assert done.returncode == 0, done.stderr
         assert log.read_bytes() == b"{1}\n{2, and more}\n"
         assert os.listdir(name) == ["log"]
 
@@ -198,6 +191,7 @@ _WRITE_MANY = """
 import json, sys
 from pathlib import Path
 from aml.fs.log_file import LogFile
+from tests.contract.backing_up import give_to_nobody, without_rights
 first, how_many, limit, keep = map(int, sys.argv[2:])
 log = LogFile(Path(sys.argv[1]), limit, keep)
 for number in range(first, first + how_many, 2):
