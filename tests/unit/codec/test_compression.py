@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import tracemalloc
 from random import Random
 
@@ -132,3 +133,16 @@ def test_lines_are_packed_in_order_each_with_its_end(lines: list[bytes]) -> None
     assert gzip.decompress(packed) == b"".join(line + b"\n" for line in lines)
     assert unpack_single(packed, max_bytes=ENOUGH) is not None
     assert pack_lines(lines) == packed
+
+
+def test_without_the_fast_libraries_zlib_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b'{"id": "a"}\n' * 1000
+    fast = pack(text)
+    for name in ("isal", "zlib_ng"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for packed in (fast, pack(text)):
+        assert unpack(packed, max_bytes=ENOUGH) == gzip.decompress(packed) == text
+        assert unpacks_to(packed, text)
+        with pytest.raises(DamagedError, match="the gzip data is damaged"):
+            unpack(packed[:12] + b"\xff" * 40, max_bytes=ENOUGH)
+    assert gzip.decompress(pack_lines([b"a", b"b"])) == b"a\nb\n"
