@@ -12,12 +12,12 @@ from typing import Any
 
 from aml.fs.runtime_lock import LockPolicy
 from aml.store.open import open_store
-from aml.workflows.backup import list_backups
+from aml.workflows.backup import backup, list_backups
 from aml.workflows.conditions import Conditions
 from aml.workflows.restore import restore
 from tests.cli.running import PROJECT, Answer, aml_child
 from tests.support.live_writer import fresh_pattern
-from tests.support.stores import Form, make_store, read_array
+from tests.support.stores import Form, make_store, read_array, write_array
 
 AGENTS = ("alpha", "beta")
 IMPATIENT = Conditions(locks=LockPolicy(timeout=2, rest=0))
@@ -82,3 +82,39 @@ def key(record: dict[str, Any]) -> str:
 
 def records_in(found: dict[str, list[Any]]) -> set[str]:
     return {key(record) for records in found.values() for record in records}
+
+
+def changed_since_backup(project: Path) -> str:
+    """Make a project; returns its one backup, since which files and folders have come, gone, and changed in content,
+    mode and time."""
+    make_project(project, records=3)
+    root = memory(project)
+    (root / "alpha/notes/deep").mkdir(parents=True)
+    for path in ("alpha/notes/deep/one.md", "alpha/mode.md", "beta/gone.md"):
+        (root / path).write_bytes(b"then")
+    made = backup(open_store(root)).id
+    shutil.rmtree(root / "alpha/notes")
+    (root / "alpha/mode.md").chmod(0o640)
+    (root / "beta/gone.md").unlink()
+    (root / "alpha/since").mkdir()
+    (root / "alpha/since/more.md").write_bytes(b"since")
+    for agent in AGENTS:
+        write_array(root / agent / "patterns.json", [fresh_pattern(agent)])
+    return made
+
+
+def killed_restore(project: Path, only: str, at: int = 1) -> Path:
+    """The staging folder of a restore that was killed just after a call that begins so."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(PROJECT / "tests/fault/inject.py"),
+            *("--folder", str(project), "--fault", "kill-after", "--only", only, "--at", str(at), "--"),
+            *("--store", str(project / ".loom/memory"), "backup", "restore", "latest", "--yes"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == -9, done.stderr
+    return next((project / ".loom/memory.aml/restore").iterdir())

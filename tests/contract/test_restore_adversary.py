@@ -5,33 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import PROJECT, Answer, aml
+from tests.cli.running import Answer, aml
 from tests.contract.backing_up import LIVE, OTHER, backed_up, create_backup, project_in
-
-
-def killed_restore(project: Path, only: str, at: int = 1) -> Path:
-    """The staging folder of a restore that was killed just after a call that begins so."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(PROJECT / "tests/fault/inject.py"),
-            *("--folder", str(project), "--fault", "kill-after", "--only", only, "--at", str(at), "--"),
-            *("--store", str(project / ".loom/memory"), "backup", "restore", "latest", "--yes"),
-        ],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        timeout=60,
-    )
-    assert done.returncode == -9, done.stderr
-    return next((project / ".loom/memory.aml/restore").iterdir())
+from tests.contract.side_by_side import killed_restore
 
 
 def found_below(project: Path, text: bytes) -> bool:

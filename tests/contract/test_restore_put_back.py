@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -15,12 +14,11 @@ import pytest
 from aml.errors import AmlError
 from aml.fs.runtime_lock import LockPolicy
 from aml.store.open import open_store
-from aml.workflows.backup import backup
 from aml.workflows.conditions import Conditions
 from aml.workflows.restore import restore
 from tests.cli.running import aml
 from tests.contract.recovering import look
-from tests.contract.side_by_side import IMPATIENT, make_project, memory
+from tests.contract.side_by_side import IMPATIENT, changed_since_backup, memory
 from tests.support.live_writer import fresh_pattern
 from tests.support.stores import read_array, write_array
 
@@ -31,26 +29,12 @@ HASTY = Conditions(locks=LockPolicy(timeout=0.2, rest=0))
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    make_project(tmp_path, records=3)
     return tmp_path
 
 
 @pytest.fixture
 def wanted(project: Path) -> str:
-    """A backup since which files and folders have come, gone, and changed in content, mode and time."""
-    root = memory(project)
-    (root / "alpha/notes/deep").mkdir(parents=True)
-    for path in ("alpha/notes/deep/one.md", "alpha/mode.md", "beta/gone.md"):
-        (root / path).write_bytes(b"then")
-    made = backup(open_store(root)).id
-    shutil.rmtree(root / "alpha/notes")
-    (root / "alpha/mode.md").chmod(0o640)
-    (root / "beta/gone.md").unlink()
-    (root / "alpha/since").mkdir()
-    (root / "alpha/since/more.md").write_bytes(b"since")
-    for agent in ("alpha", "beta"):
-        write_array(root / agent / "patterns.json", [fresh_pattern(agent)])
-    return made
+    return changed_since_backup(project)
 
 
 def locked(project: Path, agent: str) -> Path:
