@@ -59,8 +59,11 @@ class Process:
         return status, found[0], found[1]
 
 
-def test_the_version_is_told_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Process(monkeypatch, tmp_path, "--version").run() == (0, f"aml {__version__}\n", "")
+def test_the_version_is_told_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert Process(monkeypatch, tmp_path, "--version").run() == (0, "", "")
+    assert capfd.readouterr().out == f"aml {__version__}\n", "past the buffer of the stream"
 
 
 def test_a_command_answers_with_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
