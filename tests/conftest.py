@@ -1,5 +1,5 @@
-"""Settings of the test run: how many examples the properties are tried on, and that nothing waits for the disk; and
-lines at its end that tell how many fault points it tried."""
+"""Settings of the test run: how many examples the properties are tried on, and that nothing waits for the disk; what
+it needs of its process; and lines at its end that tell how many fault points it tried."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from tests.support.disk import never_wait_for_the_disk
+from tests.support.surroundings import take_interrupts, trace_threads_patiently
 
 _SLOW_DISKS = [HealthCheck.too_slow]
 
@@ -17,6 +18,8 @@ settings.register_profile("ci", max_examples=100, deadline=None, derandomize=Tru
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 never_wait_for_the_disk()
+take_interrupts()
+trace_threads_patiently()
 
 
 def pytest_xdist_auto_num_workers() -> int:

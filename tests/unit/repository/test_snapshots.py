@@ -139,10 +139,10 @@ def test_a_thousand_are_listed_at_once(tmp_path: Path) -> None:
         path.write_bytes(gzip.compress(text, 1))
     best = 9.0
     for _ in range(4):
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(list_snapshots(destination).readable) == 1000
-        best = min(best, time.perf_counter() - start)
-    # 40 ms are meant; a busy machine takes longer
+        best = min(best, time.process_time() - start)
+    # 40 ms are meant; traced for its coverage it takes longer
     assert best < 0.4
 
 
