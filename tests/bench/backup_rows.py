@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.bench.edit import Edit
-from tests.bench.generate import Form
 from tests.bench.model import Measured, Row, Side, Step, StoreSpec, Target, Words, aml_sides
 
 Work = Literal["full", "unchanged", "changed", "restore", "verify"]
@@ -77,7 +76,7 @@ _RESTORE = (*_BACKUP, "restore", "latest", "--target", "{target}", "-q")
 _VERIFY = (*_BACKUP, "verify", "--all", "-q")
 
 
-def _aml(work: Work, level: Level, forms: tuple[Form, ...]) -> tuple[Side, ...]:
+def _aml(work: Work, level: Level) -> tuple[Side, ...]:
     chosen = () if level == "default" else ("--compression", level)
     full: Words = (*_FULL, *chosen)
     timed: dict[Work, Words] = {
@@ -87,7 +86,7 @@ def _aml(work: Work, level: Level, forms: tuple[Form, ...]) -> tuple[Side, ...]:
         "restore": _RESTORE,
         "verify": _VERIFY,
     }
-    return aml_sides(timed[work], prepare=() if work == "full" else (full,), forms=forms)
+    return aml_sides(timed[work], prepare=() if work == "full" else (full,))
 
 
 _MEASURED: dict[Work, Measured] = {"full": "stored", "unchanged": "added", "changed": "added"}
@@ -103,15 +102,16 @@ def _row(
     level: Level = "default",
     edit: Edit | None = None,
     peer_a: float | None = None,
+    peer_a_bytes: float | None = None,
 ) -> Row:
-    forms: tuple[Form, ...] = ("plain",) if store.small_files else ("plain", "gzip")
     return Row(
         name=f"backup-{name}",
         group="backup",
         work=text,
-        sides=_aml(work, level, forms) + tuple(peer.side(work) for peer in peers),
+        sides=_aml(work, level) + tuple(peer.side(work) for peer in peers),
         targets=targets,
         peer_a=peer_a,
+        peer_a_bytes=peer_a_bytes,
         store=store,
         renew="repository" if work == "full" else "nothing",
         edit=edit,
@@ -131,8 +131,8 @@ _ALL = (_RESTIC, _BORG_LZ4, _BORG_ZSTD)
 _PACKING = (_RESTIC, _BORG_ZSTD)
 _NEIGHBOURS = Edit(share=0.01, files=3)
 _SPREAD = Edit(share=0.01, files=3, spread=True)
-_SMALL = (_seconds(0.35), Target("bytes", 1.2, "restic"))
-_DENSE = (Target("seconds", 1.0, "restic"), Target("bytes", 1.03, "restic"))
+_SMALL = (_seconds(0.35), Target("bytes", 1.2, of="restic"))
+_DENSE = (Target("seconds", 1.0, of="restic"), Target("bytes", 1.03, of="restic"))
 _BIG = (_seconds(2.0), Target("memory", 150e6))
 _ONE_PERCENT = (_seconds(0.16), Target("bytes", 0.40e6))
 
@@ -149,6 +149,8 @@ BACKUP_ROWS: tuple[Row, ...] = (
         peers=_ALL,
         edit=_NEIGHBOURS,
         peer_a=0.35,
+        # of 10 % of one file
+        peer_a_bytes=0.93e6,
     ),
     _row(
         "50-spread",

@@ -1,4 +1,4 @@
-"""The rows about finding records. What a process does again and again is measured by ``tests.bench.loader``."""
+"""The rows about finding records, in a new process each time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What ``MemoryLoader`` takes in one process: ``python -m tests.bench.loader [--items N] [--form gzip]``.
+"""What ``MemoryLoader`` takes in one process: ``python -m tests.bench.loader WORK STORE`` prints a figure as JSON.
 
-Prints microseconds of look-ups and questions, the hit rate under Zipf accesses after ``warm-cache``, and the memory of
-a loader as a share of that of the whole store loaded by the standard library.
+Times are medians of single calls that have been made before. The store has an index.
 """
 
 from __future__ import annotations
@@ -11,109 +10,119 @@ import json
 import random
 import resource
 import statistics
+import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from aml.index.loader import MemoryLoader
-from aml.store.open import open_store
-from aml.workflows.index import warm_cache
-from tests.bench.generate import Form, generate
-from tests.bench.measure import in_child
 from tests.support.stores import gunzipped
 
 ACCESSES = 20_000
-_SAMPLE = "sample-of-ids"
+ASKED = 10_000
+_CALLS = 1000
+_UNIT = 1 if sys.platform == "darwin" else 1024
+
+Figures = dict[str, float]
 
 
-def _microseconds(work: Callable[[str], object], words: Sequence[str]) -> float:
-    """The median of single calls."""
+def get(root: Path) -> Figures:
+    """Seconds of a look-up by id."""
+    wanted = _ids(root, _CALLS)
+    with MemoryLoader(root) as loader:
+        return {"seconds": _warm(loader.get, wanted)}
+
+
+def tag(root: Path) -> Figures:
+    """Seconds of a search by tag."""
+    with MemoryLoader(root) as loader:
+        return {"seconds": _warm(lambda _: loader.find(tags=("ci",), limit=20), range(_CALLS))}
+
+
+def complex(root: Path) -> Figures:  # noqa: A001  (the name of its row)
+    """Seconds of a filter by kind, figure and time, in order of last use."""
+    with MemoryLoader(root) as loader:
+
+        def ask(_: object) -> object:
+            return loader.find(kinds=("pattern",), min_success=0.8, since=1.7e9, sort="last-used", limit=20)
+
+        return {"seconds": _warm(ask, range(_CALLS))}
+
+
+def hits(root: Path) -> Figures:
+    """The share of accesses that found their record at hand: Zipf's, over ids in random order, after ``warm-cache``."""
+    wanted = _ids(root)
+    weights = [1 / rank for rank in range(1, len(wanted) + 1)]
+    with MemoryLoader(root) as loader:
+        before = loader.statistics.hits
+        for ident in random.Random(2).choices(wanted, weights, k=ACCESSES):
+            loader.get(ident)
+        return {"share": (loader.statistics.hits - before) / ACCESSES}
+
+
+def memory(root: Path) -> Figures:
+    """The bytes that a loader adds to the process when it is asked for some of the records."""
+    told = subprocess.run([sys.executable, "-m", "tests.bench.loader", "ids", root], capture_output=True, check=True)
+    wanted = json.loads(told.stdout)
+    before = _peak()
+    with MemoryLoader(root) as loader:
+        for ident in wanted:
+            loader.get(ident)
+    return {"memory": _peak() - before}
+
+
+def ids(root: Path) -> list[str]:
+    """The ids that a loader is asked for: found by another process, or this one would know the store already."""
+    return _ids(root, ASKED)
+
+
+def whole(root: Path) -> Figures:
+    """The bytes that all record files take as Python values."""
+    before = _peak()
+    loaded = [json.loads(gunzipped(path.read_bytes())) for path in sorted(root.glob("*/*.json"))]
+    return {"memory": _peak() - before} if loaded else {}
+
+
+WORKS: dict[str, Callable[[Path], object]] = {
+    work.__name__: work for work in (get, tag, complex, hits, memory, ids, whole)
+}
+
+
+def _ids(root: Path, count: int | None = None) -> list[str]:
+    """Of all records, or of so many of them, in random order, which is the same each time."""
+    with MemoryLoader(root) as loader:
+        found = sorted(found.id or "" for found in loader.find())
+    return random.Random(1).sample(found, len(found) if count is None else min(count, len(found)))
+
+
+def _warm(work: Callable[[Any], object], words: Iterable[Any]) -> float:
+    """The median of single calls in seconds, each made once before."""
     taken = []
     for word in words:
+        work(word)
         began = time.perf_counter()
         work(word)
         taken.append(time.perf_counter() - began)
-    return statistics.median(taken) * 1e6
+    return statistics.median(taken)
 
 
-def _ids(root: Path) -> list[str]:
-    with MemoryLoader(root) as loader:
-        return [found.id or "" for found in loader.find()]
-
-
-def time_calls(root: Path) -> None:
-    """Print what single calls take."""
-    ids = random.Random(1).sample(_ids(root), 1000)
-    with MemoryLoader(root) as loader:
-        print(f"get, first time       {_microseconds(loader.get, ids):8.1f} us")
-        print(f"get, warm             {_microseconds(loader.get, ids):8.1f} us")
-        print(f"exists, of no record  {_microseconds(lambda word: loader.exists(word + 'x'), ids):8.1f} us")
-        for name, filters in (
-            ("tag", {"tags": ("ci",)}),
-            ("complex", {"kinds": ("pattern",), "min_success": 0.8, "since": 1.7e9, "sort": "last-used"}),
-        ):
-            first = _microseconds(lambda _, f=filters: loader.find(**f, limit=20), ids[:1])
-            again = _microseconds(lambda _, f=filters: loader.find(**f, limit=20), ids[1:])
-            print(f"find by {name:8}      {first:8.1f} us, again {again:.1f} us")
-
-
-def measure_hits(root: Path) -> None:
-    """Print the hit rate after warming, of accesses that follow a Zipf distribution over ids in random order."""
-    rng = random.Random(2)
-    ids = sorted(_ids(root))
-    rng.shuffle(ids)
-    weights = [1 / rank for rank in range(1, len(ids) + 1)]
-    warm_cache(open_store(root))
-    with MemoryLoader(root) as loader:
-        before = loader.statistics
-        for ident in rng.choices(ids, weights, k=ACCESSES):
-            loader.get(ident)
-        after = loader.statistics
-    print(f"hit rate              {(after.hits - before.hits) / ACCESSES:8.1%}")
-
-
-def sample_ids(root: Path) -> None:
-    """Write down the ids of 10,000 records."""
-    ids = sorted(_ids(root))
-    chosen = random.Random(3).sample(ids, min(10_000, len(ids)))
-    (root.parent / _SAMPLE).write_text("\n".join(chosen), encoding="ascii")
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def load_lazily(root: Path) -> None:
-    """Print the memory that a loader adds when it is asked for 10,000 records."""
-    base = _peak_mb()
-    with MemoryLoader(root) as loader:
-        for ident in (root.parent / _SAMPLE).read_text(encoding="ascii").split():
-            loader.get(ident)
-    print(f"memory of a loader    {_peak_mb() - base:8.0f} MB")
-
-
-def load_whole(root: Path) -> None:
-    """Print the memory that all record files take as Python values."""
-    base = _peak_mb()
-    whole = [json.loads(gunzipped(path.read_bytes())) for path in sorted(root.glob("*/*.json"))]
-    print(f"memory of the whole   {_peak_mb() - base:8.0f} MB, {len(whole)} files")
+def _peak() -> int:
+    """The most memory so far, in bytes; what ``getrusage`` says may be that of the process that started this one."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of this module; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.loader", description="Time a loader in one process.")
-    parser.add_argument("--items", type=int, default=50_000)
-    parser.add_argument("--form", choices=("plain", "gzip"), default="plain")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.loader", description="Measure in one process.")
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("store", type=Path)
     options = parser.parse_args(arguments)
-    form: Form = options.form
-    with tempfile.TemporaryDirectory(prefix="aml-bench-") as folder:
-        root = Path(folder) / ".loom" / "memory"
-        in_child(generate, root, items=options.items, form=form)
-        time.sleep(2.2)  # younger files would be hashed at each call
-        for work in (time_calls, measure_hits, sample_ids, load_lazily, load_whole):
-            in_child(work, root)
+    print(json.dumps(WORKS[options.work](options.store)))
     return 0
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.bench.edit import change_records
-from tests.bench.generate import Form, generate
+from tests.bench.generate import Form, derive, generate
 from tests.bench.model import Figure, Row, Side, Step, StoreSpec, Words
 from tests.bench.process import RunFailedError, Usage, run_process
 from tests.support.stores import gunzipped
@@ -28,11 +29,12 @@ CALIBRATION_BLOCK_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: its seconds, the most memory it had (bytes), and the bytes its row asks for."""
+    """One run: its seconds, the most memory it had (bytes), the bytes its row asks for, and a share (0 to 1)."""
 
-    seconds: float
-    memory: int | None = None
-    bytes: int | None = None
+    seconds: float | None = None
+    memory: float | None = None
+    bytes: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,20 @@ class Timing:
         return self.figure("seconds")
 
     def figure(self, figure: Figure) -> float | None:
-        """The median in seconds or bytes, of memory the most; None after an error or where it was not measured."""
+        """The median, but of memory the most; None after an error or where it was not measured."""
         values = [value for sample in self.samples if (value := getattr(sample, figure)) is not None]
         if self.error is not None or not values:
             return None
         return float(max(values)) if figure == "memory" else statistics.median(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What all sides of a row took, by their names, and of the plain store its bytes and those of its largest file."""
+
+    timings: Mapping[str, Timing]
+    store_bytes: int = 0
+    largest_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +134,16 @@ class Player:
         return Timing(tuple(self.samples), self.error)
 
     def _play(self, row: Row) -> None:
-        before = tree_bytes(self.repository) if row.measured is not None else 0
-        usage = self._run(self.side.timed)
+        before = tree_sizes(self.repository)[0] if row.measured is not None else 0
+        usage = self._run(self.side.timed, read=row.inside)
+        if row.inside:
+            self.samples.append(Sample(**json.loads(usage.output)))
+            return
         found: int | None = None
         if row.measured == "store":
-            found = tree_bytes(self.store)
+            found = tree_sizes(self.store)[0]
         elif row.measured is not None:
-            found = tree_bytes(self.repository) - (before if row.measured == "added" else 0)
+            found = tree_sizes(self.repository)[0] - (before if row.measured == "added" else 0)
         if row.restores:
             _compare(self.store, self.target, sizes=self.side.form == "plain")
             shutil.rmtree(self.target)
@@ -143,7 +157,7 @@ class Player:
             except RunFailedError as failure:
                 self.error = str(failure)
 
-    def _run(self, step: Step) -> Usage:
+    def _run(self, step: Step, *, read: bool = False) -> Usage:
         if any("{count}" in word for word in step.words):
             self._count += 1
         places = {
@@ -153,6 +167,8 @@ class Player:
             "{target}": self.target,
             "{home}": self.project / "home",
             "{count}": self._count,
+            "{python}": sys.executable,
+            "{checkout}": CHECKOUT,
             "{id}": _some_id(self.store) if "{id}" in step.words else "",
         }
         folder = Path(_filled(step.folder, places))
@@ -160,7 +176,9 @@ class Player:
         words = [part for word in step.words for part in (self.command.words if word == "{aml}" else (word,))]
         added = dict(self.command.environment) if self.side.program is None else {}
         variables = {name: _filled(value, places) for name, value in self.side.environment}
-        return run_process([_filled(word, places) for word in words], folder, _environment(added | variables))
+        return run_process(
+            [_filled(word, places) for word in words], folder, _environment(added | variables), read=read
+        )
 
 
 @dataclass(slots=True)
@@ -176,7 +194,7 @@ class Bench:
     takes none for unchanged that it read less than 2 s after its last change."""
     _masters: dict[tuple[StoreSpec, Form], Path] = field(default_factory=dict)
 
-    def measure(self, row: Row, sides: Sequence[Side]) -> dict[str, Timing]:
+    def measure(self, row: Row, sides: Sequence[Side]) -> Measured:
         """Times the runs of those sides of a row, by turns, so that what else the machine does hits all of them."""
         players = [
             Player(side, self.scratch / f"side-{place}", self.command) for place, side in enumerate(sides, start=1)
@@ -191,7 +209,14 @@ class Bench:
         finally:
             for player in players:
                 player.remove()
-        return {player.side.name: player.timing() for player in players}
+        timings = {player.side.name: player.timing() for player in players}
+        return Measured(timings, *tree_sizes(self._master(row.store.scaled(self.scale), "plain")))
+
+    def forget_stores(self) -> None:
+        """Remove all generated stores."""
+        for master in self._masters.values():
+            shutil.rmtree(master)
+        self._masters.clear()
 
     def _set_up(self, row: Row, players: Sequence[Player], turn: int) -> None:
         """Everything that is not timed: copies of the store, empty repositories, first backups, changes."""
@@ -210,22 +235,21 @@ class Bench:
         if row.edit is not None:
             for player in players:
                 in_child(change_records, player.store, row.edit, spec.items, turn)
-        self._rest()
+        if fresh_store or row.edit is not None:
+            self._rest()
+        os.sync()
 
     def _master(self, spec: StoreSpec, form: Form) -> Path:
         key = (spec, form)
         if key not in self._masters:
             master = self.scratch / f"master-{len(self._masters)}"
-            in_child(
-                generate,
-                master,
-                items=spec.items,
-                form=form,
-                patterns_only=spec.patterns_only,
-                small_files=spec.small_files,
-                garbage=spec.garbage,
-                schema=spec.schema,
-            )
+            base = replace(spec, garbage=0.0, schema=None)
+            if key == (base, "plain"):
+                sizes = {"patterns_only": spec.patterns_only, "small_files": spec.small_files}
+                in_child(generate, master, items=spec.items, **sizes)
+            else:
+                source = self._master(base, "plain")
+                in_child(derive, source, master, form=form, garbage=spec.garbage, schema=spec.schema)
             self._masters[key] = master
         return self._masters[key]
 
@@ -253,13 +277,18 @@ def in_child(work: Callable[..., object], *arguments: Any, **named: Any) -> None
         pool.submit(work, *arguments, **named).result()
 
 
-def tree_bytes(root: Path) -> int:
-    """The bytes of all files below a folder; 0 if it does not exist."""
-    return sum(_sizes(root).values())
+def tree_sizes(root: Path) -> tuple[int, int]:
+    """The bytes of all files below a folder, and of the largest; 0 if it does not exist."""
+    total = largest = 0
+    for path in _files(root):
+        size = path.stat().st_size
+        total, largest = total + size, max(largest, size)
+    return total, largest
 
 
-def _sizes(root: Path) -> dict[str, int]:
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+def _files(root: Path) -> Iterator[Path]:
+    """One by one: the memory of this process is a lower bound of what is measured of its children."""
+    return (path for path in root.rglob("*") if path.is_file())
 
 
 def _compare(store: Path, restored: Path, *, sizes: bool) -> None:
@@ -267,10 +296,13 @@ def _compare(store: Path, restored: Path, *, sizes: bool) -> None:
 
     A file that is packed again may have another size.
     """
-    expected, found = _sizes(store), _sizes(restored)
-    alike = found == expected if sizes else found.keys() == expected.keys()
+    expected, found = (sum(1 for _ in _files(root)) for root in (store, restored))
+    alike = found == expected
+    for path in _files(store) if alike else ():
+        twin = restored / path.relative_to(store)
+        alike = alike and twin.is_file() and (not sizes or twin.stat().st_size == path.stat().st_size)
     if not alike:
-        raise RunFailedError(f"restored {len(found)} files that are not like the {len(expected)} of the store")
+        raise RunFailedError(f"restored {found} files that are not like the {expected} of the store")
 
 
 def _timed_write(path: Path, block: bytes) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from tests.bench.edit import Edit
 from tests.bench.generate import Form, Schema
@@ -13,11 +13,16 @@ Words = tuple[str, ...]
 stands for the folder above ``.loom``, ``{store}`` and ``{repository}`` for the store and its backups, ``{target}`` for
 a folder to restore to, which does not exist yet, ``{home}`` for one that a program may use for its own files,
 ``{count}`` for a number that no other command got on the same repository, and ``{id}``, as a word alone, for the id of
-a record."""
+a record; ``{python}`` for the interpreter and ``{checkout}`` for the folder from which it imports."""
 
 AML = "aml"
-Figure = Literal["seconds", "bytes", "memory"]
+Figure = Literal["seconds", "bytes", "memory", "share"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
 Measured = Literal["stored", "added", "store"]
+
+STORE = "the store"
+LARGEST = "the largest file"
+"""What a target can be told by, beside a peer: all bytes of the plain store, and those of its largest file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ class Side:
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
+    def own(self) -> bool:
+        """Whether this is AML, on a store of either form."""
+        return self.name.startswith(AML)
+
+    @property
     def required_by(self) -> str:
         """The environment variable by which the absence of the program is an error."""
         return f"AML_REQUIRE_{(self.program or AML).upper()}"
@@ -64,16 +74,26 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What AML may take at most: ``limit`` in seconds or bytes; with ``peer`` so many times what that side takes."""
+    """What AML may take at most, or must reach ``at_least``: ``limit`` in seconds, bytes or as a share.
+
+    With ``of`` it is so many times what that side takes, or so many times the bytes of ``STORE`` or ``LARGEST``;
+    ``plus`` comes on top.
+    """
 
     figure: Figure
     limit: float
-    peer: str | None = None
+    of: str | None = None
+    plus: float = 0.0
+    at_least: bool = False
+
+
+MEMORY = Target("memory", 3, of=LARGEST, plus=60e6)
+"""What any command may take that has no target of its own: the largest file counts unpacked, and any store will do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of work, done by all sides by turns. Targets and peer A's seconds are for a plain store."""
+    """One kind of work, done by all sides by turns. Targets and peer A's figures are for a plain store."""
 
     name: str
     group: str
@@ -81,6 +101,7 @@ class Row:
     sides: tuple[Side, ...]
     targets: tuple[Target, ...] = ()
     peer_a: float | None = None
+    peer_a_bytes: float | None = None
     store: StoreSpec = StoreSpec(items=10)
     renew: Literal["nothing", "repository", "store"] = "nothing"
     """What each run gets anew; the first one always gets all of it."""
@@ -90,6 +111,13 @@ class Row:
     """The timed command fills the target, which must then be like the store."""
     measured: Measured | None = None
     """Bytes to report: all that the repository has afterwards, what the timed command added to it, or the store's."""
+    inside: bool = False
+    """The figures are those that the timed command prints as JSON, by their names, and not those of its process."""
+
+    def target(self, figure: Figure) -> Target | None:
+        """The target for a figure; for the memory of a process there always is one."""
+        own = next((target for target in self.targets if target.figure == figure), None)
+        return MEMORY if own is None and figure == "memory" and not self.inside else own
 
 
 def aml_sides(

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.bench.measure import Timing
-from tests.bench.model import Figure, Row, Target
+from tests.bench.measure import Measured, Sample, Timing
+from tests.bench.model import FIGURES, LARGEST, STORE, Figure, Row, Target
 
 MB = 1e6
-_HEADINGS = ("side", "median s", "target s", "ratio", "AML/it", "MB", "target MB", "ratio", "AML/it", "peak MB")
+SMALL_SECONDS = 0.01
+_HEADINGS = ("side", "median", "target", "ratio", "AML/it", "MB", "target", "ratio", "AML/it", "peak MB", "at most")
 _PEER_A = "peer A (as given)"
-_UNITS: dict[Figure, str] = {"seconds": "s", "bytes": "MB", "memory": "MB of memory"}
 
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """The timings of one row by the names of the sides that ran, and the programs that others lacked."""
+    """What the sides of one row took, those that ran, and the programs that others lacked."""
 
     row: Row
-    timings: Mapping[str, Timing]
+    measured: Measured
     absent: tuple[str, ...] = ()
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """Those of all sides by their names."""
+        return self.measured.timings
 
     @property
     def own(self) -> Timing:
@@ -29,15 +34,19 @@ class RowResult:
         return self.timings[self.row.sides[0].name]
 
     def limit(self, figure: Figure) -> float | None:
-        """The target in seconds or bytes; None without one, or where the peer that it is told by gave no figure."""
-        for target in self.row.targets:
-            if target.figure == figure:
-                return self._resolved(target)
-        return None
+        """The target in its unit; None without one, or where the side that it is told by gave no figure."""
+        target = self.row.target(figure)
+        if target is None:
+            return None
+        base = self._base(target)
+        return None if base is None else target.limit * base + target.plus
 
-    def ratio(self, figure: Figure) -> float | None:
-        """What AML took by its target; above 1 it is missed."""
-        return _quotient(self.own.figure(figure), self.limit(figure))
+    def ratio(self, figure: Figure, timing: Timing | None = None) -> float | None:
+        """What AML (on a plain store, or there) took by its target, or the target by what it reached; above 1 it is
+        missed."""
+        target = self.row.target(figure)
+        found, limit = (self.own if timing is None else timing).figure(figure), self.limit(figure)
+        return _quotient(limit, found) if target is not None and target.at_least else _quotient(found, limit)
 
     def against(self, figure: Figure, side: str) -> float | None:
         """What AML took by what that side took."""
@@ -52,21 +61,26 @@ class RowResult:
         ]
 
     def missed(self) -> list[str]:
-        """One line for each target that was missed."""
+        """One line for each target that was missed; that of memory counts for stores of either form."""
         lines = []
-        for figure in dict.fromkeys(target.figure for target in self.row.targets):
-            found, limit = self.own.figure(figure), self.limit(figure)
-            if found is not None and limit is not None and found > limit:
-                shown = f"{_number(found, figure)} {_UNITS[figure]}, target {_number(limit, figure)}"
-                lines.append(f"{self.row.name}: {shown}, {found / limit:.2f} times")
+        for side in self.row.sides:
+            for figure in FIGURES if side.own and side.name in self.timings else ():
+                timing = self.timings[side.name]
+                ratio = self.ratio(figure, timing) if timing is self.own or figure == "memory" else None
+                if ratio is not None and ratio > 1:
+                    found, limit = (shown(value, figure) for value in (timing.figure(figure), self.limit(figure)))
+                    where = self.row.name if timing is self.own else f"{self.row.name} ({side.name})"
+                    what = " of memory" if figure == "memory" else ""
+                    lines.append(f"{where}: {found}{what}, target {limit}, {ratio:.2f} times")
         return lines
 
-    def _resolved(self, target: Target) -> float | None:
-        if target.peer is None:
-            return target.limit
-        timing = self.timings.get(target.peer)
-        found = None if timing is None else timing.figure(target.figure)
-        return None if found is None else found * target.limit
+    def _base(self, target: Target) -> float | None:
+        if target.of is None:
+            return 1.0
+        if target.of in (STORE, LARGEST):
+            return self.measured.store_bytes if target.of == STORE else self.measured.largest_bytes
+        timing = self.timings.get(target.of)
+        return None if timing is None else timing.figure(target.figure)
 
 
 def table(results: Sequence[RowResult]) -> str:
@@ -85,31 +99,36 @@ def table(results: Sequence[RowResult]) -> str:
 
 def _lines(result: RowResult) -> list[tuple[str, ...]]:
     lines = [_cells(result, side, timing) for side, timing in result.timings.items()]
-    if result.row.peer_a is not None:
-        by_peer = _quotient(result.own.median, result.row.peer_a)
-        known = (_PEER_A, f"{result.row.peer_a:.3f}", "", "", _factor(by_peer))
-        lines.append((*known, *[""] * (len(_HEADINGS) - len(known))))
+    known = (result.row.peer_a, result.row.peer_a_bytes)
+    if any(known):
+        cells = []
+        for value, figure in zip(known, ("seconds", "bytes"), strict=True):
+            by_it = _quotient(result.own.figure(figure), value)
+            cells += [_cell(value, figure), "", "", _factor(by_it)]
+        lines.append((_PEER_A, *cells, "", ""))
     return lines
 
 
 def _cells(result: RowResult, side: str, timing: Timing) -> tuple[str, ...]:
-    own = timing is result.own
-    peer = not own and side in {one.name for one in result.row.sides if one.program is not None}
+    plain = timing is result.own
+    own = next(one for one in result.row.sides if one.name == side).own
+    first: Figure = "share" if timing.figure("share") is not None else "seconds"
     return (
         side,
-        "error" if timing.error is not None else _number(timing.median, "seconds"),
-        *_judged(result, "seconds", own=own),
-        _factor(result.against("seconds", side)) if peer else "",
-        _number(timing.figure("bytes"), "bytes"),
-        *_judged(result, "bytes", own=own),
-        _factor(result.against("bytes", side)) if peer else "",
-        _number(timing.figure("memory"), "memory"),
+        "error" if timing.error is not None else _cell(timing.figure(first), first),
+        *_judged(result, first, plain=plain),
+        "" if own else _factor(result.against(first, side)),
+        _cell(timing.figure("bytes"), "bytes"),
+        *_judged(result, "bytes", plain=plain),
+        "" if own else _factor(result.against("bytes", side)),
+        _cell(timing.figure("memory"), "memory"),
+        _cell(result.limit("memory"), "memory") if own else "",
     )
 
 
-def _judged(result: RowResult, figure: Figure, *, own: bool) -> tuple[str, str]:
+def _judged(result: RowResult, figure: Figure, *, plain: bool) -> tuple[str, str]:
     """The target and AML's ratio to it; blank for others."""
-    return (_number(result.limit(figure), figure), _factor(result.ratio(figure))) if own else ("", "")
+    return (_cell(result.limit(figure), figure), _factor(result.ratio(figure))) if plain else ("", "")
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -117,10 +136,18 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
 
 
-def _number(value: float | None, figure: Figure) -> str:
+def _cell(value: float | None, figure: Figure) -> str:
+    """As ``shown``, without the unit where the column tells it."""
+    return "" if value is None else shown(value, figure).removesuffix(" MB")
+
+
+def shown(value: float | None, figure: Figure) -> str:
+    """A figure with its unit; blank without one."""
     if value is None:
         return ""
-    return {"seconds": f"{value:.3f}", "bytes": f"{value / MB:.3f}", "memory": f"{value / MB:.0f}"}[figure]
+    if figure == "seconds":
+        return f"{value:.3f} s" if value >= SMALL_SECONDS else f"{value * 1e3:.4f} ms"
+    return {"bytes": f"{value / MB:.3f} MB", "memory": f"{value / MB:.0f} MB", "share": f"{value:.1%}"}[figure]
 
 
 def _factor(value: float | None) -> str:
@@ -135,9 +162,8 @@ def timing_document(timing: Timing) -> dict[str, Any]:
     """The single figures of one side, for JSON."""
     return {
         "median_s": timing.median,
-        "seconds": [sample.seconds for sample in timing.samples],
-        "bytes": [sample.bytes for sample in timing.samples if sample.bytes is not None],
         "memory_bytes": timing.figure("memory"),
+        "samples": [asdict(sample) for sample in timing.samples],
         "error": timing.error,
     }
 
@@ -145,13 +171,29 @@ def timing_document(timing: Timing) -> dict[str, Any]:
 def row_document(result: RowResult) -> dict[str, Any]:
     """A row with its targets and all sides, for JSON."""
     row = result.row
-    figures = dict.fromkeys(target.figure for target in row.targets)
     return {
         "name": row.name,
         "work": row.work,
         "bytes_are": row.measured,
-        "targets": {figure: {"limit": result.limit(figure), "ratio": result.ratio(figure)} for figure in figures},
+        "store_bytes": result.measured.store_bytes,
+        "largest_bytes": result.measured.largest_bytes,
+        "targets": {
+            figure: {"limit": result.limit(figure), "ratio": result.ratio(figure)}
+            for figure in FIGURES
+            if row.target(figure) is not None
+        },
         "peer_a_s": row.peer_a,
+        "peer_a_bytes": row.peer_a_bytes,
         "sides": {side: timing_document(timing) for side, timing in result.timings.items()},
         "absent": list(result.absent),
     }
+
+
+def result_of(row: Row, document: Mapping[str, Any]) -> RowResult:
+    """The result that ``row_document`` gave this document."""
+    timings = {
+        side: Timing(tuple(Sample(**sample) for sample in one["samples"]), one["error"])
+        for side, one in document["sides"].items()
+    }
+    measured = Measured(timings, document["store_bytes"], document["largest_bytes"])
+    return RowResult(row, measured, tuple(document["absent"]))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tests.bench.backup_rows import BACKUP_ROWS
 from tests.bench.index_rows import INDEX_ROWS
+from tests.bench.loader_rows import LOADER_ROWS
 from tests.bench.migrate_rows import MIGRATE_ROWS
 from tests.bench.model import Row, StoreSpec, Target, aml_sides
 from tests.bench.monitor_rows import MONITOR_ROWS
@@ -62,6 +63,7 @@ ROWS: tuple[Row, ...] = (
     ),
     *BACKUP_ROWS,
     *INDEX_ROWS,
+    *LOADER_ROWS,
     *OPTIMIZE_ROWS,
     *MIGRATE_ROWS,
     *MONITOR_ROWS,

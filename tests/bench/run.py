@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.machine import machine
 from tests.bench.measure import Bench, Command, Timing, calibrate
 from tests.bench.model import Row, Side
 from tests.bench.report import RowResult, row_document, table, timing_document
@@ -50,12 +50,8 @@ def missing_peers(rows: Sequence[Row]) -> list[str]:
 def document(bench: Bench, calibration: Mapping[str, Timing], results: Sequence[RowResult]) -> dict[str, Any]:
     """All single figures, as one JSON document."""
     return {
-        "schema": 2,
-        "machine": {
-            "system": platform.platform(),
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-        },
+        "schema": 3,
+        "machine": machine(bench.scratch),
         "command": list(bench.command.words),
         "runs": bench.runs,
         "scale": bench.scale,

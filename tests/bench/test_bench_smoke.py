@@ -13,11 +13,11 @@ import pytest
 
 from tests.bench.edit import Edit, change_records
 from tests.bench.generate import Form, generate
-from tests.bench.measure import CHECKOUT, Sample, Timing
+from tests.bench.measure import CHECKOUT, Measured, Sample, Timing
 from tests.bench.report import RowResult, table
 from tests.bench.rows import select
 
-GROUPS = ("startup", "prune", "optimize", "index", "monitor")
+GROUPS = ("startup", "prune", "optimize", "index", "loader", "migrate", "monitor")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -114,11 +114,11 @@ def test_a_part_of_a_name_chooses_rows() -> None:
 
 def test_a_target_by_a_peer_is_so_many_times_what_the_peer_took() -> None:
     (row,) = select((), "50-max")
-    result = RowResult(row, _timings(aml=2.0, restic=1.6))
+    result = RowResult(row, Measured(_timings(aml=2.0, restic=1.6)))
     assert result.limit("seconds") == 1.6
     assert result.limit("bytes") == pytest.approx(1030)
-    assert "missed: backup-50-max: 2.000 s, target 1.600, 1.25 times" in table([result])
-    assert RowResult(row, _timings(aml=2.0), ("restic",)).limit("seconds") is None
+    assert "missed: backup-50-max: 2.000 s, target 1.600 s, 1.25 times" in table([result])
+    assert RowResult(row, Measured(_timings(aml=2.0)), ("restic",)).limit("seconds") is None
 
 
 @pytest.mark.parametrize("form", ["plain", "gzip"])
