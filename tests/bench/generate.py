@@ -70,8 +70,8 @@ def generate(
     for agent, share in zip(names, _shares(items, agents), strict=True):
         for kind, count in _kind_counts(share, patterns_only=patterns_only).items():
             maker = _MAKERS[kind]
-            records = [maker(rng, agent, moment, fingerprint_bytes=FINGERPRINT_BYTES) for _ in range(count)]
-            records = [_in_schema(record, schema) for record in records]
+            made = [maker(rng, agent, moment, fingerprint_bytes=FINGERPRINT_BYTES) for _ in range(count)]
+            records: list[Record | None] = [_in_schema(record, schema) for record in made]
             _spoil(records, rng, garbage)
             written += _write(root / agent / f"{kind}.json", records, form)
     return written + _write_notes(root, names, small_files, rng, moment, form)

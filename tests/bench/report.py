@@ -99,10 +99,10 @@ def table(results: Sequence[RowResult]) -> str:
 
 def _lines(result: RowResult) -> list[tuple[str, ...]]:
     lines = [_cells(result, side, timing) for side, timing in result.timings.items()]
-    known = (result.row.peer_a, result.row.peer_a_bytes)
-    if any(known):
+    known: dict[Figure, float | None] = {"seconds": result.row.peer_a, "bytes": result.row.peer_a_bytes}
+    if any(known.values()):
         cells = []
-        for value, figure in zip(known, ("seconds", "bytes"), strict=True):
+        for figure, value in known.items():
             by_it = _quotient(result.own.figure(figure), value)
             cells += [_cell(value, figure), "", "", _factor(by_it)]
         lines.append((_PEER_A, *cells, "", ""))

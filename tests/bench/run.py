@@ -71,7 +71,8 @@ def _positive(word: str) -> float:
     return value
 
 
-def _count(word: str) -> int:
+def count(word: str) -> int:
+    """A number of runs or records from the command line. Raises ArgumentTypeError or ValueError."""
     value = int(word)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.run", description="Time AML against its targets.")
     parser.add_argument("--rows", default="", metavar="A,B", help=f"groups or names of rows (all of them): {names}")
     parser.add_argument("--only", default="", metavar="PART", help="of those only the rows with this in their names")
-    parser.add_argument("--runs", type=_count, default=5, help="runs of each row (5, and no fewer for a real figure)")
+    parser.add_argument("--runs", type=count, default=5, help="runs of each row (5, and no fewer for a real figure)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all single figures here")
     parser.add_argument("--scale", type=_positive, default=1.0, help="so many times the records of each row (1.0)")
     parser.add_argument("--aml", type=Path, metavar="PATH", help="the installed program to time")
