@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,14 +135,14 @@ def _cells(growth: Growth, size: int) -> Iterator[str]:
         yield "" if value is None else f"{value / MB:.0f}"
 
 
-def document(bench: Bench, grown: Sequence[Growth]) -> dict[str, Any]:
-    """All single figures, as one JSON document."""
+def document(facts: Mapping[str, str], grown: Sequence[Growth]) -> dict[str, Any]:
+    """All single figures, and facts about the machine, as one JSON document."""
     sizes = list(grown[0].results)
     rows = {str(size): [row_document(growth.results[size]) for growth in grown] for size in sizes}
-    return {"schema": 1, "machine": machine(bench.scratch), "sizes": sizes, "rows": rows}
+    return {"schema": 1, "machine": facts, "sizes": sizes, "rows": rows}
 
 
-def growths_of(found: dict[str, Any]) -> list[Growth]:
+def growths_of(found: Mapping[str, Any]) -> list[Growth]:
     """The results that ``document`` gave this document."""
     known = {row.name: Growth(row, {}) for row in GROWTH_ROWS}
     for size in found["sizes"]:
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="aml-growth-", dir=options.scratch) as folder:
         bench = Bench(Path(folder), Command.find(options.aml), settle_seconds=options.settle)
         grown = measure(bench, rows, options.sizes, runs)
-        found = document(bench, grown)
+        found = document(machine(bench.scratch), grown)
     print(table(grown))
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

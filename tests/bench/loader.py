@@ -110,9 +110,9 @@ def _warm(work: Callable[[Any], object], words: Iterable[Any]) -> float:
 
 def _peak() -> int:
     """The most memory so far, in bytes; what ``getrusage`` says may be that of the process that started this one."""
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text(encoding="ascii", errors="replace").partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
