@@ -12,18 +12,25 @@ from pathlib import Path
 import pytest
 
 from tests.bench.edit import Edit, change_records
-from tests.bench.generate import Form, generate
+from tests.bench.generate import Form, derive, generate
+from tests.bench.growth import GROWTH_ROWS, growths_of
+from tests.bench.growth import main as measure_growth
 from tests.bench.measure import CHECKOUT, Measured, Sample, Timing
 from tests.bench.report import RowResult, table
 from tests.bench.rows import select
+from tests.support.stores import read_array
 
 GROUPS = ("startup", "prune", "optimize", "index", "loader", "migrate", "monitor")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def _bench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return _run("tests.bench.run", "--runs", "1", "--scale", "0.002", *words, **environment)
+
+
+def _run(module: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.bench.run", "--runs", "1", "--scale", "0.002", *words],
+        [sys.executable, "-m", module, *words],
         cwd=CHECKOUT,
         env=os.environ | environment,
         capture_output=True,
@@ -70,6 +77,26 @@ def test_a_backup_row_runs_all_sides_that_are_installed(tmp_path: Path) -> None:
     names = {side.name for side in select((), "50-restore")[0].sides if side.program not in row["absent"]}
     assert set(row["sides"]) == names
     assert all(side["error"] is None for side in row["sides"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.bench
+def test_growth_is_measured_at_each_size(tmp_path: Path) -> None:
+    report = tmp_path / "growth.json"
+    words = ["--sizes", "100,300", "--runs", "1", "--settle", "0", "--json", str(report)]
+    done = _run("tests.bench.growth", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    grown = growths_of(json.loads(report.read_text(encoding="utf-8")))
+    assert [growth.row.name for growth in grown] == [row.name for row in GROWTH_ROWS]
+    assert all(list(growth.results) == [100, 300] and growth.times(300) for growth in grown)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("words", ["--sizes 200,100", "--sizes 100 --runs 1,2", "--only nothing", "--runs 0"])
+def test_a_growth_that_makes_no_sense_is_refused(words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        measure_growth(words.split())
+    assert ended.value.code == 2
 
 
 @pytest.mark.bench
@@ -141,3 +168,25 @@ def test_small_files_have_two_kilobytes(tmp_path: Path) -> None:
     sizes = [path.stat().st_size for path in (tmp_path / "store").glob("*/notes-*/*.json")]
     assert len(sizes) == 1100
     assert 1900 < sum(sizes) / len(sizes) < 2100
+
+
+def test_a_derived_store_holds_the_same_records_in_another_form_and_schema(tmp_path: Path) -> None:
+    source, derived = tmp_path / "source", tmp_path / "derived"
+    generate(source, items=200, small_files=20, now=NOW)
+    derive(source, derived, form="gzip", schema="1.0.0")
+    files = {path.relative_to(source): read_array(path) for path in source.glob("*/*.json")}
+    assert {path.relative_to(derived) for path in derived.glob("*/*.json")} == files.keys()
+    for name, records in files.items():
+        assert (derived / name).read_bytes().startswith(b"\x1f\x8b")
+        plainer = [{key: value for key, value in one.items() if key not in ("tags", "active")} for one in records]
+        assert read_array(derived / name) == plainer
+    assert len(list(derived.glob("*/notes-*/*.json"))) == 20
+
+
+def test_a_derived_store_has_the_wanted_share_of_garbage(tmp_path: Path) -> None:
+    generate(tmp_path / "source", items=2000, now=NOW)
+    derive(tmp_path / "source", tmp_path / "derived", garbage=0.05)
+    found = [one for path in (tmp_path / "derived").glob("*/*.json") for one in read_array(path)]
+    assert len(found) == 2000
+    spoilt = [one for one in found if one is None or "agent" not in one or one.get("tags") == ["older"]]
+    assert 90 < len(spoilt) < 110
