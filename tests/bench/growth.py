@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.bench.machine import machine
 from tests.bench.measure import Bench, Command
-from tests.bench.model import Row
+from tests.bench.model import Figure, Row
 from tests.bench.report import MB, RowResult, result_of, row_document, shown
 from tests.bench.rows import select
 from tests.bench.run import REST_SECONDS, count
@@ -71,17 +71,12 @@ class Growth:
     row: Row
     results: dict[int, RowResult]
 
-    def seconds(self, size: int) -> float | None:
-        """The median at that size; None if it was not measured."""
-        result = self.results.get(size)
-        return None if result is None else result.own.median
-
-    def times(self, size: int) -> float | None:
+    def times(self, size: int, figure: Figure = "seconds") -> float | None:
         """What that size takes by what the next smaller one takes, told for ten times the records."""
         smaller = [one for one in self.results if one < size]
         if not smaller:
             return None
-        found, before = self.seconds(size), self.seconds(max(smaller))
+        found, before = (self.results[one].own.figure(figure) for one in (size, max(smaller)))
         return None if found is None or not before else found / before * (10 * max(smaller) / size)
 
     def errors(self) -> list[str]:
@@ -118,7 +113,7 @@ def measure(bench: Bench, rows: Sequence[Row], sizes: Sequence[int], runs: Seque
 def table(grown: Sequence[Growth]) -> str:
     """The results as aligned text, a line for each row, with what was missed below."""
     sizes = list(grown[0].results)
-    lines = [["work", *(cell for size in sizes for cell in (f"{size:,}", "times", "MB", "at most"))]]
+    lines = [["work", *(cell for size in sizes for cell in (f"{size:,}", "times", "cpu s", "times", "MB", "at most"))]]
     lines += [[growth.row.work, *(cell for size in sizes for cell in _cells(growth, size))] for growth in grown]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) for first, *rest in lines]
@@ -127,10 +122,12 @@ def table(grown: Sequence[Growth]) -> str:
 
 
 def _cells(growth: Growth, size: int) -> Iterator[str]:
-    times = growth.times(size)
     result = growth.results[size]
-    yield "error" if result.own.error else shown(result.own.median, "seconds")
-    yield "" if times is None else f"{times:.1f}"
+    figures: tuple[Figure, ...] = ("seconds", "cpu")
+    for figure in figures:
+        times = growth.times(size, figure)
+        yield "error" if result.own.error else shown(result.own.figure(figure), "seconds")
+        yield "" if times is None else f"{times:.1f}"
     for value in (result.own.figure("memory"), result.limit("memory")):
         yield "" if value is None else f"{value / MB:.0f}"
 

@@ -30,12 +30,14 @@ HEAD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: its seconds, the most memory it had (bytes), the bytes its row asks for, and a share (0 to 1)."""
+    """One run: its seconds, the most memory it had (bytes), the bytes its row asks for, a share (0 to 1), and the
+    seconds of all processors, which tell more than the others where something else is at work."""
 
     seconds: float | None = None
     memory: float | None = None
     bytes: float | None = None
     share: float | None = None
+    cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class Player:
         if row.restores:
             _compare(self.store, self.target, sizes=self.side.form == "plain")
             shutil.rmtree(self.target)
-        self.samples.append(Sample(usage.seconds, usage.memory, found))
+        self.samples.append(Sample(usage.seconds, usage.memory, found, cpu=usage.cpu))
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """Do work unless there was an error; note the error if there is one now."""

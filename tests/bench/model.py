@@ -16,7 +16,7 @@ a folder to restore to, which does not exist yet, ``{home}`` for one that a prog
 a record; ``{python}`` for the interpreter and ``{checkout}`` for the folder from which it imports."""
 
 AML = "aml"
-Figure = Literal["seconds", "bytes", "memory", "share"]
+Figure = Literal["seconds", "bytes", "memory", "share", "cpu"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Measured = Literal["stored", "added", "store"]
 

@@ -27,13 +27,14 @@ class RunFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process took: seconds from its start to its end, and the most memory it had at a time (bytes).
+    """What a process took: seconds from its start to its end, and of processors, and the most memory at a time (bytes).
 
     ``memory`` is that of the process and its children together. It is None where it is no more than this process had
     itself: the system counts that in. ``output`` is what it printed, if that was asked for.
     """
 
     seconds: float
+    cpu: float
     memory: int | None
     output: bytes = b""
 
@@ -63,7 +64,8 @@ def run_process(words: Sequence[str], folder: Path, variables: Mapping[str, str]
             stderr.seek(0)
             raise RunFailedError(f"exit {process.returncode}: {_reason(stderr.read())}")
         stdout.seek(0)
-        return Usage(seconds, _memory(usage.ru_maxrss, family.most), stdout.read())
+        cpu = usage.ru_utime + usage.ru_stime
+        return Usage(seconds, cpu, _memory(usage.ru_maxrss, family.most), stdout.read())
 
 
 class Family:

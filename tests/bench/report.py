@@ -145,7 +145,7 @@ def shown(value: float | None, figure: Figure) -> str:
     """A figure with its unit; blank without one."""
     if value is None:
         return ""
-    if figure == "seconds":
+    if figure in ("seconds", "cpu"):
         return f"{value:.3f} s" if value >= SMALL_SECONDS else f"{value * 1e3:.4f} ms"
     return {"bytes": f"{value / MB:.3f} MB", "memory": f"{value / MB:.0f} MB", "share": f"{value:.1%}"}[figure]
 
