@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class Growth:
 
     def errors(self) -> list[str]:
         """One line for each size that failed."""
-        return [f"{size:,} records: {error}" for size, result in self.results.items() for error in result.errors()]
+        return [f"{error}, of {size:,} records" for size, result in self.results.items() for error in result.errors()]
 
     def missed(self) -> list[str]:
         """One line for each target that was missed."""
@@ -103,9 +104,11 @@ def measure(bench: Bench, rows: Sequence[Row], sizes: Sequence[int], runs: Seque
     for size, often in zip(sizes, runs, strict=True):
         bench.runs = often
         for growth in grown:
-            print(f"{size:,} records, {growth.row.name}: {often} runs", file=sys.stderr)
+            begin = time.perf_counter()
             row = replace(growth.row, store=replace(growth.row.store, items=size))
             growth.results[size] = RowResult(row, bench.measure(row, row.sides))
+            took = time.perf_counter() - begin
+            print(f"{size:,} records, {row.name}: measured in {took:.0f} s", file=sys.stderr)
         bench.forget_stores()
     return grown
 

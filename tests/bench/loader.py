@@ -23,7 +23,7 @@ from tests.support.stores import gunzipped
 
 ACCESSES = 20_000
 ASKED, ASKED_PACKED = 10_000, 300
-"""A packed file is unpacked anew for each of its records that is not at hand."""
+"""Of a packed store fewer: for random ids of a store this large nearly each look-up unpacks a whole file."""
 _CALLS = 300
 _UNIT = 1 if sys.platform == "darwin" else 1024
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -189,7 +190,9 @@ def _grown(growth: Growth, sizes: Sequence[int]) -> list[str]:
 
 
 def _listed(missed: Sequence[str]) -> str:
-    return "\n".join(f"- `{name}`: {told}" for name, told in (line.split(": ", 1) for line in missed)) or "None."
+    """Lines that begin with the name of a row, and perhaps a side of it."""
+    parted = (re.match(r"([^ :]+)(.*)", line) for line in missed)
+    return "\n".join(f"- `{found[1]}`{found[2]}" for found in parted if found) or "None."
 
 
 def rows_in(text: str, part: str) -> list[tuple[str, ...]]:

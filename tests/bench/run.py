@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         calibration = calibrate(bench.scratch, options.runs)
         results = []
         for row in rows:
-            print(f"{row.name}: {options.runs} runs", file=sys.stderr)
+            begin = time.perf_counter()
             results.append(run_row(bench, row))
+            print(f"{row.name}: measured in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     print(table(results))
     for name, timing in calibration.items():
         print(f"this machine: {name} {timing.median:.3f} s")
