@@ -142,8 +142,11 @@ class Invocation:
 
     def conditions(self, store: Store, *, lock_timeout: float | None = None, trust_clock: bool = False) -> Conditions:
         """What a run on that store finds given: settings, and what the command line says beside them."""
-        from aml.workflows.conditions import Conditions  # only commands that work on records need all that it needs
+        # only commands that work on records need all that these need
+        from aml.fs.arenas import share_one_arena
+        from aml.workflows.conditions import Conditions
 
+        share_one_arena()
         settings = self.settings
         repository = self._repository(store.root, settings)
         return Conditions.of(settings, lock_timeout=lock_timeout, trust_clock=trust_clock, repository=repository)

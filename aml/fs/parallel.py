@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TypeVar
 
@@ -41,8 +42,22 @@ def wait_for(finished: Event, is_at_work: Callable[[], bool]) -> None:
     """Wait until a thread sets ``finished``. Raises AmlError where none is at work any more that could."""
     while not finished.wait(_LOOK_SECONDS):
         if not (is_at_work() or finished.is_set()):
-            # as where memory was short between its start and its first line
-            raise AmlError("a thread of this process has died", advice="see that memory is free, and try again")
+            raise _died()
+
+
+def take_from(queue: SimpleQueue[Item], is_at_work: Callable[[], bool]) -> Item:
+    """What a thread puts there. Raises AmlError where none is at work any more that could."""
+    while True:
+        try:
+            return queue.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            if not is_at_work() and queue.empty():
+                raise _died() from None
+
+
+def _died() -> AmlError:
+    # as where memory was short between its start and its first line
+    return AmlError("a thread of this process has died", advice="see that memory is free, and try again")
 
 
 def side_by_side(

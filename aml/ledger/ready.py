@@ -22,10 +22,9 @@ from aml.fs.durable import put_ready, remove_ready, temporary_for, write_ready
 from aml.fs.parallel import WORKERS
 from aml.ledger.removal import Cut, Removed, archive_taken_back
 from aml.ledger.runs import archive_name
-from aml.store.judging import size_of
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fast_digest, fingerprint
+from aml.store.read import Content, Fingerprint, fast_digest, fingerprint, size_of
 from aml.store.transact import Transaction
 
 

@@ -6,7 +6,6 @@ Nothing is written but what ``keep`` does with the bytes that a file is to have,
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from msgspec import Struct
 
 from aml.codec.json_array import RecordArray
 from aml.errors import AmlError, DamagedError, ExitStatus, SchemaError
-from aml.fs.children import by_children
+from aml.fs.children import WORTH_A_CHILD, by_children
 from aml.fs.parallel import LARGE_BYTES
 from aml.migrate.check import changed_places, check_migrated
 from aml.migrate.options import MigrateOptions
@@ -24,10 +23,7 @@ from aml.model.kinds import KIND_BY_PLURAL, PATTERN
 from aml.model.units import count
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, read_content
-
-#: Bytes of all files from which on processes of their own are worth their start.
-_WORTH_A_CHILD = 4 << 20
+from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, read_content, size_of
 
 #: So many bad records are named in a message, and the others counted.
 _NAMED = 3
@@ -159,9 +155,9 @@ def _plans_by_children(
     store: Store, files: Sequence[RecordFile], options: MigrateOptions, keep: Keep, *, samples: bool
 ) -> dict[RecordFile, FilePlan]:
     """Plans made in several processes, where that pays: of files of ordinary size, which bounds memory."""
-    sizes = {file: _size(file) for file in files}
+    sizes = {file: size_of(file) for file in files}
     ordinary = sorted((file for file in files if sizes[file] < LARGE_BYTES), key=lambda file: -sizes[file])
-    if sum(sizes[file] for file in ordinary) < _WORTH_A_CHILD:
+    if sum(sizes[file] for file in ordinary) < WORTH_A_CHILD:
         return {}
 
     def work(file: RecordFile) -> bytes:
@@ -185,7 +181,7 @@ def _planned(
             raise content
         array = content.array()
     except AmlError as error:
-        return FilePlan(file, size=_size(file), size_after=_size(file), problem=str(error), status=error.status)
+        return FilePlan(file, size=size_of(file), size_after=size_of(file), problem=str(error), status=error.status)
     plan, data = plan_content(content, array, options, samples=samples)
     if data is not None:
         keep(file, data)
@@ -247,14 +243,6 @@ def _unreadable(migrated: MigratedArray, file: RecordFile, options: MigrateOptio
 def _sample(file: RecordFile, before: RecordArray, after: RecordArray) -> Sample | None:
     place = next(changed_places(before, after), None)
     return None if place is None else Sample(file.agent, file.path.name, place, before.raw(place), after.raw(place))
-
-
-def _size(file: RecordFile) -> int:
-    """Bytes on disk of a file that cannot be read; 0 where not even that can be told."""
-    try:
-        return os.stat(file.path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
 
 
 def obstacle_in(files: Sequence[FilePlan]) -> AmlError | None:

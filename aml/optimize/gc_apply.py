@@ -244,33 +244,37 @@ def _write(
     if array is None:
         return outcome
     gone = [one.ordinal for one in plan.removals]
+    cut = Cut(source.file, array, gone, plan.removals, run.id)
+    if main is not None and source.unchanged:
+        removed, after = remove_records(store, cut, lambda text: held.replace(main, text))
+        return structs.replace(outcome, gone=removed, bytes_after=after + _size_of_copy(source))
     text = array.without(gone)
-    data = text if source.unchanged else _formed(held, main, text)
+    data = _formed(held, main, text)
     # noted before the archive is written: where that is and this is not, nothing has been taken out of the file
-    quarantined = () if source.unchanged else (_note_replaced(store, source, data, split(text), plan, run),)
+    path = _note_replaced(store, source, data, split(text), plan, run)
 
-    def put(text: bytes) -> int:
+    def put(_: bytes) -> int:
         if main is None:
             held.create_as(data)
-        elif source.unchanged:
-            return held.replace(main, text)
         else:
             held.replace_as(main, data)
         return len(data)
 
     try:
         if gone:
-            removed, after = remove_records(store, Cut(source.file, array, gone, plan.removals, run.id), put)
+            removed, after = remove_records(store, cut, put)
             outcome = structs.replace(outcome, gone=removed)
         else:
             check_elements(array.elements, text)
             after = put(text)
     except ChangedError:
-        for path in quarantined:
-            take_back(store, run.id, path)
+        take_back(store, run.id, path)
         raise
-    rest = len(source.packed.data) if source.packed is not None else 0
-    return structs.replace(outcome, bytes_after=after + rest, quarantined=quarantined)
+    return structs.replace(outcome, bytes_after=after + _size_of_copy(source), quarantined=(path,))
+
+
+def _size_of_copy(source: Source) -> int:
+    return len(source.packed.data) if source.packed is not None else 0
 
 
 def _formed(held: Transaction, main: Content | None, text: bytes) -> bytes:

@@ -31,10 +31,10 @@ from aml.prune.plan import (
     replan_file,
     scan_file,
 )
-from aml.store.judging import Judging, judge_files, size_of
+from aml.store.judging import Judging, judge_files
 from aml.store.layout import RecordFile, record_file
 from aml.store.open import Store
-from aml.store.read import Content, read_content
+from aml.store.read import Content, read_content, size_of
 from aml.store.transact import Transaction, transaction, with_attempts
 
 if TYPE_CHECKING:

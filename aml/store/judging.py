@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -13,7 +12,7 @@ from aml.fs.children import WORTH_A_CHILD, by_children
 from aml.fs.parallel import LARGE_BYTES
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, read_ahead, read_content
+from aml.store.read import Content, read_ahead, read_content, size_of
 
 #: Agents whose files have so many bytes together are judged at a time, which bounds what is known of their records.
 _BATCH_BYTES = 256 << 20
@@ -85,11 +84,3 @@ def _by_children(store: Store, files: Sequence[RecordFile], judging: Judging[Par
             return b""  # a path that is no text is in there: the caller looks at that file itself
 
     return {ordinary[place]: answer for place, answer in by_children(ordinary, work).items() if answer}
-
-
-def size_of(file: RecordFile) -> int:
-    """Bytes on disk of a file; 0 where that cannot be told."""
-    try:
-        return os.stat(file.path, follow_symlinks=False).st_size
-    except OSError:
-        return 0

@@ -16,7 +16,7 @@ from aml.codec.json_array import RecordArray, split
 from aml.errors import AmlError, ChangedError, DamagedError
 from aml.fs.access import explained
 from aml.fs.files import read_whole
-from aml.fs.parallel import begun
+from aml.fs.parallel import LARGE_BYTES, begun, take_from
 from aml.store.layout import RecordFile
 
 #: How often a file is read again that somebody changes in place while it is read.
@@ -128,6 +128,19 @@ def read_fast_digest(file: RecordFile) -> tuple[bytes, os.stat_result]:
     return digest.digest(), found
 
 
+def reads_as(file: RecordFile, data: bytes) -> tuple[bool, os.stat_result]:
+    """Whether ``file`` holds just these bytes, and what was looked at; piece by piece, and raising, likewise."""
+    place, same = 0, True
+
+    def compare(part: bytes) -> None:
+        nonlocal place, same
+        same = same and data[place : place + len(part)] == part
+        place += len(part)
+
+    found = _read_through(file, compare)
+    return same and place == len(data), found
+
+
 def fast_digest(data: bytes) -> bytes:
     """What tells bytes apart that nobody has chosen to look alike, at a tenth of the time that SHA-256 takes."""
     from xxhash import xxh3_128_digest
@@ -152,16 +165,25 @@ def _read_through(file: RecordFile, take: Callable[[bytes], None]) -> os.stat_re
     return found
 
 
+def size_of(file: RecordFile) -> int:
+    """Bytes on disk of a file; 0 where that cannot be told."""
+    try:
+        return os.stat(file.path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
 def read_ahead(
     files: Sequence[RecordFile], max_unpacked_bytes: int, *, hashed: bool = True
 ) -> Iterator[tuple[RecordFile, Content | AmlError]]:
     """The contents of ``files`` in order, read, unpacked and (``hashed``) hashed by a thread while the one before is
     worked on.
 
-    A file that cannot be read comes as the error that says why. At most one file is read ahead, which bounds memory.
+    A file that cannot be read comes as the error that says why. At most one file is read ahead, and of LARGE_BYTES and
+    more none, which bounds memory. Raises AmlError where there can be no thread.
     """
     ready: SimpleQueue[Content | AmlError | BaseException] = SimpleQueue()
-    wanted = Semaphore(1)
+    wanted = Semaphore(0)
     stopped = Event()
 
     def read() -> None:
@@ -172,10 +194,15 @@ def read_ahead(
             ready.put(_read_ready(file, max_unpacked_bytes, hashed))
 
     reader = begun(Thread(target=read, name="aml-read-ahead", daemon=True))
+    large = [size_of(file) >= LARGE_BYTES for file in files]
+    asked = 0
     try:
-        for file in files:
-            content = ready.get()
-            wanted.release()
+        for place, file in enumerate(files):
+            ahead = not any(large[place : place + 2])
+            for _ in range(asked, min(place + 1 + ahead, len(files))):
+                wanted.release()
+                asked += 1
+            content = take_from(ready, reader.is_alive)
             if not isinstance(content, Content | AmlError):
                 raise content
             yield file, content

@@ -26,6 +26,7 @@ from aml.store.read import (
     read_content,
     read_digest,
     read_fast_digest,
+    reads_as,
     refuse_link,
 )
 
@@ -102,7 +103,7 @@ class Transaction:
     def replace_as(self, before: Content, data: bytes) -> None:
         """The same with just these bytes, in whatever form they are."""
         put = replace_durably(self._file.path, data, before.stat, lambda: self._prove_unchanged(before))
-        self._read_back(data, put, _IN_ARCHIVE)
+        self._read_back(lambda: reads_as(self._file, data), put, _IN_ARCHIVE)
 
     def digest(self) -> Digest:
         """What the file holds, by its SHA-256 alone."""
@@ -141,12 +142,7 @@ class Transaction:
         self, before: Digest, ready: Path, is_there: Callable[[], tuple[bool, os.stat_result]], advice: str
     ) -> None:
         put = move_durably(ready, self._file.path, before.stat, lambda: self._prove_unchanged(before))
-        try:
-            same, about = is_there()
-        except (ChangedError, DamagedError):
-            return
-        if not same and identity(about) == identity(put):
-            raise self._misread(advice)
+        self._read_back(is_there, put, advice)
 
     def repack(self, before: Content, data: bytes) -> int:
         """Put ``data``, the text of ``before`` in another form, in its place, and read it back; returns its size.
@@ -155,7 +151,7 @@ class Transaction:
         """
         path = self._file.path
         put = replace_durably(path, data, before.stat, lambda: self._prove_unchanged(before), keep_time=True)
-        self._read_back(data, put, "a backup made before holds the file")
+        self._read_back(lambda: reads_as(self._file, data), put, "a backup made before holds the file")
         return len(data)
 
     def remove(self, before: Content) -> None:
@@ -177,22 +173,19 @@ class Transaction:
     def _changed(path: Path) -> ChangedError:
         return ChangedError(f"{path} was changed without its lock while AML held it")
 
-    def _read_back(self, data: bytes, put: os.stat_result, advice: str) -> None:
+    def _read_back(self, is_there: Callable[[], tuple[bool, os.stat_result]], put: os.stat_result, advice: str) -> None:
         """Raise FileAccessError where the file put in place holds other bytes than were written.
 
         A file that somebody has replaced or edited since is no sign of that: whoever did has read what AML put there.
         """
         try:
-            content = self.read()
+            same, about = is_there()
         except (ChangedError, DamagedError):
             return
-        if content.data != data and identity(content.stat) == identity(put):
-            raise self._misread(advice)
-
-    def _misread(self, advice: str) -> FileAccessError:
-        return FileAccessError(
-            f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
-        )
+        if not same and identity(about) == identity(put):
+            raise FileAccessError(
+                f"{self._file.path} does not read back as it was written", advice=f"check the disk; {advice}"
+            )
 
 
 def with_attempts(work: Callable[[], Outcome], left_alone: Callable[[AmlError, ExitStatus], Outcome]) -> Outcome:
