@@ -175,8 +175,12 @@ def test_backups_made_while_a_store_is_migrated_restore(tmp_path: Path) -> None:
     thread.start()
     try:
         for words in (("up", "--to", NEWEST), ("down", "--to", "1.0.0"), ("up", "--to", NEWEST)):
-            child = _started(tmp_path, "migrate", *words, "--yes", "--lock-timeout", "60")
-            _, err = child.communicate(timeout=100)
+            # a backup waits for a migration, and a migration for nobody
+            for _ in range(100):
+                child = _started(tmp_path, "migrate", *words, "--yes", "--lock-timeout", "60")
+                _, err = child.communicate(timeout=100)
+                if child.returncode != ExitStatus.LOCKED:
+                    break
             assert child.returncode == 0, err
     finally:
         ended.set()

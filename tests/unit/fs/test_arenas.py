@@ -31,8 +31,8 @@ print(sum(int(start, 16) % (64 << 20) == 0 for start, _ in maps))
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
 def test_threads_share_one_arena() -> None:
-    arenas = [
-        int(subprocess.run([sys.executable, "-c", _PROGRAM, *words], cwd=PROJECT, capture_output=True, check=True).stdout)
-        for words in ([], ["one"])
-    ]
-    assert arenas[1] < arenas[0]
+    def arenas(*words: str) -> int:
+        done = subprocess.run([sys.executable, "-c", _PROGRAM, *words], cwd=PROJECT, capture_output=True, check=True)
+        return int(done.stdout)
+
+    assert arenas("one") < arenas()
