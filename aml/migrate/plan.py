@@ -14,16 +14,15 @@ from msgspec import Struct
 
 from aml.codec.json_array import RecordArray
 from aml.errors import AmlError, DamagedError, ExitStatus, SchemaError
-from aml.fs.children import WORTH_A_CHILD, by_children
-from aml.fs.parallel import LARGE_BYTES
 from aml.migrate.check import changed_places, check_migrated
 from aml.migrate.options import MigrateOptions
 from aml.migrate.transform import MigratedArray, migrate_array
 from aml.model.kinds import KIND_BY_PLURAL, PATTERN
 from aml.model.units import count
+from aml.store.judging import told_by_children
 from aml.store.layout import RecordFile
 from aml.store.open import Store
-from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, read_content, size_of
+from aml.store.read import Content, Fingerprint, fingerprint, read_ahead, size_of
 
 #: So many bad records are named in a message, and the others counted.
 _NAMED = 3
@@ -154,23 +153,12 @@ def plan_store(
 def _plans_by_children(
     store: Store, files: Sequence[RecordFile], options: MigrateOptions, keep: Keep, *, samples: bool
 ) -> dict[RecordFile, FilePlan]:
-    """Plans made in several processes, where that pays: of files of ordinary size, which bounds memory."""
-    sizes = {file: size_of(file) for file in files}
-    ordinary = sorted((file for file in files if sizes[file] < LARGE_BYTES), key=lambda file: -sizes[file])
-    if sum(sizes[file] for file in ordinary) < WORTH_A_CHILD:
-        return {}
+    """Plans made in several processes, where that pays."""
 
-    def work(file: RecordFile) -> bytes:
-        content: Content | AmlError
-        try:
-            content = read_content(file, store.max_unpacked_bytes)
-            content.prepare()
-        except AmlError as error:
-            content = error
+    def tell(file: RecordFile, content: Content | AmlError) -> bytes:
         return msgspec.msgpack.encode(_planned(file, content, options, keep, samples=samples), enc_hook=str)
 
-    answers = by_children(ordinary, work)
-    return {ordinary[place]: _PLAN.decode(answer) for place, answer in answers.items()}
+    return {file: _PLAN.decode(answer) for file, answer in told_by_children(store, files, tell).items()}
 
 
 def _planned(

@@ -36,9 +36,16 @@ def judge_files(
     store: Store, agents: Sequence[str], judging: Judging[Part]
 ) -> Iterator[tuple[str, dict[RecordFile, Part]]]:
     """Each agent with what is found in each of its record files, in order. Raises what ``judging`` raises."""
+
+    def tell(file: RecordFile, content: Content | AmlError) -> bytes:
+        try:
+            return judging.tell(judging.judge(file, content))
+        except UnicodeEncodeError:
+            return b""  # a path that is no text is in there: the caller looks at that file itself
+
     files = {agent: store.record_files(agent) for agent in agents}
     for batch in _batches(files):
-        answers = _by_children(store, [file for agent in batch for file in files[agent]], judging)
+        answers = told_by_children(store, [file for agent in batch for file in files[agent]], tell)
         for agent in batch:
             rest = [file for file in files[agent] if file not in answers]
             parts: dict[RecordFile, Part] = {}
@@ -64,8 +71,11 @@ def _batches(files: Mapping[str, Sequence[RecordFile]]) -> Iterator[list[str]]:
     yield batch
 
 
-def _by_children(store: Store, files: Sequence[RecordFile], judging: Judging[Part]) -> dict[RecordFile, bytes]:
-    """What children tell of files of ordinary size, which bounds memory, the largest first."""
+def told_by_children(
+    store: Store, files: Sequence[RecordFile], tell: Callable[[RecordFile, Content | AmlError], bytes]
+) -> dict[RecordFile, bytes]:
+    """What children tell of files of ordinary size, which bounds memory, the largest first; nothing where children do
+    not pay, or of a file of which a child has nothing to say."""
     sizes = {file: size_of(file) for file in files}
     ordinary = sorted((file for file in files if sizes[file] < LARGE_BYTES), key=lambda file: -sizes[file])
     if sum(sizes[file] for file in ordinary) < WORTH_A_CHILD:
@@ -78,9 +88,6 @@ def _by_children(store: Store, files: Sequence[RecordFile], judging: Judging[Par
             content.prepare()
         except AmlError as error:
             content = error
-        try:
-            return judging.tell(judging.judge(file, content))
-        except UnicodeEncodeError:
-            return b""  # a path that is no text is in there: the caller looks at that file itself
+        return tell(file, content)
 
     return {ordinary[place]: answer for place, answer in by_children(ordinary, work).items() if answer}

@@ -193,8 +193,8 @@ def read_ahead(
                 return
             ready.put(_read_ready(file, max_unpacked_bytes, hashed))
 
-    reader = begun(Thread(target=read, name="aml-read-ahead", daemon=True))
     large = [size_of(file) >= LARGE_BYTES for file in files]
+    reader = begun(Thread(target=read, name="aml-read-ahead", daemon=True))
     asked = 0
     try:
         for place, file in enumerate(files):
